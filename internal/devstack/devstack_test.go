@@ -1,0 +1,203 @@
+package devstack_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/devstack"
+	"github.com/ashlar-go/ashlar/internal/devstack/memredis"
+)
+
+// TestMain lets the test binary be a program that starts the servers and is
+// then killed, see TestServersEndWithTheirProgram.
+func TestMain(m *testing.M) {
+	if os.Getenv("DEVSTACK_CHILD") == "" {
+		os.Exit(m.Run())
+	}
+	ctx := context.Background()
+	pg, err := devstack.Postgres(ctx, &devstack.PostgresOptions{URL: "none"})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	rd, err := devstack.Redis(ctx, &devstack.RedisOptions{URL: "none"})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(pg.Dir)
+	fmt.Println(pg.Pid(), rd.Pid())
+	switch os.Getenv("DEVSTACK_CHILD") {
+	case "exit":
+		os.Exit(3)
+	case "panic":
+		panic("planned")
+	}
+	select {} // until it is killed
+}
+
+func TestServersEndWithTheirProgram(t *testing.T) {
+	for _, end := range []string{"exit", "panic", "kill"} {
+		t.Run(end, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), "DEVSTACK_CHILD="+end)
+			out, err := cmd.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			in := bufio.NewScanner(out)
+			require.True(t, in.Scan(), "the child printed nothing")
+			dir := in.Text()
+			require.True(t, in.Scan())
+			pids := strings.Fields(in.Text())
+			require.Len(t, pids, 2)
+			if end == "kill" {
+				for _, p := range pids {
+					require.True(t, running(t, p), "a server is gone before its program")
+				}
+				require.NoError(t, cmd.Process.Kill())
+			}
+			require.Error(t, cmd.Wait())
+			for _, p := range pids {
+				require.Eventually(t, func() bool { return !running(t, p) }, 20*time.Second, 10*time.Millisecond, "server %s outlived its program", p)
+			}
+			require.Eventually(t, func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) }, 20*time.Second, 10*time.Millisecond, "data left behind")
+		})
+	}
+}
+
+// running reports whether a process exists and is more than a zombie that
+// nobody reaped.
+func running(t *testing.T, pid string) bool {
+	n, err := strconv.Atoi(pid)
+	require.NoError(t, err)
+	if syscall.Kill(n, 0) != nil {
+		return false
+	}
+	state, err := exec.Command("ps", "-o", "stat=", "-p", pid).Output()
+	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(state)), "Z")
+}
+
+func TestPostgresRoles(t *testing.T) {
+	ctx := t.Context()
+	pg, err := devstack.Postgres(ctx, &devstack.PostgresOptions{URL: "none"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, pg.Close()) })
+	for url, want := range map[string]string{pg.AppURL: "tenancy_app", pg.SystemURL: "tenancy_system"} {
+		conn, err := pgx.Connect(ctx, url)
+		require.NoError(t, err)
+		var super, bypass, member bool
+		require.NoError(t, conn.QueryRow(ctx, `select rolsuper, rolbypassrls, pg_has_role(current_user, $1, 'member')
+			from pg_roles where rolname = current_user`, want).Scan(&super, &bypass, &member))
+		require.False(t, super)
+		require.False(t, bypass)
+		require.True(t, member)
+		_, err = conn.Exec(ctx, `create table public.x (a int)`)
+		require.ErrorContains(t, err, "permission denied")
+		require.NoError(t, conn.Close(ctx))
+	}
+}
+
+func TestPostgresKeepsItsDirThroughKill(t *testing.T) {
+	ctx := t.Context()
+	dir := t.TempDir()
+	o := &devstack.PostgresOptions{URL: "none", Dir: dir + "/data"}
+	pg, err := devstack.Postgres(ctx, o)
+	require.NoError(t, err)
+	conn, err := pgx.Connect(ctx, pg.OwnerURL)
+	require.NoError(t, err)
+	_, err = conn.Exec(ctx, `create table kept (a int); insert into kept values (42)`)
+	require.NoError(t, err)
+
+	_, err = devstack.Postgres(shortContext(t), o)
+	require.ErrorContains(t, err, "in use by another PostgreSQL")
+
+	require.NoError(t, pg.Kill())
+	require.NoError(t, pg.Close())
+	pg, err = devstack.Postgres(ctx, o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, pg.Close()) })
+	conn, err = pgx.Connect(ctx, pg.AdminURL)
+	require.NoError(t, err)
+	var a int
+	require.NoError(t, conn.QueryRow(ctx, `select a from kept`).Scan(&a))
+	require.Equal(t, 42, a)
+	require.NoError(t, conn.Close(ctx))
+}
+
+func shortContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestPostgresByURL(t *testing.T) {
+	ctx := t.Context()
+	pg, err := devstack.Postgres(ctx, &devstack.PostgresOptions{URL: "none"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, pg.Close()) })
+	given, err := devstack.Postgres(ctx, &devstack.PostgresOptions{URL: pg.AdminURL})
+	require.NoError(t, err)
+	conn, err := pgx.Connect(ctx, given.AppURL)
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(ctx))
+	require.NoError(t, given.Close())
+
+	_, err = devstack.Postgres(ctx, &devstack.PostgresOptions{URL: "postgres://me:hidden@127.0.0.1:1/x"})
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "hidden")
+}
+
+func TestMissingServerSaysHowToInstallIt(t *testing.T) {
+	t.Setenv("PATH", "")
+	t.Setenv("PGBIN", t.TempDir())
+	_, err := devstack.Postgres(t.Context(), &devstack.PostgresOptions{URL: "none"})
+	require.ErrorContains(t, err, "PGBIN")
+}
+
+func TestRedis(t *testing.T) {
+	for name, o := range map[string]*devstack.RedisOptions{
+		"socket":     {URL: "none"},
+		"tcp":        {URL: "none", TCP: true},
+		"long names": {URL: "none", Dir: t.TempDir() + "/" + strings.Repeat("long", 30)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := devstack.Redis(t.Context(), o)
+			require.NoError(t, err)
+			ro, err := redis.ParseURL(s.URL)
+			require.NoError(t, err)
+			c := redis.NewClient(ro)
+			require.NoError(t, c.Set(t.Context(), "a", 1, 0).Err())
+			require.NoError(t, c.Close())
+			require.NoError(t, s.Close())
+			require.NoError(t, s.Close(), "the second Close does nothing")
+		})
+	}
+}
+
+func TestRedisRefusesUnknownArguments(t *testing.T) {
+	_, err := devstack.Redis(t.Context(), &devstack.RedisOptions{URL: "none", Args: []string{"--no-such-option", "1"}})
+	require.ErrorContains(t, err, "ended while starting")
+}
+
+func TestMemredisLetsTimePass(t *testing.T) {
+	url, err := memredis.Start(t.Context())
+	require.NoError(t, err)
+	o, err := redis.ParseURL(url)
+	require.NoError(t, err)
+	c := redis.NewClient(o)
+	defer c.Close()
+	require.NoError(t, c.Set(t.Context(), "a", 1, 100*time.Millisecond).Err())
+	require.Eventually(t, func() bool { return c.Exists(t.Context(), "a").Val() == 0 }, 5*time.Second, 10*time.Millisecond)
+}
