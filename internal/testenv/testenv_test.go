@@ -1,6 +1,9 @@
 package testenv_test
 
 import (
+	"io"
+	"net"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -86,8 +89,18 @@ func TestProxyCountsCutsAndDelays(t *testing.T) {
 	require.Error(t, c.Ping(ctx).Err())
 	p.Restore()
 	require.NoError(t, c.Ping(ctx).Err())
+
+	// A client would notice the reset of an idle connection by itself.
+	raw, err := net.Dial("tcp", p.Addr)
+	require.NoError(t, err)
+	defer raw.Close()
+	_, err = io.WriteString(raw, "PING\r\n")
+	require.NoError(t, err)
+	_, err = io.ReadFull(raw, make([]byte, len("+PONG\r\n")))
+	require.NoError(t, err)
 	p.Reset()
-	require.Error(t, c.Ping(ctx).Err())
+	_, err = raw.Read(make([]byte, 1))
+	require.ErrorIs(t, err, syscall.ECONNRESET)
 	require.NoError(t, c.Ping(ctx).Err())
 }
 
