@@ -1,0 +1,2 @@
+// Package outbox moves events from committed transactions to sinks.
+package outbox
