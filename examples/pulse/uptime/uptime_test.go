@@ -1,0 +1,83 @@
+package uptime_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/examples/pulse/uptime"
+)
+
+func TestThreeFailuresBreakAndOneSuccessMends(t *testing.T) {
+	m, err := uptime.NewMonitor("m1", "Shop", "https://shop.example/health", time.Minute)
+	require.NoError(t, err)
+	require.Equal(t, uptime.Pending, m.State)
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for i, step := range []struct {
+		failure string
+		state   uptime.State
+		change  uptime.Change
+	}{
+		{"", uptime.Up, uptime.None},
+		{"HTTP 500", uptime.Failing, uptime.None},
+		{"HTTP 500", uptime.Failing, uptime.None},
+		{"", uptime.Up, uptime.None}, // the count starts again
+		{"HTTP 500", uptime.Failing, uptime.None},
+		{"HTTP 500", uptime.Failing, uptime.None},
+		{"timeout", uptime.Down, uptime.Broke},
+		{"timeout", uptime.Down, uptime.None}, // one incident, not one a check
+		{"", uptime.Up, uptime.Mended},
+		{"", uptime.Up, uptime.None},
+	} {
+		at = at.Add(time.Minute)
+		change, err := m.Record(uptime.Result{At: at, Failure: step.failure})
+		require.NoError(t, err)
+		require.Equal(t, step.change, change, "step %d", i)
+		require.Equal(t, step.state, m.State, "step %d", i)
+	}
+	before := *m
+	_, err = m.Record(uptime.Result{At: at, Failure: "again"})
+	require.ErrorIs(t, err, uptime.ErrOldResult)
+	require.Equal(t, before, *m, "a repeated result changes nothing")
+}
+
+func TestIncidentSaysWhatHappenedOnce(t *testing.T) {
+	m := &uptime.Monitor{ID: "m1", Name: "Shop", URL: "https://shop.example"}
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	i := uptime.Open("i1", m, uptime.Result{At: at, Failure: "HTTP 500"})
+	i.Close(m, at.Add(time.Hour))
+	i.Close(m, at.Add(2*time.Hour))
+	require.Equal(t, []any{
+		uptime.IncidentOpened{Incident: "i1", Monitor: "m1", Name: "Shop", URL: "https://shop.example", Cause: "HTTP 500", At: at},
+		uptime.IncidentClosed{Incident: "i1", Monitor: "m1", Name: "Shop", URL: "https://shop.example", Lasted: time.Hour, At: at.Add(time.Hour)},
+	}, i.TakeEvents())
+	require.Empty(t, i.TakeEvents())
+}
+
+func TestMonitorRefusesBadInput(t *testing.T) {
+	for name, c := range map[string]struct {
+		name, url string
+		interval  time.Duration
+		field     string
+	}{
+		"no name":      {" ", "https://a.example", time.Minute, "name"},
+		"long name":    {strings.Repeat("n", 101), "https://a.example", time.Minute, "name"},
+		"relative":     {"a", "/health", time.Minute, "url"},
+		"other scheme": {"a", "file:///etc/passwd", time.Minute, "url"},
+		"gopher":       {"a", "gopher://a.example", time.Minute, "url"},
+		"password":     {"a", "https://me:secret@a.example", time.Minute, "url"},
+		"not a URL":    {"a", "http://[::1", time.Minute, "url"},
+		"too often":    {"a", "https://a.example", time.Millisecond, "interval"},
+		"too seldom":   {"a", "https://a.example", 48 * time.Hour, "interval"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := uptime.NewMonitor("m", c.name, c.url, c.interval)
+			var field *uptime.FieldError
+			require.ErrorAs(t, err, &field)
+			require.Equal(t, c.field, field.Field)
+			require.NotContains(t, err.Error(), "secret")
+		})
+	}
+}
