@@ -1,0 +1,185 @@
+package cachetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ashlar-go/ashlar/cache"
+)
+
+func (p *probe) hub(o *cache.Options) *cache.Hub {
+	h, err := cache.New(p.store, o)
+	p.noError(err)
+	return h
+}
+
+// value is a source of data that counts how often it is asked.
+type value struct {
+	v     atomic.Int64
+	loads atomic.Int64
+}
+
+func (s *value) load(context.Context, string) (int64, error) {
+	s.loads.Add(1)
+	return s.v.Load(), nil
+}
+
+func (p *probe) fetch(c *cache.Cache[string, int64], key string, src *value) int64 {
+	v, err := c.Fetch(p.ctx, key, src.load)
+	p.noError(err)
+	return v
+}
+
+var hubCases = []testCase{
+	{"a stampede over two processes loads once", "a popular key that ends must not take the database down", func(p *probe) {
+		const callers = 100
+		release := make(chan struct{})
+		var loads, arrived atomic.Int64
+		var wg sync.WaitGroup
+		errs := make(chan error, 2*callers)
+		for range 2 {
+			c := cache.Define[string, string](p.hub(nil), "c", &cache.Policy{TTL: time.Minute})
+			for range callers {
+				wg.Go(func() {
+					arrived.Add(1)
+					v, err := c.Fetch(p.ctx, "k", func(context.Context, string) (string, error) {
+						loads.Add(1)
+						<-release
+						return "v", nil
+					})
+					if err == nil && v != "v" {
+						err = errors.New("got " + v)
+					}
+					errs <- err
+				})
+			}
+		}
+		p.eventually("all callers and the load", func() bool { return arrived.Load() == 2*callers && loads.Load() > 0 })
+		close(release)
+		wg.Wait()
+		close(errs)
+		for err := range errs {
+			p.noError(err)
+		}
+		p.check(loads.Load() == 1, "%d loads", loads.Load())
+	}},
+	{"an invalidation during a load, by another process", "the loader read the old data and stores it after everybody was told", func(p *probe) {
+		a := cache.Define[string, int64](p.hub(nil), "c", &cache.Policy{TTL: time.Minute})
+		b := cache.Define[string, int64](p.hub(nil), "c", &cache.Policy{TTL: time.Minute})
+		var src value
+		src.v.Store(1)
+		v, err := a.Fetch(p.ctx, "k", func(ctx context.Context, k string) (int64, error) {
+			old, _ := src.load(ctx, k)
+			src.v.Store(2)
+			return old, b.Invalidate(ctx, k)
+		})
+		p.noError(err)
+		p.check(v == 1, "the loading caller got %d", v)
+		p.check(p.fetch(b, "k", &src) == 2 && p.fetch(a, "k", &src) == 2, "the old value was stored")
+	}},
+	{"tags over two processes", "the same race, for tags", func(p *probe) {
+		byTag := func(string) []string { return []string{"org:7"} }
+		ha, hb := p.hub(nil), p.hub(nil)
+		a := cache.Define[string, int64](ha, "c", &cache.Policy{TTL: time.Minute}).TagBy(byTag)
+		b := cache.Define[string, int64](hb, "c", &cache.Policy{TTL: time.Minute}).TagBy(byTag)
+		var src value
+		src.v.Store(1)
+		_, err := a.Fetch(p.ctx, "k", func(ctx context.Context, k string) (int64, error) {
+			old, _ := src.load(ctx, k)
+			src.v.Store(2)
+			return old, hb.InvalidateTags(ctx, "org:7")
+		})
+		p.noError(err)
+		p.check(p.fetch(b, "k", &src) == 2 && p.fetch(a, "k", &src) == 2, "the old value is served")
+		src.v.Store(3)
+		p.noError(ha.InvalidateTags(p.ctx, "org:8"))
+		p.check(p.fetch(b, "k", &src) == 2, "another tag removed it")
+		p.noError(ha.InvalidateAll(p.ctx))
+		p.check(p.fetch(b, "k", &src) == 3, "InvalidateAll left it")
+	}},
+	{"memory follows other processes", "the local level must not hide an invalidation", func(p *probe) {
+		ha, hb := p.hub(nil), p.hub(nil)
+		a := cache.Define[string, int64](ha, "c", &cache.Policy{TTL: time.Minute})
+		b := cache.Define[string, int64](hb, "c", &cache.Policy{TTL: time.Minute})
+		ctx, stop := context.WithCancel(p.ctx)
+		ended := make(chan error, 1)
+		go func() { ended <- ha.Run(ctx) }()
+		var src value
+		var fromStore value
+		for i := range int64(20) {
+			src.v.Store(i)
+			p.noError(b.Invalidate(p.ctx, "k"))
+			p.eventually("the other process to see it", func() bool { return p.fetch(a, "k", &src) == i })
+			p.check(p.fetch(b, "k", &fromStore) == i && fromStore.loads.Load() == 0, "not in the store")
+		}
+		stop()
+		p.noError(<-ended)
+	}},
+	{"a stale value is refreshed once, in the background", "nobody should wait for a value that is only a little old", func(p *probe) {
+		policy := &cache.Policy{TTL: 20 * time.Millisecond, Stale: time.Hour}
+		a := cache.Define[string, int64](p.hub(nil), "c", policy)
+		b := cache.Define[string, int64](p.hub(nil), "c", policy)
+		started, release := make(chan struct{}, 10), make(chan struct{})
+		refresh := func(context.Context, string) (int64, error) {
+			started <- struct{}{}
+			<-release
+			return 2, nil
+		}
+		var src value
+		src.v.Store(1)
+		p.check(p.fetch(a, "k", &src) == 1, "not loaded")
+		p.eventually("a refresh to start", func() bool {
+			v, err := a.Fetch(p.ctx, "k", refresh)
+			p.noError(err)
+			p.check(v == 1, "got %d, not the stale value", v)
+			return len(started) == 1
+		})
+		for range 10 {
+			v, err := b.Fetch(p.ctx, "k", refresh)
+			p.noError(err)
+			p.check(v == 1, "got %d, not the stale value", v)
+		}
+		p.check(len(started) == 1, "%d refreshes at once", len(started))
+		close(release)
+		src.v.Store(2)
+		p.eventually("the refreshed value", func() bool { return p.fetch(b, "k", &src) == 2 })
+	}},
+	{"absence is kept too", "a key that does not exist is asked for as often as others", func(p *probe) {
+		a := cache.Define[string, int64](p.hub(nil), "c", &cache.Policy{TTL: time.Minute})
+		b := cache.Define[string, int64](p.hub(nil), "c", &cache.Policy{TTL: time.Minute})
+		_, err := a.Fetch(p.ctx, "k", func(context.Context, string) (int64, error) { return 0, cache.ErrNotFound })
+		p.check(errors.Is(err, cache.ErrNotFound), "got %v", err)
+		var src value
+		_, err = b.Fetch(p.ctx, "k", src.load)
+		p.check(errors.Is(err, cache.ErrNotFound) && src.loads.Load() == 0, "loaded again: %v", err)
+		p.noError(a.Invalidate(p.ctx, "k"))
+		p.check(p.fetch(b, "k", &src) == 0 && src.loads.Load() == 1, "not loaded after the invalidation")
+	}},
+	{"a tenant sees only its own", "one tenant's data in another's page is the worst bug there is", func(p *probe) {
+		type tenantKey struct{}
+		h := p.hub(&cache.Options{Tenant: func(ctx context.Context) (string, bool) {
+			id, ok := ctx.Value(tenantKey{}).(string)
+			return id, ok
+		}})
+		c := cache.Define[string, string](h, "c", &cache.Policy{TTL: time.Minute}).TagBy(func(string) []string { return []string{"g"} })
+		fetch := func(tenant, key, load string) string {
+			v, err := c.Fetch(context.WithValue(p.ctx, tenantKey{}, tenant), key, func(context.Context, string) (string, error) { return load, nil })
+			p.noError(err)
+			return v
+		}
+		ids := []string{"a", "b", "a:b", "a%3Ab"}
+		for _, id := range ids {
+			p.check(fetch(id, "b:k", id) == id && fetch(id, "k", id) == id, "%q got another's value", id)
+		}
+		p.noError(h.InvalidateTags(context.WithValue(p.ctx, tenantKey{}, "a"), "g"))
+		p.check(fetch("a", "k", "a2") == "a2", "the tag did not remove the tenant's own")
+		p.check(fetch("b", "k", "x") == "b" && fetch("a:b", "k", "x") == "a:b", "it removed another's")
+		p.noError(h.InvalidateAll(context.WithValue(p.ctx, tenantKey{}, "b")))
+		p.check(fetch("b", "k", "b2") == "b2" && fetch("a", "k", "x") == "a2", "InvalidateAll of one tenant")
+		_, err := c.Fetch(context.WithValue(p.ctx, tenantKey{}, ""), "k", nil)
+		p.check(errors.Is(err, cache.ErrNoTenant), "an empty id: %v", err)
+	}},
+}

@@ -1,0 +1,59 @@
+// Package cache is a read-through cache in two levels: process memory over a store that all
+// processes share. It never serves what was invalidated, also not when the invalidation
+// arrives while the old value is being loaded, in this process or another.
+//
+// # Usage
+//
+// Make a [Hub] over a store (rediscache.New, or cachetest.New in tests), let it [Hub.Run],
+// and [Define] a [Cache] for each kind of value. [Cache.Fetch] returns the value of a key,
+// loading it if need be; after a change of the data call [Cache.Invalidate], or give entries
+// tags with [Cache.TagBy] and call [Hub.InvalidateTags]. [Hub.GetOrLoad] is the same for bytes
+// under free keys, for HTTP caches.
+//
+// # Consistency
+//
+// After Invalidate returned nil:
+//
+//   - the store neither serves nor accepts a value whose load began before it;
+//   - the process that invalidated does not serve one either, from anywhere;
+//   - another process may serve the old value from its memory until the message reaches it,
+//     which takes milliseconds, and never longer than Options.MaxStaleness after it lost
+//     contact with the store. Policy.NoLocal switches its memory off, and this with it.
+//
+// A load happens under a lease, a random token in the place where the value will be.
+// Invalidating removes whatever is there, so the load that began before finds its lease gone
+// and its value is not stored. Tags, tenants and "everything" are stamps from a logical clock
+// in the store: a value is valid if it was loaded after the latest stamp of each of its tags.
+// Memory is trusted only while beats, sent through the store every MaxStaleness/4, come back
+// along the way that invalidations take.
+//
+// Of all callers in all processes that want a missing value, one loads and the others wait.
+// If the process that loads dies, another takes over after Options.Lease.
+//
+// When the store fails, Fetch loads: slower, never wrong. An Invalidate that did not get
+// through returns an error; this process then neither reads nor stores what it named until a
+// retry succeeded. Not covered: a store that forgets acknowledged writes (a failover with
+// asynchronous replication, a restart from an old snapshot), changes of data that nobody
+// invalidates (only the TTL ends those), an Invalidate that was refused by a failing store
+// and whose process then died, and a Fetch inside a transaction that sees its own uncommitted
+// changes: that one would store them.
+//
+// # Tenancy
+//
+// With Options.Tenant every key and tag belongs to the tenant of the context, by
+// construction; a context without one gets [ErrNoTenant] before anything is read. Data of no
+// tenant goes through [Hub.Shared].
+//
+// # Errors
+//
+// [ErrNotFound] of a load is an answer and kept like one. Other errors of a load go to all
+// callers who wait for it, as they are, and are not kept. A panic in a load becomes an error
+// that wraps [ErrLoadPanic]. Errors of the store do not reach callers of Fetch; they go to
+// Options.Logger and Options.Errors once per outage and are counted in Options.Metrics.
+//
+// # Concurrency
+//
+// All methods may be called from any goroutine. Values are shared between callers: treat
+// them as read-only. A load runs in a goroutine of its own and goes on when the caller who
+// started it leaves, until Policy.LoadTimeout; Run waits for these before it returns.
+package cache

@@ -1,0 +1,96 @@
+package cache
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The body of an entry, as the store keeps it:
+//
+//	version byte '1' | flags byte | schema 8 bytes | fresh | life | cost | payload
+//
+// fresh, life and cost are unsigned varints of milliseconds (encoding/binary): how long the
+// value is fresh and how long the store keeps it, both counted from when it was stored, and
+// how long its load took. There is no absolute time in it: the store's own countdown
+// (Entry.Left) tells the age, so clocks of processes need not agree.
+const (
+	bodyVersion   = '1'
+	flagNotFound  = 1 << 0
+	bodyFixed     = 10
+	maxMillis     = uint64(1<<63-1) / uint64(time.Millisecond)
+	bodyFlagsMask = flagNotFound
+)
+
+type body struct {
+	notFound          bool
+	schema            uint64
+	fresh, life, cost time.Duration
+	payload           []byte
+}
+
+func (b *body) append(dst []byte) []byte {
+	flags := byte(0)
+	if b.notFound {
+		flags |= flagNotFound
+	}
+	dst = append(dst, bodyVersion, flags)
+	dst = binary.BigEndian.AppendUint64(dst, b.schema)
+	for _, d := range []time.Duration{b.fresh, b.life, b.cost} {
+		dst = binary.AppendUvarint(dst, uint64(max(d, 0).Milliseconds()))
+	}
+	return append(dst, b.payload...)
+}
+
+var errBody = errors.New("cache: entry has another format")
+
+// parseBody reads what append wrote. The payload shares data's memory.
+func parseBody(data []byte) (body, error) {
+	if len(data) < bodyFixed || data[0] != bodyVersion || data[1]&^byte(bodyFlagsMask) != 0 {
+		return body{}, errBody
+	}
+	b := body{notFound: data[1]&flagNotFound != 0, schema: binary.BigEndian.Uint64(data[2:])}
+	rest := data[bodyFixed:]
+	for _, d := range []*time.Duration{&b.fresh, &b.life, &b.cost} {
+		ms, n := binary.Uvarint(rest)
+		if n <= 0 || ms > maxMillis {
+			return body{}, errBody
+		}
+		*d = time.Duration(ms) * time.Millisecond
+		rest = rest[n:]
+	}
+	b.payload = rest
+	return b, nil
+}
+
+// encode writes a value: []byte and string as they are, everything else as JSON.
+func encode[V any](v V) ([]byte, error) {
+	switch v := any(v).(type) {
+	case []byte:
+		return v, nil
+	case string:
+		return []byte(v), nil
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	return data, nil
+}
+
+func decode[V any](data []byte) (v V, err error) {
+	switch p := any(&v).(type) {
+	case *[]byte:
+		*p = data
+		return v, nil
+	case *string:
+		*p = string(data)
+		return v, nil
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return v, fmt.Errorf("decode %T: %w", v, err)
+	}
+	return v, nil
+}

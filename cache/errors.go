@@ -1,0 +1,19 @@
+package cache
+
+import "errors"
+
+var (
+	// ErrNotFound is what a load returns for data that does not exist. The absence is then
+	// cached for [Policy.NotFoundTTL], and a later Fetch returns ErrNotFound without loading.
+	ErrNotFound = errors.New("cache: not found")
+
+	// ErrNoTenant answers every call on a hub with [Options.Tenant] whose context names no
+	// tenant, before any memory or store is read. Data of no tenant goes through [Hub.Shared].
+	ErrNoTenant = errors.New("cache: no tenant in the context; set one, or use Hub.Shared for data of no tenant")
+
+	// ErrRunning is returned by a second [Hub.Run] while the first still runs.
+	ErrRunning = errors.New("cache: hub is running already")
+
+	// ErrLoadPanic is wrapped by the error all waiting callers get when a load panicked.
+	ErrLoadPanic = errors.New("cache: load panicked")
+)

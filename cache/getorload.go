@@ -1,0 +1,63 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// What GetOrLoad did, as its status says.
+const (
+	StatusHit       = "hit"       // fresh, from memory or the store
+	StatusStale     = "stale"     // from the store, while a newer one is loaded
+	StatusMiss      = "miss"      // loaded by this call
+	StatusCollapsed = "collapsed" // loaded by another call at the same time
+	StatusBypass    = "bypass"    // loaded and not stored: the store failed, or an invalidation is due
+)
+
+// GetOrLoad is Fetch for bytes under a free key, the seam for HTTP caches. A value is fresh
+// for fresh and may then be served for stale more while it is loaded again; tags are those of
+// [Hub.InvalidateTags] and belong to the key: pass the same ones each time. stored is when
+// the value was stored, by this machine's clock; status is one of the Status constants. The
+// bytes are shared and must not be changed. Errors of load are returned as they are and never
+// kept, not even [ErrNotFound].
+func (h *Hub) GetOrLoad(ctx context.Context, key string, fresh, stale time.Duration, tags []string,
+	load func(context.Context) ([]byte, error),
+) (val []byte, stored time.Time, status string, err error) {
+	if fresh < time.Millisecond || stale < 0 {
+		return nil, time.Time{}, "", errors.New("cache: GetOrLoad: fresh must be at least a millisecond, stale not negative")
+	}
+	tenant, err := h.tenantOf(ctx)
+	if err != nil {
+		return nil, time.Time{}, "", err
+	}
+	name := entryKey(bytesName, tenant, key)
+	r, ok := h.bytes.fromLocal(ctx, name, false)
+	if !ok {
+		r = h.bytes.fetch(ctx, &spec{
+			key:      name,
+			tags:     scopes(tenant, tags),
+			fresh:    fresh,
+			stale:    stale,
+			notFound: -1,
+			timeout:  (&Policy{}).loadTimeout(),
+		}, load)
+	}
+	if r.err != nil {
+		return nil, time.Time{}, r.status, r.err
+	}
+	return r.value, r.stored, r.status, nil
+}
+
+// Invalidate removes values stored by GetOrLoad, by key; see [Cache.Invalidate].
+func (h *Hub) Invalidate(ctx context.Context, keys ...string) error {
+	tenant, err := h.tenantOf(ctx)
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = entryKey(bytesName, tenant, k)
+	}
+	return h.invalidate(ctx, names, nil)
+}

@@ -1,0 +1,148 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+)
+
+// A Hub is what the caches of one process share: the store, the memory for local values and
+// the connection that keeps those coherent. Make it with [New]; usually there is one per
+// program. It is safe for concurrent use.
+type Hub struct {
+	*core
+	tenantless bool
+}
+
+// core is the state behind a Hub and its Shared view.
+type core struct {
+	store Store
+	opts  *Options
+	base  time.Time
+
+	coherence coherence
+	local     *local // nil when off
+	waiters   waiters
+	pending   pending
+	breaker   breaker
+	work      group         // loads, which may outlive their callers
+	refreshes chan struct{} // semaphore of loads in the background
+
+	mu    sync.Mutex
+	names map[string]bool
+	bytes *space[[]byte]
+}
+
+const maxRefreshes = 64
+
+// New makes a hub over store, which the caller keeps. Nil opts means the defaults. The hub
+// works at once; values are kept in process memory only while [Hub.Run] runs.
+func New(store Store, opts *Options) (*Hub, error) {
+	switch {
+	case store == nil:
+		return nil, errors.New("cache: New: store is nil")
+	case opts.maxStaleness() < 10*time.Millisecond:
+		return nil, errors.New("cache: New: Options.MaxStaleness is under 10ms; to switch the local level off, set LocalBytes to -1")
+	case opts.lease() < 10*time.Millisecond:
+		return nil, errors.New("cache: New: Options.Lease is under 10ms")
+	}
+	c := &core{
+		store:     store,
+		opts:      opts,
+		base:      time.Now().Add(-1), // so that now is never 0, which means "never"
+		refreshes: make(chan struct{}, maxRefreshes),
+		names:     make(map[string]bool),
+	}
+	c.coherence.init()
+	if n := opts.localBytes(); n > 0 {
+		l, err := newLocal(n)
+		if err != nil {
+			return nil, fmt.Errorf("cache: New: local level: %w", err)
+		}
+		c.local = l
+	}
+	c.bytes = newSpace[[]byte](c, bytesName)
+	return &Hub{core: c}, nil
+}
+
+// Shared returns a view of the hub for data that belongs to no tenant, such as plans or
+// exchange rates: caches defined on it, and its GetOrLoad, never ask Options.Tenant. Both
+// views have the same store, memory and Run. Without Options.Tenant it is the hub itself.
+func (h *Hub) Shared() *Hub {
+	if h.opts.tenant() == nil {
+		return h
+	}
+	return &Hub{core: h.core, tenantless: true}
+}
+
+// tenantOf returns the tenant that keys of ctx belong to: empty for none, by configuration.
+func (h *Hub) tenantOf(ctx context.Context) (string, error) {
+	f := h.opts.tenant()
+	if f == nil || h.tenantless {
+		return "", nil
+	}
+	id, ok := f(ctx)
+	if !ok || id == "" {
+		return "", ErrNoTenant
+	}
+	return id, nil
+}
+
+// reserve takes a name for one cache.
+func (c *core) reserve(name string) error {
+	if !nameRule.MatchString(name) {
+		return fmt.Errorf("name %q: want 1 to 64 letters, digits, '.', '_' or '-'", name)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.names[name] {
+		return fmt.Errorf("name %q is taken", name)
+	}
+	c.names[name] = true
+	return nil
+}
+
+// now is the time since the hub was made, from the monotonic clock.
+func (c *core) now() time.Duration { return time.Since(c.base) }
+
+// storeContext is for one call of the store: with the values of ctx but not its end, because
+// a lease that nobody fills or gives back costs the others its whole length.
+func (c *core) storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return withTimeout(context.WithoutCancel(ctx), c.opts.storeTimeout())
+}
+
+func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if d < 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, d)
+}
+
+// outcome tells the breaker, and once per change the log, how the store is doing.
+func (c *core) outcome(ctx context.Context, op string, err error) {
+	if err == nil {
+		if c.breaker.succeeded() {
+			c.opts.logger().InfoContext(ctx, "cache: store is back")
+		}
+		return
+	}
+	c.opts.count(ctx, "cache.store_errors", "op", op)
+	if c.breaker.failed() {
+		c.opts.logger().ErrorContext(ctx, "cache: store is failing; loading without it", "op", op, "error", err)
+		c.opts.report(ctx, fmt.Errorf("cache: store is failing: %s: %w", op, err), nil)
+	}
+}
+
+// newSpace makes the untyped-key half of a cache.
+func newSpace[V any](c *core, name string) *space[V] {
+	return &space[V]{
+		core:     c,
+		name:     name,
+		schema:   schemaOf(reflect.TypeFor[V]()),
+		flights:  make(map[string]*flight[V]),
+		renewing: make(map[string]bool),
+	}
+}

@@ -1,0 +1,84 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+)
+
+// InvalidateTags removes everything of the context's tenant that carries one of tags, whatever
+// the number of entries, in one step. What it returns means the same as for [Cache.Invalidate].
+func (h *Hub) InvalidateTags(ctx context.Context, tags ...string) error {
+	tenant, err := h.tenantOf(ctx)
+	if err != nil || len(tags) == 0 {
+		return err
+	}
+	names := make([]string, len(tags))
+	for i, t := range tags {
+		names[i] = tagKey(tenant, t)
+	}
+	return h.invalidate(ctx, nil, names)
+}
+
+// InvalidateAll removes everything of the context's tenant, in one step, for instance when the
+// tenant leaves. On a hub without Options.Tenant, and on the Shared view, it removes
+// everything in the store, of all tenants and of none.
+func (h *Hub) InvalidateAll(ctx context.Context) error {
+	tenant, err := h.tenantOf(ctx)
+	if err != nil {
+		return err
+	}
+	if tenant == "" {
+		return h.invalidate(ctx, nil, []string{scopeAll})
+	}
+	return h.invalidate(ctx, nil, []string{tenantKey(tenant)})
+}
+
+// invalidate applies an invalidation here, in the store, and here again: the first time for
+// what is in memory, the second time for what was read before the store knew. It goes on when
+// ctx ends, because it usually follows a change that is committed already.
+func (c *core) invalidate(ctx context.Context, keys, tags []string) error {
+	c.forget(keys, tags)
+	err := c.send(ctx, keys, tags)
+	if err != nil {
+		c.pending.add(keys, tags)
+	}
+	c.forget(keys, tags)
+	if err != nil {
+		return fmt.Errorf("cache: invalidate %d keys, %d tags: the store did not confirm; "+
+			"this process stops using them and retries, others may see old data until then: %w", len(keys), len(tags), err)
+	}
+	return nil
+}
+
+// flush retries the invalidations that did not get through.
+func (c *core) flush(ctx context.Context) error {
+	keys, tags, turn := c.pending.snapshot()
+	if len(keys)+len(tags) == 0 {
+		return nil
+	}
+	if err := c.send(ctx, keys, tags); err != nil {
+		return err
+	}
+	c.forget(keys, tags)
+	c.pending.settle(turn)
+	return nil
+}
+
+func (c *core) send(ctx context.Context, keys, tags []string) error {
+	ctx, cancel := c.storeContext(ctx)
+	defer cancel()
+	err := c.store.Invalidate(ctx, keys, tags)
+	c.outcome(ctx, "invalidate", err)
+	return err
+}
+
+func (c *core) forget(keys, tags []string) {
+	c.coherence.touch(keys...)
+	c.coherence.touch(tags...)
+	if c.local == nil {
+		return
+	}
+	for _, k := range keys {
+		c.local.drop(k)
+	}
+}

@@ -1,0 +1,142 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// grant is the right to load an entry and store it.
+type grant struct {
+	entry Entry
+	lease Lease
+	mark  mark // taken before the claim
+}
+
+// beside reports whether a value stays readable while the grant's holder loads.
+func (g *grant) beside() bool { return g.entry.State == Filled }
+
+// bypass loads without the store.
+func (s *space[V]) bypass(ctx context.Context, sp *spec, load func(context.Context) (V, error)) result[V] {
+	s.opts.count(ctx, "cache.bypasses", "cache", s.name)
+	proof := s.coherence.ticks.Add(1)
+	v, err := s.call(ctx, sp, load)
+	return result[V]{value: v, err: err, stored: time.Now(), status: StatusBypass, proof: proof}
+}
+
+// load runs the caller's function and stores what it returns, if the lease lives until then.
+func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context) (V, error), g grant) result[V] {
+	s.opts.count(ctx, "cache.misses", "cache", s.name)
+	began, since := s.coherence.ticks.Add(1), s.now()
+	v, err := s.callLeased(ctx, sp, load, g.lease)
+	r := result[V]{value: v, err: err, stored: time.Now(), status: StatusMiss, proof: began}
+	b := body{schema: s.schema, fresh: sp.fresh, life: sp.fresh + sp.stale, cost: s.now() - since}
+	switch {
+	case err == nil:
+		if b.payload, err = encode(v); err != nil {
+			s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, err), nil)
+			s.abandon(ctx, g.lease)
+			return r
+		}
+	case errors.Is(err, ErrNotFound) && sp.notFound >= time.Millisecond:
+		b.notFound, b.fresh, b.life = true, sp.notFound, sp.notFound
+	case g.beside():
+		// The lease is left to run out: the next attempt, by anybody, comes after that.
+		s.opts.report(ctx, fmt.Errorf("cache: %s: refresh: %w", s.name, err), nil)
+		return r
+	default:
+		s.abandon(ctx, g.lease)
+		return r
+	}
+	data := b.append(nil)
+	sent := s.coherence.ticks.Add(1)
+	if !s.fill(ctx, sp, g, data, b.life) {
+		return r
+	}
+	r.proof = sent // the store took it: nothing was invalidated until then
+	s.putLocal(sp, &item{
+		value: v, notFound: b.notFound, stored: r.stored,
+		fresh: since + b.cost + b.fresh, mark: g.mark, size: len(data),
+	})
+	return r
+}
+
+func (s *space[V]) fill(ctx context.Context, sp *spec, g grant, data []byte, life time.Duration) bool {
+	sctx, cancel := s.storeContext(ctx)
+	defer cancel()
+	ok, err := s.store.Fill(sctx, []Fill{{
+		Key: sp.key, Tags: sp.tags, Token: g.lease.Token, Seq: g.entry.Seq, Body: data, TTL: life,
+	}})
+	s.outcome(ctx, "fill", err)
+	if err != nil {
+		s.abandon(ctx, g.lease) // a full store refuses values, yet takes leases back
+		return false
+	}
+	if !ok[0] {
+		s.opts.count(ctx, "cache.rejected_fills", "cache", s.name)
+	}
+	return ok[0]
+}
+
+func (s *space[V]) abandon(ctx context.Context, l Lease) {
+	sctx, cancel := s.storeContext(ctx)
+	defer cancel()
+	s.outcome(ctx, "abandon", s.store.Abandon(sctx, []Lease{l}))
+}
+
+// callLeased runs load while renewing the lease at each third of its length.
+func (s *space[V]) callLeased(ctx context.Context, sp *spec, load func(context.Context) (V, error), l Lease) (V, error) {
+	var mu sync.Mutex
+	var t *time.Timer
+	stopped := false
+	every := s.opts.lease() / 3
+	mu.Lock()
+	t = time.AfterFunc(every, func() {
+		sctx, cancel := s.storeContext(ctx)
+		err := s.store.Renew(sctx, []Lease{l}, s.opts.lease())
+		cancel()
+		s.outcome(ctx, "renew", err) // a lost lease shows when the fill is refused
+		mu.Lock()
+		defer mu.Unlock()
+		if !stopped {
+			t.Reset(every)
+		}
+	})
+	mu.Unlock()
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+		t.Stop()
+	}()
+	return s.call(ctx, sp, load)
+}
+
+// call runs load within its timeout and turns a panic into an error.
+func (s *space[V]) call(ctx context.Context, sp *spec, load func(context.Context) (V, error)) (v V, err error) {
+	ctx, cancel := withTimeout(ctx, sp.timeout)
+	defer cancel()
+	returned := false
+	defer func() {
+		if !returned {
+			var zero V
+			v, err = zero, s.panicked(ctx, recover())
+		}
+	}()
+	v, err = load(ctx)
+	returned = true
+	return v, err
+}
+
+// panicked reports a panic, or the end of the goroutine if p is nil.
+func (s *space[V]) panicked(ctx context.Context, p any) error {
+	err := fmt.Errorf("%w: %s: %v", ErrLoadPanic, s.name, p)
+	if p == nil {
+		err = fmt.Errorf("%w: %s: it ended its goroutine", ErrLoadPanic, s.name)
+	}
+	s.opts.report(ctx, err, debug.Stack())
+	return err
+}

@@ -1,0 +1,44 @@
+package cache
+
+import (
+	"fmt"
+	"hash/fnv"
+	"io"
+	"reflect"
+)
+
+// schemaOf is a fingerprint of everything about a type that its encoding depends on: kinds,
+// field names, tags. During a deploy that changes a struct, old and new processes take each
+// other's entries for missing ones instead of reading half of them.
+func schemaOf(t reflect.Type) uint64 {
+	h := fnv.New64a()
+	writeSchema(h, t, make(map[reflect.Type]bool))
+	return h.Sum64()
+}
+
+func writeSchema(w io.Writer, t reflect.Type, open map[reflect.Type]bool) {
+	if open[t] { // a recursive type is written once
+		fmt.Fprintf(w, "^%s;", t.Name())
+		return
+	}
+	open[t] = true
+	defer delete(open, t)
+	fmt.Fprintf(w, "%s(", t.Kind())
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		writeSchema(w, t.Elem(), open)
+	case reflect.Array:
+		fmt.Fprintf(w, "%d,", t.Len())
+		writeSchema(w, t.Elem(), open)
+	case reflect.Map:
+		writeSchema(w, t.Key(), open)
+		writeSchema(w, t.Elem(), open)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			f := t.Field(i)
+			fmt.Fprintf(w, "%s %q ", f.Name, f.Tag)
+			writeSchema(w, f.Type, open)
+		}
+	}
+	io.WriteString(w, ");")
+}

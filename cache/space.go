@@ -1,0 +1,172 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// space is one cache below its key type: what to do for an entry whose name is known.
+type space[V any] struct {
+	*core
+	name   string
+	schema uint64
+
+	mu       sync.Mutex
+	flights  map[string]*flight[V]
+	renewing map[string]bool // keys being refreshed in the background
+}
+
+// spec is one request for an entry.
+type spec struct {
+	key                             string
+	tags                            []string
+	fresh, stale, notFound, timeout time.Duration
+	noLocal                         bool
+}
+
+// result is what a request comes to.
+type result[V any] struct {
+	value  V
+	err    error // ErrNotFound (perhaps wrapped), an error of load, or why there was none
+	stored time.Time
+	status string
+
+	// proof is the tick of a moment at which the value was up to date for certain.
+	proof uint64
+}
+
+// shareable reports whether a caller that started at tick start may have the result. An error
+// is no old data, and sharing it spares whatever is failing.
+func (r *result[V]) shareable(start uint64) bool {
+	return r.proof >= start || r.err != nil && !errors.Is(r.err, ErrNotFound)
+}
+
+// flight is a request in progress, on behalf of all callers in this process.
+type flight[V any] struct {
+	done   chan struct{}
+	result result[V] // to be read after done
+}
+
+// fromLocal answers from memory, if that may be trusted now.
+func (s *space[V]) fromLocal(ctx context.Context, key string, noLocal bool) (r result[V], ok bool) {
+	if s.local == nil || noLocal {
+		return r, false
+	}
+	it, ok := s.local.get(key)
+	if !ok {
+		return r, false
+	}
+	now := s.now()
+	if now >= it.fresh || !s.coherence.holds(&it.mark, now) {
+		return r, false
+	}
+	s.opts.count(ctx, "cache.hits", "cache", s.name, "level", "l1")
+	r = result[V]{stored: it.stored, status: StatusHit}
+	if it.notFound {
+		r.err = ErrNotFound
+		return r, true
+	}
+	r.value = it.value.(V)
+	return r, true
+}
+
+func (s *space[V]) putLocal(sp *spec, it *item) {
+	if s.local != nil && !sp.noLocal && s.coherence.holds(&it.mark, s.now()) {
+		s.local.put(sp.key, it)
+	}
+}
+
+// fetch answers from the store or by loading, together with others who want the same.
+//
+// The rule for joining: a caller may take the result of a flight that others started only if
+// the value was proven up to date after the caller came (otherwise it might have come after
+// an invalidation that the flight did not see). Failing that it joins or starts the next
+// flight, which begins after it came. Ticks, not times, order these moments.
+func (s *space[V]) fetch(ctx context.Context, sp *spec, load func(context.Context) (V, error)) result[V] {
+	start := s.coherence.ticks.Add(1)
+	for {
+		if ctx.Err() != nil {
+			return result[V]{err: fmt.Errorf("cache: %s: %w", s.name, ctx.Err())}
+		}
+		f, mine := s.join(ctx, sp, load)
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			continue
+		}
+		r := f.result
+		if mine {
+			return r
+		}
+		if r.shareable(start) {
+			if r.status == StatusMiss {
+				r.status = StatusCollapsed
+				s.opts.count(ctx, "cache.collapsed", "cache", s.name)
+			}
+			return r
+		}
+	}
+}
+
+// join returns the flight for the entry, and whether this call started it.
+func (s *space[V]) join(ctx context.Context, sp *spec, load func(context.Context) (V, error)) (*flight[V], bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f, ok := s.flights[sp.key]; ok {
+		return f, false
+	}
+	f := &flight[V]{done: make(chan struct{})}
+	s.flights[sp.key] = f
+	ctx = context.WithoutCancel(ctx)
+	s.work.start(func() {
+		returned := false
+		defer func() {
+			if !returned { // nor must a codec's panic end the program, or a load's Goexit leave callers waiting
+				f.result = result[V]{err: s.panicked(ctx, recover())}
+			}
+			s.mu.Lock()
+			delete(s.flights, sp.key)
+			s.mu.Unlock()
+			close(f.done)
+		}()
+		f.result = s.lookup(ctx, sp, load)
+		returned = true
+	})
+	return f, true
+}
+
+// refresh loads a newer value in the background, at most once at a time; it is dropped, not
+// queued, when too many are at work.
+func (s *space[V]) refresh(ctx context.Context, sp *spec, load func(context.Context) (V, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.renewing[sp.key] {
+		return
+	}
+	select {
+	case s.refreshes <- struct{}{}:
+	default:
+		return
+	}
+	s.renewing[sp.key] = true
+	ctx = context.WithoutCancel(ctx)
+	s.work.start(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				_ = s.panicked(ctx, p) // reported; there is no caller to tell
+			}
+			<-s.refreshes
+			s.mu.Lock()
+			delete(s.renewing, sp.key)
+			s.mu.Unlock()
+		}()
+		m := s.coherence.mark(sp.key, sp.tags)
+		claim := s.claimOf(sp, ClaimBeside)
+		if e, err := s.claim(ctx, claim); err == nil && e.Granted {
+			s.load(ctx, sp, load, grant{entry: e, lease: Lease{sp.key, claim.Token}, mark: m})
+		}
+	})
+}

@@ -1,0 +1,136 @@
+package cache
+
+import (
+	"context"
+	"time"
+)
+
+// A Store holds what all processes share: the entries, the leases that guard their loading
+// and the stamps of tags. Each method is one atomic transition per element, in batch form;
+// results have the order of the arguments. An error says nothing about what was applied, and
+// every method may be repeated. Implementations are safe for concurrent use.
+//
+// The rules that make the cache correct, all checked by cachetest.Run:
+//
+//  1. A lease belongs to one attempt, named by a random token. Whatever removes the entry
+//     (Invalidate, expiry, eviction, a person with a shell) voids its lease.
+//  2. Fill stores only for the token that holds the lease at that moment.
+//  3. Stamps come from one logical clock that never goes back. A value is valid while its Seq
+//     is at least the stamp of each of its tags; a stamp nobody knows is made anew, which
+//     makes older values invalid.
+//  4. Watch delivers events in the order in which the store executed their causes.
+type Store interface {
+	// Acquire reads the entry of each claim with the stamps of its tags, and in the same
+	// step tries to take the lease as the claim's Mode says.
+	Acquire(ctx context.Context, claims []Claim) ([]Entry, error)
+
+	// Fill stores each value whose token still holds its lease, ending the lease. It reports
+	// true only if the value was stored and no tag was invalidated since Seq was read.
+	Fill(ctx context.Context, fills []Fill) ([]bool, error)
+
+	// Renew extends the leases that are still held to ttl from now; others are left alone.
+	Renew(ctx context.Context, leases []Lease, ttl time.Duration) error
+
+	// Abandon gives back the leases that are still held and wakes those waiting for them.
+	// A value that such a lease stood beside stays.
+	Abandon(ctx context.Context, leases []Lease) error
+
+	// Invalidate removes the entries of keys with their leases and moves the stamp of each
+	// tag beyond every Seq given out so far, and tells all watchers. Once it returned nil no
+	// Acquire returns, and no Fill stores as valid, a value whose load began before.
+	Invalidate(ctx context.Context, keys, tags []string) error
+
+	// Beat sends n to the watchers named node, along the way that invalidations take.
+	Beat(ctx context.Context, node string, n int64) error
+
+	// Watch calls sink with EventReady once it is subscribed, then with each event, from one
+	// goroutine. It returns nil after ctx ended, and an error at the first moment at which
+	// an event may have been missed; it never resumes by itself.
+	Watch(ctx context.Context, node string, sink func(Event)) error
+}
+
+// Mode says when a Claim takes the lease of its entry.
+type Mode uint8
+
+const (
+	// ClaimMissing takes the lease if there is no entry. The other modes do that too.
+	ClaimMissing Mode = iota
+	// ClaimBeside takes a lease beside a value, which stays readable, unless one is held.
+	ClaimBeside
+	// ClaimReplace drops the entry for a lease if it is still the one seen as Claim.Seen.
+	ClaimReplace
+	// ClaimAwait asks for an EventFilled when the lease that somebody else holds ends.
+	ClaimAwait
+)
+
+// Claim asks for an entry, and for the lease to load it.
+type Claim struct {
+	Key   string
+	Tags  []string      // stamps to compare the value with
+	Token string        // 16 letters or digits, new for every attempt
+	TTL   time.Duration // of the lease, at least a millisecond
+	Mode  Mode
+	Seen  string // Entry.Version, for ClaimReplace
+}
+
+// State is what a Store found under a key.
+type State uint8
+
+const (
+	// Leased means no value: somebody (see Entry.Granted) is loading it.
+	Leased State = iota + 1
+	// Filled means a value, perhaps invalid, perhaps with a lease beside it.
+	Filled
+	// Held means that writers hold the entry: load without storing.
+	Held
+)
+
+// Entry is the answer to a Claim.
+type Entry struct {
+	State   State
+	Granted bool          // the claim's token holds the lease
+	Valid   bool          // Filled, and not older than the stamp of any tag
+	Body    []byte        // of Filled; the caller owns it
+	Left    time.Duration // until the store forgets the entry
+	Seq     int64         // highest stamp of the claim's tags, to be passed to Fill
+	Version string        // names exactly this entry for ClaimReplace; opaque
+}
+
+// Fill is a value for the entry whose lease Token holds.
+type Fill struct {
+	Key   string
+	Tags  []string
+	Token string
+	Seq   int64
+	Body  []byte
+	TTL   time.Duration // at least a millisecond
+}
+
+// Lease names a held lease.
+type Lease struct {
+	Key   string
+	Token string
+}
+
+// EventKind says what an Event is about.
+type EventKind uint8
+
+const (
+	// EventReady is the first event of a Watch: from here on nothing is missed.
+	EventReady EventKind = iota + 1
+	// EventInvalidated says that the entry Name was removed.
+	EventInvalidated
+	// EventStamped says that the tag Name was invalidated.
+	EventStamped
+	// EventFilled says that the lease of Name, which somebody awaited, has ended.
+	EventFilled
+	// EventBeat brings the N of a Beat back.
+	EventBeat
+)
+
+// Event is something that happened in the Store.
+type Event struct {
+	Kind EventKind
+	Name string
+	N    int64
+}
