@@ -1,0 +1,33 @@
+// Package clickhouseanalytics keeps events in ClickHouse (https://clickhouse.com), 25.3 or later: the first release
+// whose JSON type is for production.
+//
+// # Usage
+//
+// Open a connection with clickhouse.Open, over HTTP or the native protocol, give it to [New], and call [Store.Migrate]
+// when the program starts. The caller keeps owning the connection and closes it.
+//
+// # Consistency
+//
+// A batch is one synchronous insert of one block, with the batch's token as insert_deduplication_token: ClickHouse drops
+// repeats among the last 10 000 inserts. Past that window a repeat is stored, counted until its parts merge, and then
+// collapsed by event id. async_insert, on by default since ClickHouse 26.3, is switched off for these inserts.
+//
+// Over 2^14 distinct values, uniques are estimated (uniqCombined64, well within 1 %); over 8192 values, quantiles are
+// those of a random sample.
+//
+// # Tenancy
+//
+// Every query has the tenant as a parameter in its condition. The same condition is repeated as the setting
+// additional_table_filters under readonly=1, which applies to each use of the table in the query and which the query
+// cannot change. Values are sent as parameters; only field names, which analytics restricts to [a-z0-9_], and the names of
+// [Options] are part of the text.
+//
+// # Errors
+//
+// Errors wrap those of clickhouse-go: errors.As with *clickhouse.Exception gives the code. Insert errors caused by the
+// data wrap analytics.ErrRejected.
+//
+// # Concurrency
+//
+// A Store is safe for concurrent use, as far as its connection is; that of clickhouse.Open is a pool.
+package clickhouseanalytics

@@ -1,0 +1,153 @@
+package clickhouseanalytics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/ashlar-go/ashlar/analytics"
+)
+
+// Options configures [New]. nil means the defaults.
+type Options struct {
+	// Database is where the tables are. Empty: the database of the connection. It must exist.
+	Database string
+	// Table is the name of the events table; <Table>_migrations keeps its version. Empty: "events".
+	Table string
+}
+
+// Store keeps events in a ClickHouse table. Make it with [New].
+type Store struct {
+	conn   driver.Conn
+	events string // as written in queries: only letters, digits, underscores, and a dot behind the database
+}
+
+var _ analytics.Store = (*Store)(nil)
+
+// New returns a store over an open connection. It does no I/O. Names in opts must match [A-Za-z_][A-Za-z0-9_]* and have
+// at most 64 bytes.
+func New(conn driver.Conn, opts *Options) (*Store, error) {
+	if conn == nil {
+		return nil, errors.New("clickhouseanalytics: New needs a connection")
+	}
+	for _, f := range []struct{ option, name string }{{"Database", opts.database()}, {"Table", opts.table()}} {
+		if f.name != "" && !identifier.MatchString(f.name) {
+			return nil, fmt.Errorf("clickhouseanalytics: Options.%s %q must match %s", f.option, f.name, identifier)
+		}
+	}
+	s := &Store{conn: conn, events: opts.table()}
+	if db := opts.database(); db != "" {
+		s.events = db + "." + s.events
+	}
+	return s, nil
+}
+
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
+
+func (o *Options) database() string {
+	if o == nil {
+		return ""
+	}
+	return o.Database
+}
+
+func (o *Options) table() string {
+	if o == nil || o.Table == "" {
+		return "events"
+	}
+	return o.Table
+}
+
+// columns and types of an insert, so that the driver need not ask the server before each batch.
+var insertColumns = []clickhouse.ColumnNameAndType{
+	{Name: "tenant", Type: "LowCardinality(String)"},
+	{Name: "event", Type: "LowCardinality(String)"},
+	{Name: "id", Type: "UUID"},
+	{Name: "user_id", Type: "String"},
+	{Name: "time", Type: "DateTime64(3, 'UTC')"},
+	{Name: "props", Type: "JSON"},
+}
+
+// Insert implements analytics.Store.
+func (s *Store) Insert(ctx context.Context, b analytics.Batch) error {
+	if len(b.Records) == 0 {
+		return nil
+	}
+	ctx = clickhouse.Context(ctx,
+		clickhouse.WithColumnNamesAndTypes(insertColumns),
+		clickhouse.WithSettings(clickhouse.Settings{
+			"async_insert":               0,
+			"insert_deduplicate":         1,
+			"insert_deduplication_token": b.Token,
+			"deduplicate_blocks_in_dependent_materialized_views": 1,
+			"max_partitions_per_insert_block":                    0, // a late event may open any month
+			// Text that looks like a date stays text.
+			"input_format_try_infer_dates":     0,
+			"input_format_try_infer_datetimes": 0,
+		}))
+	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+s.events+" (tenant, event, id, user_id, time, props)")
+	if err != nil {
+		return fmt.Errorf("clickhouseanalytics: insert: %w", classify(err))
+	}
+	defer batch.Close()
+	if err := fill(batch, b.Records); err != nil {
+		// The driver could not encode a value: no repeat will change that.
+		return fmt.Errorf("clickhouseanalytics: %w: %w", analytics.ErrRejected, err)
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("clickhouseanalytics: insert %d events: %w", len(b.Records), classify(err))
+	}
+	return nil
+}
+
+// fill appends column by column, which allocates a quarter of what appending rows does.
+func fill(batch driver.Batch, records []analytics.Record) error {
+	texts := func(column int, of func(analytics.Record) string) error {
+		values := make([]string, len(records))
+		for i, r := range records {
+			values[i] = of(r)
+		}
+		return batch.Column(column).Append(values)
+	}
+	times := make([]int64, len(records))
+	for i, r := range records {
+		times[i] = r.Time.UnixMilli()
+	}
+	return errors.Join(
+		texts(0, func(r analytics.Record) string { return r.Tenant }),
+		texts(1, func(r analytics.Record) string { return r.Name }),
+		texts(2, func(r analytics.Record) string { return r.ID }),
+		texts(3, func(r analytics.Record) string { return r.User }),
+		batch.Column(4).Append(times),
+		texts(5, func(r analytics.Record) string { return string(r.Props) }),
+	)
+}
+
+// dataErrors are server errors that the content of a batch causes, by their code in ClickHouse's ErrorCodes.cpp. Errors
+// that a wrong schema or configuration could cause as well are not among them: those are retried until an operator
+// has mended it.
+var dataErrors = map[int32]bool{
+	6:   true, // CANNOT_PARSE_TEXT
+	26:  true, // CANNOT_PARSE_QUOTED_STRING
+	27:  true, // CANNOT_PARSE_INPUT_ASSERTION_FAILED
+	38:  true, // CANNOT_PARSE_DATE
+	41:  true, // CANNOT_PARSE_DATETIME
+	72:  true, // CANNOT_PARSE_NUMBER
+	117: true, // INCORRECT_DATA
+	131: true, // TOO_LARGE_STRING_SIZE
+	306: true, // TOO_DEEP_RECURSION
+	321: true, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+	376: true, // CANNOT_PARSE_UUID
+}
+
+func classify(err error) error {
+	var ex *clickhouse.Exception
+	if errors.As(err, &ex) && dataErrors[ex.Code] {
+		return fmt.Errorf("%w: %w", analytics.ErrRejected, err)
+	}
+	return err
+}

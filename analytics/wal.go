@@ -1,0 +1,283 @@
+package analytics
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// segmentBytes is when a new segment begins. Delivered segments are deleted whole.
+const segmentBytes = 16 << 20
+
+// wal is the journal on disk. Concurrent appends share an fsync: the first caller writes for all who arrive until it
+// is done with the disk, then hands over to one of those who came meanwhile. No goroutine is needed for that.
+type wal struct {
+	dir  string
+	lock *os.File
+
+	mu       sync.Mutex
+	segments []*segment // ascending; only the last takes records
+	number   uint64     // of the newest segment ever
+	group    *commit    // collects the next write
+	leading  bool       // somebody is writing
+	idle     *sync.Cond // leading became false
+	total    uint64
+	settled  uint64
+	bytes    int64 // not settled
+	closed   bool
+}
+
+// commit is one group of records that shares a write and an fsync.
+type commit struct {
+	buf  []byte
+	n    uint64
+	lead chan struct{} // one waiter takes over the writing
+	done chan struct{} // err is final
+	err  error
+}
+
+func newCommit() *commit {
+	return &commit{lead: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// openWAL takes ownership of the directory and reads what an earlier process left.
+func openWAL(dir string, log *slog.Logger) (*wal, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "dead"), 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	w := &wal{dir: dir, lock: lock, group: newCommit()}
+	w.idle = sync.NewCond(&w.mu)
+	if err := w.load(log); err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return w, nil
+}
+
+func (w *wal) load(log *slog.Logger) error {
+	entries, err := os.ReadDir(w.dir) // sorted, and the names are zero-padded
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		base, isData := strings.CutSuffix(e.Name(), ".wal")
+		number, err := strconv.ParseUint(base, 16, 64)
+		if !isData || err != nil || segmentName("", number) != base {
+			continue
+		}
+		w.number = max(w.number, number)
+		s, records, torn, err := openSegment(w.dir, number)
+		if errors.Is(err, errBadHeader) {
+			if err := w.setAside(number, log); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if torn > 0 {
+			log.Warn("analytics: ignored an unfinished write at the end of a segment", "file", base+".wal", "bytes", torn)
+		}
+		w.segments = append(w.segments, s)
+		w.total += records
+		w.bytes += s.size - s.settled
+	}
+	return nil
+}
+
+// setAside handles a segment without a header: the creation that a crash cut short, or damage for a human to look at.
+func (w *wal) setAside(number uint64, log *slog.Logger) error {
+	name := segmentName(w.dir, number)
+	info, err := os.Stat(name + ".wal")
+	if err != nil {
+		return err
+	}
+	if info.Size() <= headerSize {
+		return errors.Join(removeIfThere(name+".wal"), removeIfThere(name+".log"))
+	}
+	log.Error("analytics: a segment has no readable header and was moved to the dead folder", "file", filepath.Base(name)+".wal")
+	return os.Rename(name+".wal", filepath.Join(w.dir, "dead", filepath.Base(name)+".wal"))
+}
+
+func (w *wal) append(_ Record, frame []byte) error {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return ErrClosed
+	}
+	c := w.group
+	c.buf = append(c.buf, frame...)
+	c.n++
+	leader := !w.leading
+	w.leading = true
+	w.mu.Unlock()
+
+	if leader {
+		w.write(c)
+		return c.err
+	}
+	select {
+	case <-c.lead:
+		w.write(c)
+	case <-c.done:
+	}
+	return c.err
+}
+
+// write commits a group and hands the lead to a waiter of the next one.
+func (w *wal) write(c *commit) {
+	w.mu.Lock()
+	w.group = newCommit()
+	s, err := w.active(int64(len(c.buf)))
+	w.mu.Unlock()
+	if err == nil {
+		if _, err = s.data.WriteAt(c.buf, s.size); err == nil { // only the leader changes size
+			err = s.data.Sync()
+		}
+		if err != nil {
+			// What a failed fsync left on the disk is unknown. Cut it off if that still works, and start over elsewhere.
+			err = errors.Join(err, s.data.Truncate(s.size))
+		}
+	}
+
+	w.mu.Lock()
+	if err != nil {
+		c.err = fmt.Errorf("write-ahead log: %w", err)
+		if s != nil {
+			s.closed = true
+		}
+	} else {
+		s.size += int64(len(c.buf))
+		w.bytes += int64(len(c.buf))
+		w.total += c.n
+	}
+	if w.group.n > 0 {
+		w.group.lead <- struct{}{}
+	} else {
+		w.leading = false
+		w.idle.Broadcast()
+	}
+	w.mu.Unlock()
+	close(c.done)
+}
+
+// active returns the segment to write n bytes to. The caller holds mu.
+func (w *wal) active(n int64) (*segment, error) {
+	if w.closed {
+		return nil, ErrClosed
+	}
+	if len(w.segments) > 0 {
+		s := w.segments[len(w.segments)-1]
+		if !s.closed && (s.size+n <= segmentBytes || s.size == headerSize) {
+			return s, nil
+		}
+		s.closed = true
+	}
+	s, err := createSegment(w.dir, w.number+1)
+	if err != nil {
+		return nil, err
+	}
+	w.number++
+	w.segments = append(w.segments, s)
+	return s, nil
+}
+
+func (w *wal) next(maxRecords int) (*batch, error) {
+	for {
+		s, size, err := w.pending()
+		if s == nil || err != nil {
+			return nil, err
+		}
+		b, err := s.read(size, maxRecords)
+		if err != nil || len(b.records) > 0 || b.damaged > 0 {
+			return b, err
+		}
+		if err := w.settle(b); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// pending returns the oldest segment with undelivered records and its size, deleting delivered ones on the way.
+func (w *wal) pending() (*segment, int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.segments) > 0 {
+		s := w.segments[0]
+		if s.settled < s.size {
+			return s, s.size, nil
+		}
+		if !s.closed {
+			break
+		}
+		w.segments = w.segments[1:]
+		if err := s.remove(w.dir); err != nil {
+			return nil, 0, err
+		}
+	}
+	return nil, 0, nil
+}
+
+func (w *wal) settle(b *batch) error {
+	// Not synced: if the entry is lost, the batch goes out again with the same token.
+	err := b.seg.enter(b.end, entrySettled, false)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b.seg.settled = b.end
+	b.seg.seals = b.seg.seals[1:]
+	w.settled += uint64(len(b.records))
+	w.bytes -= b.bytes
+	return err
+}
+
+func (w *wal) counts() (total, settled uint64, bytes int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.total, w.settled, w.bytes
+}
+
+func (w *wal) oldest() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.segments {
+		if s.settled == s.size {
+			continue
+		}
+		buf := make([]byte, min(s.size-s.settled, maxFrame))
+		if _, err := s.data.ReadAt(buf, s.settled); err != nil {
+			return time.Time{}
+		}
+		if records, _, _ := readRecords(buf, 1, len(buf), true); len(records) > 0 {
+			return records[0].Time
+		}
+	}
+	return time.Time{}
+}
+
+func (w *wal) durable() bool { return true }
+
+// close releases the directory. A write under way finishes first; records waiting for the next one get ErrClosed.
+func (w *wal) close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	for w.leading {
+		w.idle.Wait()
+	}
+	var errs []error
+	for _, s := range w.segments {
+		errs = append(errs, s.closeFiles())
+	}
+	w.segments = nil
+	return errors.Join(append(errs, w.lock.Close())...)
+}
