@@ -1,0 +1,160 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// DB runs units of work. It is made by New, holds no connection of its own, and is safe for concurrent use.
+type DB struct {
+	core *core
+	opts TxOptions
+}
+
+// core is what all handles of one DB share.
+type core struct {
+	driver Driver
+	opts   *Options
+
+	mu        sync.Mutex
+	listeners map[chan<- struct{}]struct{}
+}
+
+// New returns a DB on the pool, whose role is a member of tenancy_app and subject to row-level security: not a superuser,
+// without BYPASSRLS, not the owner of the tables. The caller keeps owning the pool and closes it. New does no I/O.
+func New(pool *pgxpool.Pool, opts *Options) (*DB, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Driver == nil {
+		if pool == nil {
+			return nil, errors.New("tenancy: New needs a pool or Options.Driver")
+		}
+		o.Driver = &pgDriver{app: pool, system: o.System}
+	}
+	return &DB{core: &core{driver: o.Driver, opts: &o, listeners: map[chan<- struct{}]struct{}{}}}, nil
+}
+
+// With returns a handle on the same DB whose units run with opts; nil means the defaults. It costs nothing:
+//
+//	err := db.With(&tenancy.TxOptions{Isolation: pgx.Serializable}).Do(ctx, fn)
+func (db *DB) With(opts *TxOptions) *DB {
+	if opts == nil {
+		opts = &TxOptions{}
+	}
+	return &DB{core: db.core, opts: *opts}
+}
+
+// Do runs fn in a unit of work: a transaction of the tenant of ctx. It commits when fn returns nil, and rolls back when fn
+// returns an error, panics or exits its goroutine. Nothing is sent before fn's first statement, so a unit without
+// statements costs nothing.
+//
+// Inside another unit of the same DB, found through ctx, Do is a savepoint: an error undoes only what the inner fn did.
+//
+// fn runs again, with a new Tx, after a serialization failure, a deadlock or a connection lost before COMMIT;
+// so it must not change anything outside of the unit, except in hooks (see Hooks).
+//
+// Errors: what fn returned; ErrNoTenant and ErrTenantMismatch before any I/O; ErrCommitUnknown; errors of PostgreSQL.
+// If a statement failed and fn returned nil all the same, Do rolls back and returns that statement's error.
+func (db *DB) Do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	who, err := identityOf(ctx)
+	if err != nil {
+		return err
+	}
+	if tx := db.core.open(ctx); tx != nil {
+		return tx.nest(ctx, who, db.opts, fn)
+	}
+	if who.system {
+		db.core.opts.logger().DebugContext(ctx, "tenancy: system unit", "reason", ctx.Value(systemKey{}))
+	}
+	if db.opts.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, db.opts.Timeout)
+		defer cancel()
+	}
+	return db.core.retry(ctx, func() (bool, error) { return db.attempt(ctx, who, fn) })
+}
+
+// Read is Do in a transaction in which the server refuses writes.
+func (db *DB) Read(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	opts := db.opts
+	opts.ReadOnly = true
+	return db.With(&opts).Do(ctx, fn)
+}
+
+// InTx is Do for code that does not know this package: statements go through TxFrom or Pgx, events through Emit.
+func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context) error) error {
+	return db.Do(ctx, func(ctx context.Context, _ *Tx) error { return fn(ctx) })
+}
+
+// NotifyEvents makes db send to ch, without blocking, after each unit of this process that emitted events has committed.
+// It is a hint for relays, not a delivery. Stop ends it; ch is never closed.
+func (db *DB) NotifyEvents(ch chan<- struct{}) (stop func()) {
+	c := db.core
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.listeners[ch] = struct{}{}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.listeners, ch)
+	}
+}
+
+func (c *core) nudge() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ch := range c.listeners {
+		select {
+		case ch <- struct{}{}:
+		default: // its reader has a hint waiting already
+		}
+	}
+}
+
+// open returns the unit of this DB that ctx is in. It may be over; using it then fails with ErrTxDone, which is better
+// than beginning a second transaction that its caller did not ask for.
+func (c *core) open(ctx context.Context) *Tx {
+	tx, _ := ctx.Value(unitKey{c}).(*Tx)
+	return tx
+}
+
+// retry runs attempt until it does not ask to be run again.
+func (c *core) retry(ctx context.Context, attempt func() (again bool, err error)) error {
+	for n := 0; ; n++ {
+		again, err := attempt()
+		if !again || n >= c.opts.retries() {
+			return err
+		}
+		c.opts.count(ctx, "tenancy.retries")
+		// Full jitter: two units that deadlocked must not meet again.
+		wait := time.NewTimer(rand.N(min(5*time.Millisecond<<n, 500*time.Millisecond)) + time.Millisecond)
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return err
+		case <-wait.C:
+		}
+	}
+}
+
+func (o TxOptions) begin(who identity, fence int64) *Begin {
+	return &Begin{
+		Tenant: who.tenant, Isolation: o.Isolation, ReadOnly: o.ReadOnly, Deferrable: o.Deferrable,
+		Timeout: max(o.Timeout, 0), Fence: fence, Eager: o.Eager,
+	}
+}
+
+// plain tells whether the server's implicit transaction around a single batch does what o asks for.
+func (b *Begin) plain() bool {
+	return b.Isolation == "" && !b.ReadOnly && !b.Deferrable && !b.Eager
+}
+
+var _ pgx.Tx = (*Tx)(nil)

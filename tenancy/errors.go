@@ -1,0 +1,52 @@
+package tenancy
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Errors that callers branch on with errors.Is. Errors of PostgreSQL itself come through unchanged (*pgconn.PgError).
+var (
+	// ErrNoTenant reports a context without a tenant. It is returned before any I/O.
+	ErrNoTenant = errors.New("tenancy: no tenant in context; set one with WithID, or use System with a reason")
+
+	// ErrTenantMismatch reports a call whose context names another tenant, or another role, than the open unit of work.
+	ErrTenantMismatch = errors.New("tenancy: context and open unit of work belong to different tenants or roles")
+
+	// ErrNoUnit reports a call that needs an open unit of work, outside of one.
+	ErrNoUnit = errors.New("tenancy: no open unit of work in context; call inside DB.Do")
+
+	// ErrTxBusy reports a second statement while one is running, or rows that were not closed.
+	ErrTxBusy = errors.New("tenancy: unit of work is busy; close its rows first and do not share it between goroutines")
+
+	// ErrTxDone reports use of a unit of work after its function has returned.
+	ErrTxDone = errors.New("tenancy: unit of work is over")
+
+	// ErrNotFound is returned by One when no row matches. It also matches pgx.ErrNoRows.
+	ErrNotFound = fmt.Errorf("tenancy: not found: %w", pgx.ErrNoRows)
+
+	// ErrCommitUnknown reports that the connection was lost after COMMIT had been sent: the unit may or may not have been
+	// committed. A unit that emitted an event is looked up by the event's id first, so it gets this error only if that
+	// look-up did not give a certain answer.
+	ErrCommitUnknown = errors.New("tenancy: connection lost during commit, outcome unknown")
+)
+
+var (
+	errManaged   = errors.New("tenancy: DB.Do commits and rolls back this transaction; return nil or an error instead")
+	errScope     = errors.New("tenancy: a savepoint was ended out of order")
+	errIsolation = errors.New("tenancy: the open unit of work has another isolation level")
+)
+
+// StepError is returned by a Driver when one of Batch.Steps, or what comes before them, failed.
+type StepError struct {
+	Index int   // index in Batch.Steps; -1 when the transaction could not be begun or nothing was run
+	Err   error // what the database said
+}
+
+// Error returns the text of the cause.
+func (e *StepError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *StepError) Unwrap() error { return e.Err }

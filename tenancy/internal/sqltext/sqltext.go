@@ -1,0 +1,23 @@
+// Package sqltext holds the statements that tenancy sends by itself, as constants, so that the in-memory driver of
+// tenancytest can answer them.
+package sqltext
+
+import _ "embed"
+
+// Statements of the unit of work.
+var (
+	// InsertEvents writes the events of a unit; $1 ids, $2 types, $3 keys, $4 bodies.
+	//go:embed insert_events.sql
+	InsertEvents string
+
+	// Tick reads the next events of the outbox; see the file.
+	//go:embed tick.sql
+	Tick string
+
+	// Once marks an event as handled by a consumer.
+	//go:embed once.sql
+	Once string
+)
+
+// Committed waits for the fence $1 and tells whether event $2 exists.
+const Committed = `select tenancy.committed($1, $2)`

@@ -1,0 +1,90 @@
+package tenancy
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Options configures a DB. A nil *Options and the zero value mean the defaults.
+type Options struct {
+	// System is the pool for units under System. Its role is a member of tenancy_system.
+	// Nil means that such units fail.
+	System *pgxpool.Pool
+
+	// Driver replaces PostgreSQL, e.g. by the one of tenancytest; the pools are not used then. Nil means PostgreSQL.
+	Driver Driver
+
+	// Retries is how often a unit is run again after a serialization failure, a deadlock or a connection lost before
+	// COMMIT. Zero means 5. Negative means never.
+	Retries int
+
+	// Logger gets what nobody else hears of: panics in hooks, failed look-ups, system units (debug level).
+	// Nil means slog.Default().
+	Logger *slog.Logger
+
+	// Errors gets panics of hooks with their stack. Nil means that they are only logged.
+	Errors interface {
+		Report(ctx context.Context, err error, stack []byte)
+	}
+
+	// Metrics counts tenancy.units by outcome (commit, rollback, unknown) and tenancy.retries. Nil means no metrics.
+	Metrics interface {
+		Add(ctx context.Context, name string, n float64, kv ...string)
+	}
+}
+
+func (o *Options) retries() int {
+	switch {
+	case o == nil || o.Retries == 0:
+		return 5
+	case o.Retries < 0:
+		return 0
+	}
+	return o.Retries
+}
+
+func (o *Options) logger() *slog.Logger {
+	if o == nil || o.Logger == nil {
+		return slog.Default()
+	}
+	return o.Logger
+}
+
+func (o *Options) count(ctx context.Context, name string, kv ...string) {
+	if o != nil && o.Metrics != nil {
+		o.Metrics.Add(ctx, name, 1, kv...)
+	}
+}
+
+func (o *Options) report(ctx context.Context, err error, stack []byte) {
+	o.logger().ErrorContext(ctx, "tenancy: hook panicked", "error", err, "stack", string(stack))
+	if o != nil && o.Errors != nil {
+		o.Errors.Report(ctx, err, stack)
+	}
+}
+
+// TxOptions configures the units of a handle made with DB.With. The zero value means a read-write unit at the server's
+// default isolation level. None of the options costs a round trip of its own, except Eager.
+type TxOptions struct {
+	// Isolation is pgx.Serializable, pgx.RepeatableRead or pgx.ReadCommitted. Empty means the server's default.
+	// A nested unit cannot change it.
+	Isolation pgx.TxIsoLevel
+
+	// ReadOnly lets the server refuse writes. A nested unit cannot make its outer unit read-only, so it is ignored there.
+	ReadOnly bool
+
+	// Deferrable waits for a safe snapshot; it has an effect only together with Serializable and ReadOnly.
+	Deferrable bool
+
+	// Timeout bounds the whole unit, retries included, and on the server each statement and each pause between statements.
+	// Zero or negative means no bound.
+	Timeout time.Duration
+
+	// Eager begins at once instead of with the first statement, which costs one round trip.
+	// Only then Tx.Conn and Tx.LargeObjects may be used.
+	Eager bool
+}

@@ -1,0 +1,243 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
+)
+
+// rollbackTimeout bounds the ROLLBACK of a unit whose context is over. A connection that does not answer is thrown away.
+const rollbackTimeout = 2 * time.Second
+
+// The head of a transaction. Values are bind parameters, so that they do not show in pg_stat_activity; everything is
+// local to the transaction, so that poolers in transaction mode are safe.
+const (
+	headSQL        = `select set_config('tenancy.tenant', $1, true)`
+	headFenceSQL   = headSQL + `, pg_advisory_xact_lock($2)`
+	headTimeoutSQL = headSQL + `, case when $2::bigint <> 0 then pg_advisory_xact_lock($2) end` +
+		`, set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true)`
+)
+
+// pgDriver is PostgreSQL.
+type pgDriver struct{ app, system *pgxpool.Pool }
+
+// Acquire implements Driver.
+func (d *pgDriver) Acquire(ctx context.Context, system bool) (Session, error) {
+	pool := d.app
+	if system {
+		if pool = d.system; pool == nil {
+			return nil, errors.New("a unit under System needs Options.System")
+		}
+	}
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &pgSession{conn: conn}, nil
+}
+
+// pgSession is one pooled connection.
+type pgSession struct {
+	conn *pgxpool.Conn
+	tx   pgx.Tx // set when Begin.Eager, for large objects
+}
+
+// Send implements Session.
+func (s *pgSession) Send(ctx context.Context, b *Batch) (pgx.BatchResults, error) {
+	batch := &pgx.Batch{}
+	// One batch alone is a transaction anyway; BEGIN and COMMIT would only make it longer.
+	implicit := b.Begin != nil && b.Commit && b.Begin.plain() && len(b.Steps) == 0 && len(b.Events) == 0
+	heads := queueBegin(batch, b.Begin, implicit)
+	for _, step := range b.Steps {
+		queueStep(batch, step)
+	}
+	batch.QueuedQueries = append(batch.QueuedQueries, b.Queries...)
+	tail := 0
+	if len(b.Events) > 0 {
+		queueEvents(batch, b.Events)
+		tail++
+	}
+	if b.Commit && !implicit {
+		batch.Queue("commit")
+		tail++
+	}
+	if batch.Len() == 0 {
+		return noResults{}, nil
+	}
+	br := s.conn.SendBatch(ctx, batch)
+	if tx := br.Tx(); tx != nil {
+		s.tx = tx
+	}
+	for i := range heads + len(b.Steps) {
+		if _, err := br.Exec(); err != nil {
+			_ = br.Close() // the same error
+			return nil, &StepError{Index: max(i-heads, -1), Err: err}
+		}
+	}
+	return &pgResults{BatchResults: br, unread: b.Queries, tail: tail, commit: b.Commit && !implicit}, nil
+}
+
+// queueBegin queues the head and returns its number of statements.
+func queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) int {
+	if begin == nil {
+		return 0
+	}
+	switch text := beginSQL(begin); {
+	case begin.Eager:
+		batch.BeginTx(pgx.TxOptions{BeginQuery: text})
+	case !implicit:
+		batch.Queue(text)
+	}
+	switch {
+	case begin.Timeout > 0:
+		ms := strconv.FormatInt(max(begin.Timeout.Milliseconds(), 1), 10)
+		batch.Queue(headTimeoutSQL, begin.Tenant, begin.Fence, ms)
+	case begin.Fence != 0:
+		batch.Queue(headFenceSQL, begin.Tenant, begin.Fence)
+	default:
+		batch.Queue(headSQL, begin.Tenant)
+	}
+	return batch.Len()
+}
+
+func beginSQL(b *Begin) string {
+	var sql strings.Builder
+	sql.WriteString("begin")
+	switch b.Isolation { // never the caller's text
+	case pgx.Serializable, pgx.RepeatableRead, pgx.ReadCommitted, pgx.ReadUncommitted:
+		sql.WriteString(" isolation level " + string(b.Isolation))
+	}
+	if b.ReadOnly {
+		sql.WriteString(" read only")
+	}
+	if b.Deferrable {
+		sql.WriteString(" deferrable")
+	}
+	return sql.String()
+}
+
+func queueStep(batch *pgx.Batch, s Step) {
+	switch s.Op {
+	case OpExec:
+		batch.Queue(s.SQL, s.Args...)
+	case OpSavepoint:
+		batch.Queue("savepoint " + s.Name)
+	case OpRollbackTo:
+		batch.Queue("rollback to savepoint " + s.Name)
+	case OpRelease:
+		batch.Queue("release savepoint " + s.Name)
+	}
+}
+
+func queueEvents(batch *pgx.Batch, events []Message) {
+	n := len(events)
+	ids, types, keys, bodies := make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
+	for i, e := range events {
+		ids[i], types[i], keys[i], bodies[i] = e.ID, e.Type, e.Key, e.Body
+	}
+	batch.Queue(sqltext.InsertEvents, ids, types, keys, bodies)
+}
+
+// Lost implements Session.
+func (s *pgSession) Lost() bool { return s.conn.Conn().IsClosed() }
+
+// Conn implements Session.
+func (s *pgSession) Conn() *pgx.Conn { return s.conn.Conn() }
+
+// LargeObjects serves Tx.LargeObjects.
+func (s *pgSession) LargeObjects() pgx.LargeObjects { return s.tx.LargeObjects() }
+
+// Release implements Session. ctx is not cancelled together with the unit: pgx would close the connection then.
+func (s *pgSession) Release(ctx context.Context) {
+	if c := s.conn.Conn(); !c.IsClosed() && c.PgConn().TxStatus() != 'I' {
+		ctx, cancel := context.WithTimeout(ctx, rollbackTimeout)
+		_, _ = c.Exec(ctx, "rollback") // a connection that cannot is destroyed by its pool
+		cancel()
+	}
+	s.conn.Release()
+}
+
+// pgResults are the results of Batch.Queries; Close reads the answers to the events and to COMMIT.
+type pgResults struct {
+	pgx.BatchResults
+	unread []*pgx.QueuedQuery
+	tail   int
+	commit bool
+	closed bool
+	err    error
+}
+
+func (r *pgResults) next() {
+	if len(r.unread) > 0 {
+		r.unread = r.unread[1:]
+	}
+}
+
+// Exec implements pgx.BatchResults.
+func (r *pgResults) Exec() (tag pgconn.CommandTag, err error) { r.next(); return r.BatchResults.Exec() }
+
+// Query implements pgx.BatchResults.
+func (r *pgResults) Query() (pgx.Rows, error) { r.next(); return r.BatchResults.Query() }
+
+// QueryRow implements pgx.BatchResults.
+func (r *pgResults) QueryRow() pgx.Row { r.next(); return r.BatchResults.QueryRow() }
+
+// Close implements pgx.BatchResults.
+func (r *pgResults) Close() error {
+	if r.closed {
+		return r.err
+	}
+	r.closed = true
+	answered := r.drain()
+	closed := r.BatchResults.Close()
+	if r.err == nil && !(r.commit && answered) {
+		r.err = closed // after an answered COMMIT, what happens to the connection changes nothing
+	}
+	return r.err
+}
+
+// drain reads what the caller has not, and tells whether everything was answered.
+func (r *pgResults) drain() bool {
+	for len(r.unread) > 0 {
+		q := r.unread[0]
+		r.next()
+		if q.Fn != nil {
+			r.err = q.Fn(r.BatchResults)
+		} else {
+			_, r.err = r.BatchResults.Exec()
+		}
+		if r.err != nil {
+			return false
+		}
+	}
+	for i := range r.tail {
+		tag, err := r.BatchResults.Exec()
+		if err == nil && r.commit && i == r.tail-1 && tag.String() != "COMMIT" {
+			err = pgx.ErrTxCommitRollback
+		}
+		if err != nil {
+			r.err = err
+			return false
+		}
+	}
+	return true
+}
+
+// noResults are the results of a batch without statements.
+type noResults struct{}
+
+func (noResults) Exec() (pgconn.CommandTag, error) { return pgconn.CommandTag{}, errNoResult }
+func (noResults) Query() (pgx.Rows, error)         { return failedRows{errNoResult}, errNoResult }
+func (noResults) QueryRow() pgx.Row                { return unitRow{failedRows{errNoResult}} }
+func (noResults) Close() error                     { return nil }
+func (noResults) Tx() pgx.Tx                       { return nil }
+
+var errNoResult = errors.New("tenancy: no more results in batch")

@@ -1,0 +1,144 @@
+package tenancy
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Querier is what One and All read from: a *DB or a *Tx.
+type Querier interface {
+	query(ctx context.Context, sql string, args []any, scan func(pgx.Rows) error) error
+}
+
+var (
+	_ Querier = (*DB)(nil)
+	_ Querier = (*Tx)(nil)
+)
+
+// One returns the only row of a query, or ErrNotFound, or pgx.ErrTooManyRows.
+//
+// T is a struct whose exported fields match the columns by name (see pgx.RowToStructByName and its db tag), or the type
+// of the only column.
+//
+// On a *DB, query and tenant travel in one round trip, in a transaction of their own, which is committed even if scanning
+// fails; inside an open unit of that DB they are part of the unit. If the connection is lost before the answer, a
+// read-only handle (TxOptions.ReadOnly) asks again; any other returns ErrCommitUnknown, since the query may have written.
+func One[T any](ctx context.Context, q Querier, sql string, args ...any) (T, error) {
+	var one T
+	err := q.query(ctx, sql, args, scanOne(&one))
+	return one, err
+}
+
+// All returns all rows of a query; no rows are an empty slice, not an error. It is otherwise like One.
+func All[T any](ctx context.Context, q Querier, sql string, args ...any) ([]T, error) {
+	var all []T
+	err := q.query(ctx, sql, args, func(rows pgx.Rows) (err error) {
+		all, err = pgx.CollectRows(rows, rowTo[T]())
+		return err
+	})
+	return all, err
+}
+
+func scanOne[T any](one *T) func(pgx.Rows) error {
+	return func(rows pgx.Rows) (err error) {
+		*one, err = pgx.CollectExactlyOneRow(rows, rowTo[T]())
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrNotFound
+		}
+		return err
+	}
+}
+
+// rowTo takes structs with exported fields column by column, everything else (numbers, text, time.Time, types that scan
+// themselves) as one column.
+func rowTo[T any]() pgx.RowToFunc[T] {
+	t := reflect.TypeFor[T]()
+	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[sql.Scanner]()) {
+		return pgx.RowTo[T]
+	}
+	for f := range t.Fields() {
+		if f.IsExported() {
+			return pgx.RowToStructByName[T]
+		}
+	}
+	return pgx.RowTo[T]
+}
+
+func (tx *Tx) query(ctx context.Context, sql string, args []any, scan func(pgx.Rows) error) error {
+	rows, err := tx.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	return scan(rows)
+}
+
+func (db *DB) query(ctx context.Context, sql string, args []any, scan func(pgx.Rows) error) error {
+	who, err := identityOf(ctx)
+	if err != nil {
+		return err
+	}
+	if tx := db.core.open(ctx); tx != nil {
+		if who != tx.who {
+			return ErrTenantMismatch
+		}
+		return tx.query(ctx, sql, args, scan)
+	}
+	if direct(args) {
+		return errors.New("tenancy: query options need a unit of work; use DB.Read")
+	}
+	if db.opts.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, db.opts.Timeout)
+		defer cancel()
+	}
+	return db.core.retry(ctx, func() (bool, error) { return db.queryOnce(ctx, who, sql, args, scan) })
+}
+
+func (db *DB) queryOnce(ctx context.Context, who identity, sql string, args []any, scan func(pgx.Rows) error) (again bool, err error) {
+	session, err := db.core.driver.Acquire(ctx, who.system)
+	if err != nil {
+		return false, fmt.Errorf("tenancy: acquire: %w", err)
+	}
+	defer session.Release(context.WithoutCancel(ctx))
+	br, err := session.Send(ctx, &Batch{
+		Begin:   db.opts.begin(who, 0),
+		Queries: []*pgx.QueuedQuery{{SQL: sql, Arguments: args}},
+		Commit:  true,
+	})
+	if err == nil {
+		rows, _ := br.Query() // its error is the error of rows
+		err = scan(rows)
+		if closed := br.Close(); closed != nil && !session.Lost() || err == nil {
+			err = cmpErr(err, closed)
+		}
+	}
+	if at, ok := errors.AsType[*StepError](err); ok {
+		err = at.Err
+	}
+	var answer *pgconn.PgError
+	switch {
+	case err == nil:
+		return false, nil
+	case retryable(err):
+		return ctx.Err() == nil, err
+	case !session.Lost() || errors.As(err, &answer):
+		return false, err
+	case db.opts.ReadOnly:
+		return ctx.Err() == nil, err
+	}
+	return false, fmt.Errorf("%w: %w", ErrCommitUnknown, err)
+}
+
+// cmpErr prefers the error of the statement over the one of closing.
+func cmpErr(stmt, closed error) error {
+	if stmt != nil {
+		return stmt
+	}
+	return closed
+}

@@ -1,0 +1,142 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// usable tells whether statements make sense. The caller holds mu.
+func (tx *Tx) usable() error {
+	switch {
+	case tx.done:
+		return ErrTxDone
+	case tx.failed != nil:
+		return fmt.Errorf("tenancy: an earlier statement of this unit failed: %w", tx.failed.err)
+	}
+	return nil
+}
+
+// enter claims the unit for one statement. Whoever gets nil must set busy to false.
+func (tx *Tx) enter(ctx context.Context) error {
+	if conflicts(ctx, tx.who) {
+		return ErrTenantMismatch
+	}
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if err := tx.usable(); err != nil {
+		return err
+	}
+	if !tx.busy.CompareAndSwap(false, true) {
+		return ErrTxBusy
+	}
+	return nil
+}
+
+// flush begins now instead of with the first statement.
+func (tx *Tx) flush(ctx context.Context) error {
+	if err := tx.enter(ctx); err != nil {
+		return err
+	}
+	defer tx.busy.Store(false)
+	return tx.sendQueued(ctx)
+}
+
+func (tx *Tx) sendQueued(ctx context.Context) error {
+	tx.mu.Lock()
+	idle := tx.begun && len(tx.pending) == 0
+	tx.mu.Unlock()
+	if idle {
+		return nil
+	}
+	br, err := tx.send(ctx, nil, nil, false)
+	if err != nil {
+		return err
+	}
+	return tx.note(br.Close())
+}
+
+// send sends BEGIN if it has not left yet, everything queued, and the queries, in one round trip.
+// The caller has claimed the unit.
+func (tx *Tx) send(ctx context.Context, queries []*pgx.QueuedQuery, events []Message, commit bool) (pgx.BatchResults, error) {
+	tx.mu.Lock()
+	session, begun := tx.session, tx.begun
+	tx.mu.Unlock()
+	if session == nil {
+		var err error
+		if session, err = tx.core.driver.Acquire(ctx, tx.who.system); err != nil {
+			err = fmt.Errorf("tenancy: acquire: %w", err)
+			tx.fail(err, 0)
+			return nil, err
+		}
+	}
+	b := &Batch{Queries: queries, Events: events, Commit: commit}
+	if !begun {
+		b.Begin = tx.opts.begin(tx.who, tx.fence)
+	}
+	tx.mu.Lock()
+	tx.session, tx.begun = session, true
+	queue := tx.pending
+	tx.pending = nil
+	for _, s := range tx.scopes {
+		s.sent, s.mark = true, 0
+	}
+	tx.mu.Unlock()
+	for _, s := range queue {
+		b.Steps = append(b.Steps, s.Step)
+	}
+	br, err := session.Send(ctx, b)
+	if err != nil {
+		depth := 0
+		if at, ok := errors.AsType[*StepError](err); ok {
+			err = at.Err
+			if at.Index >= 0 && at.Index < len(queue) && !session.Lost() {
+				depth = queue[at.Index].depth
+				err = deferredError(b.Steps[at.Index], err)
+			}
+		}
+		tx.fail(err, depth)
+		return nil, err
+	}
+	tx.mu.Lock()
+	tx.answered = true
+	tx.mu.Unlock()
+	return br, nil
+}
+
+// fail records the first failure.
+func (tx *Tx) fail(err error, depth int) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.failed == nil {
+		tx.failed = &failure{err, depth}
+	}
+}
+
+// note records err if it spoiled the transaction, as an error of the server or the connection does and one of scanning or
+// encoding does not, and returns it.
+func (tx *Tx) note(err error) error {
+	if err == nil {
+		return nil
+	}
+	var pgErr *pgconn.PgError
+	tx.mu.Lock()
+	lost, depth := tx.session.Lost(), len(tx.scopes)-1
+	tx.mu.Unlock()
+	switch {
+	case lost:
+		tx.fail(err, 0)
+	case errors.As(err, &pgErr):
+		tx.fail(err, depth)
+	}
+	return err
+}
+
+func (tx *Tx) setRows(r interface{ Close() error }) {
+	tx.mu.Lock()
+	tx.rows = r
+	tx.mu.Unlock()
+}
