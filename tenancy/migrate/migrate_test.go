@@ -1,0 +1,141 @@
+package migrate_test
+
+import (
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/testenv"
+	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/migrate"
+)
+
+func text(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+
+func names(files []migrate.File) (list []string) {
+	for _, f := range files {
+		list = append(list, f.Source+"/"+f.Name)
+	}
+	return list
+}
+
+func TestUpAppliesEachFileOnce(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t)
+	app := fstest.MapFS{
+		"0001_notes.sql": text("create table notes (tenant_id text not null, body text not null);\nselect tenancy.protect('notes');\n"),
+		"0002_index.sql": text("-- no-transaction\ncreate index concurrently if not exists notes_body on notes (body);\n"),
+		"README.md":      text("not a migration"),
+	}
+	sources := []migrate.Source{{Name: "tenancy", FS: tenancy.Migrations}, {Name: "app", FS: app}}
+
+	pending, err := migrate.Status(t.Context(), pg.Owner, sources, nil)
+	require.NoError(t, err)
+	require.Len(t, pending, 4)
+	require.Zero(t, pending[3].At)
+
+	applied, err := migrate.Up(t.Context(), pg.Owner, sources, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"tenancy/0001_tenancy.sql", "tenancy/0002_outbox.sql", "app/0001_notes.sql", "app/0002_index.sql"}, names(applied))
+	require.NotZero(t, applied[3].At)
+
+	applied, err = migrate.Up(t.Context(), pg.Owner, sources, nil)
+	require.NoError(t, err)
+	require.Empty(t, applied)
+
+	app["0003_more.sql"] = text("alter table notes add column title text")
+	applied, err = migrate.Up(t.Context(), pg.Owner, sources[1:], nil) // other sources in the ledger are left alone
+	require.NoError(t, err)
+	require.Equal(t, []string{"app/0003_more.sql"}, names(applied))
+}
+
+func TestDriftStopsBeforeAnythingIsApplied(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t)
+	app := fstest.MapFS{"1.sql": text("create table a (id int);\r\n"), "2.sql": text("create table b (id int)")}
+	sources := []migrate.Source{{Name: "app", FS: app}}
+	_, err := migrate.Up(t.Context(), pg.Owner, sources, nil)
+	require.NoError(t, err)
+
+	app["1.sql"] = text("create table a (id int);\n") // only the line end
+	_, err = migrate.Up(t.Context(), pg.Owner, sources, nil)
+	require.NoError(t, err)
+
+	app["1.sql"], app["3.sql"] = text("create table a (id bigint);\n"), text("create table c (id int)")
+	_, err = migrate.Up(t.Context(), pg.Owner, sources, nil)
+	var drift *migrate.DriftError
+	require.ErrorAs(t, err, &drift)
+	require.Equal(t, migrate.DriftError{Source: "app", Name: "1.sql"}, *drift)
+	_, err = migrate.Status(t.Context(), pg.Owner, sources, nil)
+	require.ErrorAs(t, err, &drift)
+
+	delete(app, "1.sql")
+	_, err = migrate.Up(t.Context(), pg.Owner, sources, nil)
+	require.ErrorAs(t, err, &drift)
+	require.True(t, drift.Missing)
+
+	var exists bool
+	require.NoError(t, pg.Owner.QueryRow(t.Context(), `select to_regclass('c') is not null`).Scan(&exists))
+	require.False(t, exists)
+}
+
+func TestFailedFileLeavesNothing(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t)
+	app := fstest.MapFS{"1.sql": text("create table a (id int)"), "2.sql": text("create table b (id int); select 1/0;")}
+	sources := []migrate.Source{{Name: "app", FS: app}}
+	applied, err := migrate.Up(t.Context(), pg.Owner, sources, nil)
+	var pgErr *pgconn.PgError
+	require.ErrorAs(t, err, &pgErr)
+	require.Equal(t, "22012", pgErr.Code)
+	require.ErrorContains(t, err, "app/2.sql")
+	require.Equal(t, []string{"app/1.sql"}, names(applied))
+
+	app["2.sql"] = text("create table b (id int)") // never applied, so it may still change
+	applied, err = migrate.Up(t.Context(), pg.Owner, sources, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"app/2.sql"}, names(applied))
+}
+
+func TestFileThatCommitsByItselfIsRefused(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t)
+	_, err := migrate.Up(t.Context(), pg.Owner, []migrate.Source{{Name: "app", FS: fstest.MapFS{"1.sql": text("create table a (id int); commit;")}}}, nil)
+	require.ErrorContains(t, err, "ends the transaction")
+}
+
+func TestConcurrentCallsApplyOnce(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t)
+	app := fstest.MapFS{"1.sql": text("create table a (id int)"), "2.sql": text("insert into a values (1)")}
+	var wg sync.WaitGroup
+	errs := make([]error, 6)
+	for i := range errs {
+		wg.Go(func() {
+			_, errs[i] = migrate.Up(t.Context(), pg.Owner, []migrate.Source{{Name: "app", FS: app}}, nil)
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	var n int
+	require.NoError(t, pg.Owner.QueryRow(t.Context(), `select count(*) from a`).Scan(&n))
+	require.Equal(t, 1, n)
+}
+
+func TestBadSources(t *testing.T) {
+	t.Parallel()
+	for name, sources := range map[string][]migrate.Source{
+		"no name": {{FS: fstest.MapFS{"1.sql": text("")}}},
+		"no fs":   {{Name: "a"}},
+		"empty":   {{Name: "a", FS: fstest.MapFS{}}},
+		"twice":   {{Name: "a", FS: fstest.MapFS{"1.sql": text("")}}, {Name: "a", FS: fstest.MapFS{"1.sql": text("")}}},
+	} {
+		_, err := migrate.Up(t.Context(), nil, sources, nil)
+		require.ErrorContains(t, err, "migrate: source", name)
+	}
+}
