@@ -1,0 +1,317 @@
+package devstack
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ClickHouseOptions says how to run a ClickHouse. The zero value is a
+// temporary server on a free loopback port.
+type ClickHouseOptions struct {
+	// URL is a server that runs already; nothing is started then.
+	// Empty means the environment variable CLICKHOUSE_URL, and if that is
+	// empty too, a private server. "none" means: don't look at CLICKHOUSE_URL.
+	URL string
+	// Dir keeps the data between runs. Empty means a temporary directory.
+	Dir string
+	// Port is the loopback port of the HTTP interface. Zero means a free one.
+	Port int
+	// Progress gets a line for each step that takes long (the engine is
+	// fetched once). Nil means none.
+	Progress io.Writer
+}
+
+// ClickHouseServer is a running ClickHouse.
+type ClickHouseServer struct {
+	// URL is the address of the HTTP interface: http://127.0.0.1:8123.
+	URL string
+	// Addr is the host:port of URL.
+	Addr string
+	// Dir has the data of a server that devstack started, else it is empty.
+	Dir string
+
+	*process
+}
+
+const clickhousePackage = "github.com/ashlar-go/ashlar/analytics/devclickhouse/cmd/devclickhouse"
+
+var clickhouseMissing = &NotFoundError{
+	Server: "ClickHouse",
+	Tried:  []string{"CLICKHOUSE_URL", "clickhouse", "npm package @chdb/lib-*"},
+	Install: map[string]string{
+		"debian": "apt-get install -y npm",
+		"macos":  "brew install --cask clickhouse",
+		"any":    "see https://clickhouse.com/docs/install",
+	},
+}
+
+// ClickHouse starts a ClickHouse as opts say; nil means the zero options. The
+// caller closes it. The first use on a machine may fetch and build the engine
+// of analytics/devclickhouse: give ctx two minutes.
+func ClickHouse(ctx context.Context, opts *ClickHouseOptions) (*ClickHouseServer, error) {
+	var o ClickHouseOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.URL == "" {
+		o.URL = os.Getenv("CLICKHOUSE_URL")
+	}
+	if o.URL != "" && o.URL != "none" {
+		u, err := url.Parse(o.URL)
+		if err != nil || u.Host == "" {
+			return nil, errors.New("devstack: CLICKHOUSE_URL is no URL like http://127.0.0.1:8123")
+		}
+		return &ClickHouseServer{URL: o.URL, Addr: u.Host}, nil
+	}
+	launch, name := startClickHouseBinary, "clickhouse"
+	bin, err := lookAny("clickhouse")
+	if err != nil {
+		launch, name = startDevClickHouse, "devclickhouse"
+		if bin, err = devClickHouse(ctx, o.Progress); err != nil {
+			return nil, err
+		}
+	}
+	s := &ClickHouseServer{}
+	remove := ""
+	if s.Dir = o.Dir; s.Dir == "" {
+		if s.Dir, err = os.MkdirTemp(ramDir(2<<30), "ashlar-clickhouse-"); err != nil {
+			return nil, err
+		}
+		remove = s.Dir
+	}
+	if s.Dir, err = filepath.Abs(s.Dir); err != nil {
+		return nil, err
+	}
+	if err = os.MkdirAll(s.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	addr, err := launch(s, bin, o.Port, remove)
+	if err != nil {
+		return nil, fmt.Errorf("devstack: start %s: %w", bin, err)
+	}
+	if err := s.wait(ctx, name, func() bool { return clickhouseAnswers(ctx, s, addr()) }); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// clickhouseAnswers fills in the address once the server answers there.
+func clickhouseAnswers(ctx context.Context, s *ClickHouseServer, addr string) bool {
+	if addr == "" {
+		return false
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/ping", nil)
+	if err != nil {
+		return false
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return false
+	}
+	s.Addr, s.URL = addr, "http://"+addr
+	return true
+}
+
+// startDevClickHouse starts our own engine. It takes a free port itself and
+// reports it in a file.
+func startDevClickHouse(s *ClickHouseServer, bin string, port int, remove string) (func() string, error) {
+	ready := filepath.Join(s.Dir, "devclickhouse.addr")
+	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err // one of an earlier run would mislead
+	}
+	cmd := exec.Command(bin, "-addr", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "-dir", filepath.Join(s.Dir, "data"), "-ready", ready)
+	cmd.Dir = s.Dir
+	cmd.Env = append(os.Environ(), "TZ=UTC")
+	cmd.SysProcAttr = ownSession()
+	var err error
+	s.process, err = start(cmd, filepath.Join(s.Dir, "devclickhouse.log"), stopSignal(remove), remove)
+	return func() string {
+		b, err := os.ReadFile(ready)
+		if err != nil {
+			return "" // not yet
+		}
+		return string(b)
+	}, err
+}
+
+// stopSignal spares a server whose data is thrown away its orderly end.
+func stopSignal(remove string) string {
+	if remove != "" {
+		return "KILL"
+	}
+	return "TERM"
+}
+
+// clickhouseConfig is a server for one developer: loopback, the user default
+// without a password, the HTTP interface alone, no logs in tables.
+const clickhouseConfig = `<clickhouse>
+	<logger><level>warning</level><console>1</console></logger>
+	<listen_host>127.0.0.1</listen_host>
+	<http_port>%d</http_port>
+	<path>%s/</path>
+	<timezone>UTC</timezone>
+	<users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota><access_management>1</access_management></default></users>
+	<profiles><default/></profiles>
+	<quotas><default/></quotas>
+	<user_directories><users_xml><path>config.xml</path></users_xml></user_directories>
+</clickhouse>
+`
+
+// startClickHouseBinary starts an installed ClickHouse.
+func startClickHouseBinary(s *ClickHouseServer, bin string, port int, remove string) (func() string, error) {
+	var err error
+	if port == 0 {
+		if port, err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	data := filepath.Join(s.Dir, "data")
+	config := filepath.Join(s.Dir, "config.xml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, clickhouseConfig, port, data), 0o600); err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(bin, "server", "--config-file", config)
+	cmd.Dir = s.Dir
+	// Its own watchdog would be the process that ours stops.
+	cmd.Env = append(os.Environ(), "CLICKHOUSE_WATCHDOG_ENABLE=0")
+	cmd.SysProcAttr = ownSession()
+	s.process, err = start(cmd, filepath.Join(s.Dir, "clickhouse.log"), stopSignal(remove), remove)
+	return func() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }, err
+}
+
+// devClickHouse returns the devclickhouse program and sees to it that its
+// engine is installed. It is a program of its own, built once per state of its
+// source, so that neither the engine nor its loader gets into the caller.
+func devClickHouse(ctx context.Context, progress io.Writer) (string, error) {
+	bin, err := buildDevClickHouse(ctx)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	cmd := exec.CommandContext(ctx, bin, "-install")
+	cmd.Stderr = &text
+	if progress != nil {
+		cmd.Stderr = io.MultiWriter(&text, progress)
+	}
+	err = cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit) && exit.ExitCode() == exitUnavailable:
+		return "", clickhouseMissing
+	case err != nil:
+		return "", fmt.Errorf("devstack: install ClickHouse: %w: %s", err, strings.TrimSpace(text.String()))
+	}
+	return bin, nil
+}
+
+// exitUnavailable is devclickhouse's exit code where its engine cannot be had.
+const exitUnavailable = 3
+
+func buildDevClickHouse(ctx context.Context) (string, error) {
+	goBin, err := exec.LookPath("go")
+	if err != nil {
+		return "", fmt.Errorf("devstack: the Go toolchain is needed to build %s: %w", clickhousePackage, err)
+	}
+	source, err := devClickHouseSource(ctx, goBin)
+	if err != nil {
+		return "", err
+	}
+	key, err := sourceHash(source)
+	if err != nil {
+		return "", err
+	}
+	base, err := CacheDir()
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(base, "devclickhouse-"+runtime.GOOS+"-"+runtime.GOARCH+"-"+key)
+	if _, err := os.Stat(bin); err == nil {
+		return bin, nil
+	}
+	part, err := os.MkdirTemp(base, "build-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(part)
+	cmd := exec.CommandContext(ctx, goBin, "build", "-o", filepath.Join(part, "devclickhouse"), "./cmd/devclickhouse")
+	cmd.Dir = source
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("devstack: build %s: %w: %s", clickhousePackage, err, out)
+	}
+	return bin, os.Rename(filepath.Join(part, "devclickhouse"), bin)
+}
+
+// devClickHouseSource finds the source beside this file, or, in a program built
+// with -trimpath, through the module of the working directory.
+func devClickHouseSource(ctx context.Context, goBin string) (string, error) {
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		dir := filepath.Join(filepath.Dir(file), "..", "..", "analytics", "devclickhouse")
+		if _, err := os.Stat(filepath.Join(dir, "doc.go")); err == nil {
+			return dir, nil
+		}
+	}
+	cmd := exec.CommandContext(ctx, goBin, "list", "-f", "{{.Dir}}", clickhousePackage)
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("devstack: the source of %s is not here: run inside the module or set CLICKHOUSE_URL: %w", clickhousePackage, err)
+	}
+	return filepath.Dir(filepath.Dir(strings.TrimSpace(string(out)))), nil
+}
+
+// sourceHash names a state of the program: its files, the versions of its
+// modules and the toolchain's.
+func sourceHash(dir string) (string, error) {
+	h := sha256.New()
+	files := []string{filepath.Join(dir, "..", "..", "go.mod")}
+	for _, pattern := range []string{"*.go", filepath.Join("cmd", "devclickhouse", "*.go")} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return "", err
+		}
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %d\n%s", filepath.Base(file), len(b), b)
+	}
+	fmt.Fprint(h, runtime.Version())
+	return hex.EncodeToString(h.Sum(nil))[:16], nil
+}
+
+// Close stops a server that devstack started; one given by URL stays.
+func (s *ClickHouseServer) Close() error {
+	if s.process == nil {
+		return nil
+	}
+	return s.process.Close()
+}
+
+// Kill ends the server as a crash would and waits until it is gone.
+func (s *ClickHouseServer) Kill() error { return s.kill() }
