@@ -1,0 +1,54 @@
+package jobs
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrTooLarge means that a job's arguments exceed Options.MaxPayload.
+	// Store the data elsewhere and enqueue its key.
+	ErrTooLarge = errors.New("jobs: payload too large")
+
+	// ErrFull means that the store refused the job for want of memory.
+	// Nothing was stored; running workers make room.
+	ErrFull = errors.New("jobs: store is full")
+
+	// ErrNoTenant means that Options.Tenant is set and found no tenant in the
+	// context. Nothing was sent. EnqueueOptions.NoTenant opts out.
+	ErrNoTenant = errors.New("jobs: no tenant in context")
+
+	// ErrLeaseLost is the cause (context.Cause) with which a handler's context
+	// ends when this process could not renew its lease in time: the job may
+	// be given to another process at any moment. Drivers return it to a worker
+	// whose lease is gone.
+	ErrLeaseLost = errors.New("jobs: lease lost")
+
+	// ErrShutdown is the cause with which a handler's context ends when
+	// Options.DrainTimeout has passed since Run was told to stop. The job is
+	// given back and no attempt is counted.
+	ErrShutdown = errors.New("jobs: shutting down")
+
+	// ErrTimeout is the cause with which a handler's context ends after
+	// Options.Timeout.
+	ErrTimeout = errors.New("jobs: handler timed out")
+
+	// ErrRunning is returned by a second Run of the same Queue.
+	ErrRunning = errors.New("jobs: queue is already running")
+)
+
+// PanicError is the failure of a handler that panicked. The process goes on
+// and the job is retried like after any other error.
+type PanicError struct {
+	Value any    // what was passed to panic
+	Stack []byte // where, as of runtime/debug.Stack
+}
+
+// Error leaves the stack out: it goes to Options.Errors.
+func (e *PanicError) Error() string { return fmt.Sprintf("jobs: handler panicked: %v", e.Value) }
+
+// Unwrap returns the panic's value if it was an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}

@@ -1,0 +1,192 @@
+package jobstest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ashlar-go/ashlar/jobs"
+)
+
+// Features says how a driver differs from the full contract. The zero value
+// means full support on a store whose time is real.
+type Features struct {
+	// Bubble runs each case in a testing/synctest bubble: for drivers without
+	// I/O. False means real waiting, of a few hundred milliseconds per case.
+	Bubble bool
+
+	// NoPosition says that the driver is not a jobs.Positioner.
+	NoPosition bool
+}
+
+// Run checks a driver against the contract of jobs.Driver. open returns a new,
+// empty queue for each case.
+func Run(t *testing.T, open func(t testing.TB) jobs.Driver, f Features) {
+	t.Helper()
+	for _, c := range cases() {
+		t.Run(c.name, func(t *testing.T) {
+			body := func(t *testing.T) {
+				c.run(&suite{T: t, d: open(t), why: c.why, seq: map[string]uint64{}})
+			}
+			if f.Bubble {
+				synctest.Test(t, body)
+				return
+			}
+			t.Parallel()
+			body(t)
+		})
+	}
+	if !f.NoPosition {
+		t.Run("position", func(t *testing.T) {
+			d, ok := open(t).(jobs.Positioner)
+			if !ok {
+				t.Fatal("driver is not a jobs.Positioner; set Features.NoPosition if that is meant")
+			}
+			checkPosition(t, d)
+		})
+	}
+}
+
+// testCase is one sentence of the contract and why it matters.
+type testCase struct {
+	name, why string
+	run       func(s *suite)
+}
+
+func cases() []testCase {
+	all := []testCase{}
+	for _, part := range [][]testCase{pushCases(), exchangeCases(), leaseCases(), timeCases(), inspectCases()} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+// suite is the state of one case, with helpers that stop it on errors.
+type suite struct {
+	*testing.T
+	d   jobs.Driver
+	why string
+	seq map[string]uint64
+}
+
+// step is the unit of waiting: long enough for a busy machine.
+const step = 150 * time.Millisecond
+
+func (s *suite) wait(d time.Duration) { <-time.After(d) }
+
+func (s *suite) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatalf("%v\nwhy this matters: %s", err, s.why)
+	}
+}
+
+func (s *suite) equal(what string, want, got any) {
+	s.Helper()
+	if !reflect.DeepEqual(want, got) {
+		s.Fatalf("%s: want %v, got %v\nwhy this matters: %s", what, want, got, s.why)
+	}
+}
+
+func (s *suite) push(batch ...jobs.Job) []string {
+	s.Helper()
+	holders, err := s.d.Push(s.Context(), batch)
+	s.must(err)
+	return holders
+}
+
+func plain(id string) jobs.Job { return jobs.Job{ID: id, Body: []byte("body of " + id)} }
+
+func many(prefix, tenant string, n int) []jobs.Job {
+	batch := make([]jobs.Job, n)
+	for i := range batch {
+		id := fmt.Sprintf("%s%04d", prefix, i)
+		batch[i] = jobs.Job{ID: id, Tenant: tenant, Body: []byte(id)}
+	}
+	return batch
+}
+
+func (s *suite) join(worker string, lease time.Duration) {
+	s.Helper()
+	_, err := s.d.Beat(s.Context(), jobs.Beat{Worker: worker, Lease: lease, Join: true, MaxCrashes: 2})
+	s.must(err)
+}
+
+func (s *suite) exchange(worker string, want int, done ...jobs.Outcome) jobs.Batch {
+	s.Helper()
+	s.seq[worker]++
+	batch, err := s.d.Exchange(s.Context(), jobs.Exchange{Worker: worker, Seq: s.seq[worker], Want: want, Done: done})
+	s.must(err)
+	return batch
+}
+
+// take takes jobs and answers their ids.
+func (s *suite) take(worker string, want int) []string {
+	s.Helper()
+	return ids(s.exchange(worker, want).Jobs)
+}
+
+func (s *suite) finish(worker string, done ...string) {
+	s.Helper()
+	var outcomes []jobs.Outcome
+	for _, id := range done {
+		outcomes = append(outcomes, jobs.Outcome{ID: id, Action: jobs.Finish})
+	}
+	s.exchange(worker, 0, outcomes...)
+}
+
+func (s *suite) stats(want jobs.Stats) {
+	s.Helper()
+	got, err := s.d.Stats(s.Context())
+	s.must(err)
+	s.equal("stats", want, got)
+}
+
+func ids(stored []jobs.Stored) []string {
+	list := []string{}
+	for _, j := range stored {
+		list = append(list, j.ID)
+	}
+	return list
+}
+
+func (s *suite) lost(worker string) {
+	s.Helper()
+	_, err := s.d.Exchange(s.Context(), jobs.Exchange{Worker: worker, Seq: 1 << 40})
+	if !errors.Is(err, jobs.ErrLeaseLost) {
+		s.Fatalf("exchange of %s: want ErrLeaseLost, got %v\nwhy this matters: %s", worker, err, s.why)
+	}
+}
+
+func checkPosition(t *testing.T, d jobs.Positioner) {
+	driver := d.(jobs.Driver)
+	ctx := t.Context()
+	try := func(from, to string, want bool, batch ...jobs.Job) {
+		t.Helper()
+		moved, err := d.PushAt(ctx, from, to, batch)
+		if err != nil || moved != want {
+			t.Fatalf("PushAt %q → %q: want %v, got %v, %v", from, to, want, moved, err)
+		}
+	}
+	try("", "a", true, plain("one"))
+	try("", "a", false, plain("other")) // a second relay, or a repetition
+	try("a", "b", true)                 // events that are no jobs
+	try("b", "c", true, plain("one"), plain("two"))
+	position, err := d.Position(ctx)
+	if err != nil || position != "c" {
+		t.Fatalf("position: want c, got %q, %v", position, err)
+	}
+	stats, err := driver.Stats(ctx)
+	if err != nil || stats != (jobs.Stats{Ready: 2}) {
+		t.Fatalf("want two ready jobs, got %+v, %v", stats, err)
+	}
+	canceled, cancel := context.WithCancel(ctx)
+	cancel()
+	if moved, err := d.PushAt(canceled, "c", "d", nil); err == nil || moved {
+		t.Fatalf("PushAt with an ended context: %v, %v", moved, err)
+	}
+}

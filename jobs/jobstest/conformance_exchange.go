@@ -1,0 +1,136 @@
+package jobstest
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/ashlar-go/ashlar/jobs"
+)
+
+func exchangeCases() []testCase {
+	return []testCase{
+		{"want limits what is taken", "a worker has so many slots", func(s *suite) {
+			s.push(many("j", "", 5)...)
+			s.join("w", time.Minute)
+			batch := s.exchange("w", 0)
+			s.equal("want 0", 0, len(batch.Jobs))
+			s.equal("ready", 5, batch.Ready)
+			batch = s.exchange("w", 2)
+			s.equal("want 2", []string{"j0000", "j0001"}, ids(batch.Jobs))
+			s.equal("ready", 3, batch.Ready)
+		}},
+		{"a failed attempt is counted and comes back later", "retries need backoff", func(s *suite) {
+			s.push(plain("a"))
+			s.join("w", time.Minute)
+			s.take("w", 1)
+			text := "line one\nzweite Zeile: ß \x01"
+			batch := s.exchange("w", 1, jobs.Outcome{ID: "a", Action: jobs.Retry, Delay: 2 * step, Error: text})
+			s.equal("too early", []string{}, ids(batch.Jobs))
+			s.equal("due within", true, batch.Next > 0 && batch.Next <= 2*step)
+			s.stats(jobs.Stats{Scheduled: 1})
+			s.wait(2*step + 20*time.Millisecond)
+			again := s.exchange("w", 1).Jobs
+			s.equal("ids", []string{"a"}, ids(again))
+			s.equal("attempts", 1, again[0].Attempts)
+			s.equal("error", text, again[0].Error)
+			s.equal("body", "body of a", string(again[0].Body))
+		}},
+		{"a buried job waits for a decision", "nothing is thrown away silently", func(s *suite) {
+			s.push(plain("a"), plain("b"))
+			s.join("w", time.Minute)
+			s.take("w", 2)
+			s.exchange("w", 0, jobs.Outcome{ID: "a", Action: jobs.Bury, Error: "no"})
+			s.stats(jobs.Stats{Running: 1, Dead: 1})
+			dead, err := s.d.List(s.Context(), jobs.ListQuery{State: jobs.Dead, Limit: 10})
+			s.must(err)
+			s.equal("listed", []string{"a"}, ids(dead))
+			s.equal("error", "no", dead[0].Error)
+			s.equal("attempts", 1, dead[0].Attempts)
+			s.equal("time of death", true, !dead[0].At.IsZero())
+		}},
+		{"a returned job is next", "shutdown must not send a job to the end", func(s *suite) {
+			s.push(many("j", "", 4)...)
+			s.join("w", time.Minute)
+			s.take("w", 2)
+			batch := s.exchange("w", 2, jobs.Outcome{ID: "j0001", Action: jobs.Return})
+			s.equal("order", []string{"j0001", "j0002"}, ids(batch.Jobs))
+			s.equal("attempts", 0, batch.Jobs[0].Attempts)
+			batch = s.exchange("w", 5, jobs.Outcome{ID: "j0001", Action: jobs.Return, Delay: time.Minute})
+			s.equal("rests", []string{"j0003"}, ids(batch.Jobs))
+			s.stats(jobs.Stats{Running: 3, Scheduled: 1})
+		}},
+		{"a repeated exchange is answered again, not done again", "the answer may get lost after the deed", func(s *suite) {
+			s.push(many("j", "", 4)...)
+			s.join("w", time.Minute)
+			x := jobs.Exchange{Worker: "w", Seq: 1, Want: 2}
+			for range 2 {
+				batch, err := s.d.Exchange(s.Context(), x)
+				s.must(err)
+				s.equal("ids", []string{"j0000", "j0001"}, ids(batch.Jobs))
+			}
+			s.stats(jobs.Stats{Ready: 2, Running: 2})
+			x = jobs.Exchange{Worker: "w", Seq: 2, Want: 1, Done: []jobs.Outcome{{ID: "j0000", Action: jobs.Retry}, {ID: "j0001", Action: jobs.Finish}}}
+			for range 3 {
+				batch, err := s.d.Exchange(s.Context(), x)
+				s.must(err)
+				s.equal("one job", 1, len(batch.Jobs))
+			}
+			s.stats(jobs.Stats{Ready: 2, Running: 1})
+		}},
+		{"what a worker does not hold it cannot settle", "a slow worker must not finish another one's job", func(s *suite) {
+			s.push(plain("a"))
+			s.join("w1", time.Minute)
+			s.join("w2", time.Minute)
+			s.take("w1", 1)
+			for _, action := range []jobs.Action{jobs.Finish, jobs.Retry, jobs.Bury, jobs.Return} {
+				s.exchange("w2", 0, jobs.Outcome{ID: "a", Action: action})
+				s.exchange("w2", 0, jobs.Outcome{ID: "unknown", Action: action})
+			}
+			s.stats(jobs.Stats{Running: 1})
+		}},
+		{"each job goes to one worker", "that is what a queue is for", func(s *suite) {
+			const workers, total = 6, 300
+			s.push(many("j", "", total)...)
+			var mu sync.Mutex
+			var all sync.WaitGroup
+			taken := map[string]int{}
+			for n := range workers {
+				all.Go(func() { takeAll(s, fmt.Sprintf("w%d", n), &mu, taken) })
+			}
+			all.Wait()
+			s.equal("jobs seen", total, len(taken))
+			for id, times := range taken {
+				s.equal(id, 1, times)
+			}
+			s.stats(jobs.Stats{})
+		}},
+	}
+}
+
+// takeAll works until the queue is empty. It runs beside others, so it may not
+// end the test itself.
+func takeAll(s *suite, worker string, mu *sync.Mutex, taken map[string]int) {
+	if _, err := s.d.Beat(s.Context(), jobs.Beat{Worker: worker, Lease: time.Minute, Join: true}); err != nil {
+		s.Errorf("beat: %v", err)
+		return
+	}
+	var done []jobs.Outcome
+	for seq := uint64(1); ; seq++ {
+		batch, err := s.d.Exchange(s.Context(), jobs.Exchange{Worker: worker, Seq: seq, Want: 7, Done: done})
+		if err != nil {
+			s.Errorf("exchange: %v", err)
+			return
+		}
+		done = nil
+		mu.Lock()
+		for _, j := range batch.Jobs {
+			taken[j.ID]++
+			done = append(done, jobs.Outcome{ID: j.ID, Action: jobs.Finish})
+		}
+		mu.Unlock()
+		if len(done) == 0 && batch.Ready == 0 {
+			return
+		}
+	}
+}

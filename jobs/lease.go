@@ -1,0 +1,79 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// renew beats and copes with what can go wrong.
+func (w *worker) renew() {
+	err := w.beat()
+	switch {
+	case errors.Is(err, ErrLeaseLost):
+		w.lost()
+	case err != nil:
+		w.log.WarnContext(w.outer, "jobs: lease not renewed, will be repeated", "error", err)
+	}
+}
+
+// beat starts or renews the lease. The fence stands an eighth before the
+// lease's end, counted from before the call, so that this process stops before
+// another one starts.
+func (w *worker) beat() error {
+	lease := w.q.opts.lease()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(w.outer, lease/2)
+	defer cancel()
+	pulse, err := w.q.driver.Beat(ctx, Beat{
+		Worker: w.id, Lease: lease, Join: !w.joined, MaxCrashes: w.q.opts.maxCrashes(),
+	})
+	if err != nil {
+		w.nextHit = time.Now().Add(min(lease/10, time.Second))
+		return err
+	}
+	w.joined = true
+	w.nextHit = began.Add(lease / 3)
+	if pulse.Reclaimed+pulse.Buried > 0 {
+		// Another one may have expired as well.
+		w.nextHit = time.Now()
+		w.hungry = true
+		w.q.opts.count(w.outer, "jobs.reclaimed", pulse.Reclaimed)
+		w.log.WarnContext(w.outer, "jobs: gave the jobs of a dead worker back", "jobs", pulse.Reclaimed, "buried", pulse.Buried)
+	}
+	if w.fence != nil {
+		w.fence.Stop()
+	}
+	if w.jobs.Err() != nil && !w.stopping {
+		w.jobs, w.cancel = context.WithCancelCause(w.outer)
+		w.hungry = true
+	}
+	stop := w.cancel
+	w.fence = time.AfterFunc(time.Until(began.Add(lease-lease/8)), func() { stop(ErrLeaseLost) })
+	return nil
+}
+
+// lost starts over under a new id: the store gave our jobs to others. Handlers
+// that still run keep their slots, what they say is not reported.
+func (w *worker) lost() {
+	w.log.ErrorContext(w.outer, "jobs: lease lost, running jobs are cancelled", "running", w.running)
+	w.cancel(ErrLeaseLost)
+	w.epoch++
+	w.id, w.seq, w.joined = newID(), 0, false
+	w.done, w.call, w.misses = nil, nil, 0
+	w.nextHit = time.Now()
+}
+
+// leave ends the lease; what we still hold is given back at once.
+func (w *worker) leave() error {
+	if !w.joined {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(w.outer, 2*time.Second)
+	defer cancel()
+	if _, err := w.q.driver.Beat(ctx, Beat{Worker: w.id}); err != nil && !errors.Is(err, ErrLeaseLost) {
+		return fmt.Errorf("jobs: shutdown: leave: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"time"
+)
+
+// Options configure a Queue. A nil pointer means the zero value, which is
+// ready for use.
+type Options struct {
+	// Concurrency is how many handlers Run executes at a time. Zero means
+	// 4×GOMAXPROCS, at most MaxBatch. Negative means none: Run then only fires
+	// schedules and gives the jobs of dead workers back.
+	Concurrency int
+
+	// MaxAttempts is how often a job runs before it is dead. Zero means 20.
+	// Negative is an error. EnqueueOptions.MaxAttempts overrides it.
+	MaxAttempts int
+
+	// Backoff returns how long to wait after a failed attempt; the first is 1.
+	// Nil means DefaultBackoff. What it returns is limited to 0…24 h.
+	Backoff func(attempt int) time.Duration
+
+	// Timeout is how long one attempt may take before its context ends. A
+	// handler that goes on keeps its slot. Zero means 30 minutes. Negative
+	// means no limit.
+	Timeout time.Duration
+
+	// Lease is how long the jobs of a worker that died or hangs stay with it.
+	// It is renewed three times as often. Zero means 15 s. Less than 100 ms is
+	// an error.
+	Lease time.Duration
+
+	// MaxCrashes is how many workers may die while they hold a job before it
+	// is taken to be the reason and is dead. Zero means 3. Negative means no
+	// limit.
+	MaxCrashes int
+
+	// DrainTimeout is how long running handlers may take to finish once the
+	// context of Run ends; then their contexts end too. Zero means 25 s.
+	// Negative means at once.
+	DrainTimeout time.Duration
+
+	// MaxPayload limits the JSON of a job's arguments in bytes. Zero means
+	// 256 KiB. Negative means no limit.
+	MaxPayload int
+
+	// Tenant finds the tenant a job is enqueued for, WithTenant puts it into
+	// the handler's context. Both or neither. Nil means that jobs belong to
+	// no tenant; otherwise a context without one is refused with ErrNoTenant.
+	Tenant     func(context.Context) (id string, ok bool)
+	WithTenant func(context.Context, string) context.Context
+
+	// Logger gets failed attempts and lost leases. Nil means slog.Default().
+	Logger *slog.Logger
+
+	// Errors gets panics and the last error of each job that died. Nil means
+	// that they are only logged.
+	Errors interface {
+		Report(ctx context.Context, err error, stack []byte)
+	}
+
+	// Metrics gets jobs.enqueued, jobs.duplicate, jobs.finished, jobs.retried,
+	// jobs.buried, jobs.returned (by kind), jobs.reclaimed. Nil means none.
+	Metrics interface {
+		Add(ctx context.Context, name string, n float64, kv ...string)
+	}
+}
+
+// DefaultBackoff waits attempt⁴+15 seconds, up to a tenth more at random, at
+// most 24 hours: 16 s, 31 s, 96 s, …; the 20th attempt comes after almost six days.
+func DefaultBackoff(attempt int) time.Duration {
+	const most = 24 * time.Hour
+	if attempt > 17 { // 17⁴ s is less than a day, 18⁴ s more
+		return most
+	}
+	n := time.Duration(max(attempt, 1))
+	d := (n*n*n*n + 15) * time.Second
+	return min(d+rand.N(d/10), most)
+}
+
+const maxDelay = 24 * time.Hour
+
+func (o *Options) check() error {
+	switch {
+	case o == nil:
+		return nil
+	case o.Concurrency > MaxBatch:
+		return errors.New("jobs: Options.Concurrency is above 500; run more processes")
+	case o.MaxAttempts < 0:
+		return errors.New("jobs: Options.MaxAttempts is negative")
+	case o.Lease != 0 && o.Lease < 100*time.Millisecond:
+		return errors.New("jobs: Options.Lease is below 100 ms")
+	case (o.Tenant == nil) != (o.WithTenant == nil):
+		return errors.New("jobs: set both Options.Tenant and Options.WithTenant, or neither")
+	}
+	return nil
+}
+
+func (o *Options) concurrency() int {
+	if o == nil || o.Concurrency == 0 {
+		return min(4*runtime.GOMAXPROCS(0), MaxBatch)
+	}
+	return max(o.Concurrency, 0)
+}
+
+func (o *Options) maxAttempts() int {
+	if o == nil || o.MaxAttempts == 0 {
+		return 20
+	}
+	return o.MaxAttempts
+}
+
+func (o *Options) backoff(attempt int) time.Duration {
+	f := DefaultBackoff
+	if o != nil && o.Backoff != nil {
+		f = o.Backoff
+	}
+	return min(max(f(attempt), 0), maxDelay)
+}
+
+func (o *Options) timeout() time.Duration {
+	if o == nil || o.Timeout == 0 {
+		return 30 * time.Minute
+	}
+	return o.Timeout
+}
+
+func (o *Options) lease() time.Duration {
+	if o == nil || o.Lease == 0 {
+		return 15 * time.Second
+	}
+	return o.Lease
+}
+
+func (o *Options) maxCrashes() int {
+	if o == nil || o.MaxCrashes == 0 {
+		return 3
+	}
+	return max(o.MaxCrashes, 0)
+}
+
+func (o *Options) drainTimeout() time.Duration {
+	if o == nil || o.DrainTimeout == 0 {
+		return 25 * time.Second
+	}
+	return max(o.DrainTimeout, 0)
+}
+
+func (o *Options) maxPayload() int {
+	if o == nil || o.MaxPayload == 0 {
+		return 256 << 10
+	}
+	return max(o.MaxPayload, -1)
+}
+
+func (o *Options) logger() *slog.Logger {
+	if o == nil || o.Logger == nil {
+		return slog.Default()
+	}
+	return o.Logger
+}
+
+func (o *Options) report(ctx context.Context, err error, stack []byte) {
+	if o != nil && o.Errors != nil {
+		o.Errors.Report(ctx, err, stack)
+	}
+}
+
+func (o *Options) count(ctx context.Context, name string, n int, kv ...string) {
+	if o != nil && o.Metrics != nil && n > 0 {
+		o.Metrics.Add(ctx, name, float64(n), kv...)
+	}
+}
+
+// tenant asks the seam. It is the first thing an enqueue does.
+func (o *Options) tenant(ctx context.Context, opts *EnqueueOptions) (string, error) {
+	if o == nil || o.Tenant == nil || opts != nil && opts.NoTenant {
+		return "", nil
+	}
+	id, ok := o.Tenant(ctx)
+	if !ok || id == "" {
+		return "", ErrNoTenant
+	}
+	return id, nil
+}

@@ -1,0 +1,84 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+)
+
+// Queue enqueues jobs and, where Run is called, works on them. Make one with
+// New. It is safe for concurrent use.
+type Queue struct {
+	driver Driver
+	opts   *Options
+
+	mu       sync.RWMutex
+	handlers map[string]handler
+	entries  map[string]*entry
+	changed  chan struct{} // a schedule was added
+	running  atomic.Bool
+}
+
+// handler runs a job of one kind on its arguments' JSON.
+type handler func(ctx context.Context, args []byte) error
+
+// New makes a Queue over a driver. It starts nothing and does no I/O. Nil
+// options mean the defaults; an error names the field that is wrong.
+func New(driver Driver, opts *Options) (*Queue, error) {
+	if driver == nil {
+		return nil, errors.New("jobs: driver is nil")
+	}
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	return &Queue{
+		driver: driver, opts: opts,
+		handlers: map[string]handler{},
+		entries:  map[string]*entry{},
+		changed:  make(chan struct{}, 1),
+	}, nil
+}
+
+// Handle registers the handler of a kind of job. A nil error finishes the job;
+// any other error, a panic or a timeout is a failed attempt. Handlers run
+// concurrently and, after a crash, possibly more than once: make them
+// idempotent. They should end soon after their context does.
+//
+// Handle panics if A is not a struct type, its kind is malformed or already
+// has a handler, or h is nil. Register everything before Run: a job whose kind
+// has no handler is put back for a worker that has one.
+func Handle[A Args](q *Queue, h func(context.Context, A) error) {
+	var zero A
+	if h == nil {
+		panic("jobs: Handle: handler is nil")
+	}
+	if t := reflect.TypeFor[A](); t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
+		panic(fmt.Sprintf("jobs: Handle: %v is not a value type; register the struct itself", t))
+	}
+	kind := zero.Kind()
+	if err := checkName("kind", kind); err != nil {
+		panic(err.Error())
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, ok := q.handlers[kind]; ok {
+		panic(fmt.Sprintf("jobs: Handle: kind %q is registered twice", kind))
+	}
+	q.handlers[kind] = func(ctx context.Context, data []byte) error {
+		var args A
+		if err := json.Unmarshal(data, &args); err != nil {
+			return fmt.Errorf("jobs: decode %s: %w", kind, err)
+		}
+		return h(ctx, args)
+	}
+}
+
+func (q *Queue) handler(kind string) handler {
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	return q.handlers[kind]
+}

@@ -1,0 +1,38 @@
+package redisjobs_test
+
+import (
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/testenv"
+	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/jobstest"
+	"github.com/ashlar-go/ashlar/jobs/redisjobs"
+)
+
+func driver(t testing.TB, rdb redis.UniversalClient) *redisjobs.Driver {
+	t.Helper()
+	d, err := redisjobs.New(rdb, nil)
+	require.NoError(t, err)
+	return d
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	jobstest.Run(t, func(t testing.TB) jobs.Driver { return driver(t, testenv.Redis(t)) }, jobstest.Features{})
+}
+
+// miniredis has neither script flags nor CLIENT UNBLOCK: the driver must do
+// without, since demos run on it.
+func TestConformanceMiniredis(t *testing.T) {
+	t.Parallel()
+	jobstest.Run(t, func(t testing.TB) jobs.Driver {
+		server := miniredis.RunT(t)
+		rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
+		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+		return driver(t, rdb)
+	}, jobstest.Features{})
+}

@@ -1,0 +1,24 @@
+-- fire stores the job of a schedule's tick if the tick is newer than the last
+-- one and not in the future. Without a job it reads. A new schedule starts now.
+--
+-- KEYS: ready due body clock unique wake cron
+-- ARGV: name tick {id route body due key}...
+-- returns: {fired 0|1, last ms, now ms}
+-- include: clock place store
+local ready, due, body = KEYS[1], KEYS[2], KEYS[3]
+local clock, unique, wake, cron = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local name, tick = ARGV[1], tonumber(ARGV[2])
+
+local now = now_ms()
+local last = tonumber(redis.call('HGET', cron, name) or '')
+if not last then
+  last = now
+  redis.call('HSET', cron, name, int(now))
+end
+if #ARGV == 2 or tick <= last or tick > now then
+  return {0, int(last), int(now)}
+end
+local k = {ready = ready, due = due, body = body, clock = clock, unique = unique, wake = wake}
+store(k, ARGV, 3)
+redis.call('HSET', cron, name, int(tick))
+return {1, int(tick), int(now)}

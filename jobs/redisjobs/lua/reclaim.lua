@@ -1,0 +1,55 @@
+-- reclaim gives the jobs of one worker back, ahead of other work: of an expired
+-- one, counting a crash for each job, or of one that leaves. Up to limit jobs a
+-- call; the first call fences the worker.
+--
+-- KEYS: ready meta clock unique wake lease held dead
+-- ARGV: worker mode(expired|leave) limit max_crashes
+-- returns: {given back, buried, more 0|1}
+-- flags: allow-oom
+-- include: clock place meta
+local ready, meta, clock, unique = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local wake, lease, held, dead = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local worker, mode, limit, max_crashes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local now = now_ms()
+local score = redis.call('ZSCORE', lease, worker)
+if not score or (mode == 'expired' and tonumber(score) > now) then
+  return {0, 0, 0}
+end
+redis.call('ZADD', lease, 0, worker)
+redis.call('HDEL', held, '@')
+
+local place = placer(ready, clock)
+local fields, gone, back, buried = redis.call('HGETALL', held), {}, 0, 0
+for i = 1, math.min(#fields, 2 * limit), 2 do
+  local id, route = fields[i], fields[i + 1]
+  local poison = false
+  if mode == 'expired' then
+    local attempts, crashes, err = read_meta(redis.call('HGET', meta, id))
+    crashes = crashes + 1
+    poison = max_crashes > 0 and crashes >= max_crashes
+    if poison then err = 'its worker died ' .. crashes .. ' times' end
+    write_meta(meta, id, attempts, crashes, err)
+  end
+  if poison then
+    drop_key(unique, id, route)
+    bury(dead, meta, id, route, now)
+    buried = buried + 1
+  else
+    place.add(id .. ' ' .. route, true)
+    back = back + 1
+  end
+  gone[#gone + 1] = id
+end
+place.flush()
+if #gone > 0 then
+  redis.call('HDEL', held, unpack(gone))
+end
+local more = redis.call('EXISTS', held)
+if more == 0 then
+  redis.call('ZREM', lease, worker)
+end
+if redis.call('EXISTS', ready) == 1 then
+  wake_one(wake)
+end
+return {back, buried, more}

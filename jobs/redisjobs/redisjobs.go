@@ -1,0 +1,61 @@
+package redisjobs
+
+import (
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ashlar-go/ashlar/jobs"
+)
+
+// Options configure a Driver. A nil pointer means the zero value.
+type Options struct {
+	// Queue names the queue. Each queue has its own workers, schedules and
+	// outbox cursor. Empty means "default". It cannot contain braces or blanks.
+	Queue string
+
+	// Prefix begins every key. Empty means "jobs".
+	Prefix string
+
+	// AllowEviction skips the check that refuses a server with an allkeys
+	// eviction policy, which loses jobs when it is full. False means checked.
+	AllowEviction bool
+}
+
+// Driver is one queue in Redis. Make one with New. It is safe for concurrent
+// use and holds no connection but the one a Wait blocks on.
+type Driver struct {
+	rdb    redis.UniversalClient
+	opts   *Options
+	prefix string
+
+	mu      sync.Mutex
+	scripts scripts
+}
+
+var (
+	_ jobs.Driver     = (*Driver)(nil)
+	_ jobs.Positioner = (*Driver)(nil)
+)
+
+// New returns the driver of one queue. It does no I/O; the first call finds
+// out what the server can do. The caller keeps and closes the client, which
+// may be shared: one connection per running queue is blocked most of the time.
+func New(rdb redis.UniversalClient, opts *Options) (*Driver, error) {
+	if rdb == nil {
+		return nil, errors.New("redisjobs: client is nil")
+	}
+	queue, prefix := "default", "jobs"
+	if opts != nil && opts.Queue != "" {
+		queue = opts.Queue
+	}
+	if opts != nil && opts.Prefix != "" {
+		prefix = opts.Prefix
+	}
+	if strings.ContainsAny(queue, "{} \t\r\n") || strings.ContainsAny(prefix, "{} \t\r\n") {
+		return nil, errors.New("redisjobs: Options.Queue and Options.Prefix cannot contain braces or blanks")
+	}
+	return &Driver{rdb: rdb, opts: opts, prefix: prefix + ":{" + queue + "}:"}, nil
+}

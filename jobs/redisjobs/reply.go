@@ -1,0 +1,76 @@
+package redisjobs
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ashlar-go/ashlar/jobs"
+)
+
+// reader walks the flat list a script answers; the first surprise sticks.
+type reader struct {
+	op    string
+	items []any
+	err   error
+}
+
+func asList(reply any) []any {
+	items, _ := reply.([]any)
+	return items
+}
+
+func (r *reader) next() any {
+	if len(r.items) == 0 {
+		r.fail()
+		return nil
+	}
+	item := r.items[0]
+	r.items = r.items[1:]
+	return item
+}
+
+func (r *reader) fail() {
+	if r.err == nil {
+		r.err = fmt.Errorf("redisjobs: %s: unexpected answer of the server", r.op)
+	}
+}
+
+func (r *reader) text() string {
+	s, ok := r.next().(string)
+	if !ok {
+		r.fail()
+	}
+	return s
+}
+
+// int reads an integer, also one that Lua sent as text to keep its precision.
+func (r *reader) int() int64 {
+	switch v := r.next().(type) {
+	case int64:
+		return v
+	case string:
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			r.fail()
+		}
+		return n
+	default:
+		r.fail()
+		return 0
+	}
+}
+
+// setMeta reads "<attempts> <crashes> <last error>".
+func setMeta(s *jobs.Stored, meta string) {
+	if meta == "" {
+		return
+	}
+	parts := strings.SplitN(meta, " ", 3)
+	if len(parts) != 3 {
+		return
+	}
+	s.Attempts, _ = strconv.Atoi(parts[0]) // written by meta.lua as digits
+	s.Crashes, _ = strconv.Atoi(parts[1])
+	s.Error = parts[2]
+}

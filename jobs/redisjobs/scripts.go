@@ -1,0 +1,180 @@
+package redisjobs
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ashlar-go/ashlar/jobs"
+)
+
+//go:embed lua/*.lua lua/include/*.lua
+var sources embed.FS
+
+// command says how Go calls one script: the keys it declares, in order, and
+// the arguments. A test compares both with the script's header and body.
+type command struct {
+	name string
+	keys string
+	argv string
+}
+
+var (
+	push     = command{"push", "ready due body clock unique wake", "{id route body due key}..."}
+	pushAt   = command{"pushat", "ready due body clock unique wake position", "from to {id route body due key}..."}
+	fire     = command{"fire", "ready due body clock unique wake cron", "name tick {id route body due key}..."}
+	exchange = command{"exchange", "ready due body meta clock unique wake lease held dead", "worker seq want {id action delay error}..."}
+	beat     = command{"beat", "lease", "worker ms join"}
+	reclaim  = command{"reclaim", "ready meta clock unique wake lease held dead", "worker mode(expired|leave) limit max_crashes"}
+	list     = command{"list", "set body meta", "first last order(asc|desc)"}
+	resolve  = command{"resolve", "ready body meta clock wake dead", "how(requeue|delete) {id}..."}
+
+	commands = []command{push, pushAt, fire, exchange, beat, reclaim, list, resolve}
+)
+
+// header is the comment block a script begins with.
+type header struct{ keys, argv, returns, flags, include string }
+
+func parseHeader(source string) header {
+	var h header
+	fields := map[string]*string{
+		"KEYS": &h.keys, "ARGV": &h.argv, "returns": &h.returns, "flags": &h.flags, "include": &h.include,
+	}
+	for line := range strings.Lines(source) {
+		text, ok := strings.CutPrefix(line, "--")
+		if !ok {
+			break
+		}
+		name, value, _ := strings.Cut(strings.TrimSpace(text), ":")
+		if target := fields[name]; target != nil {
+			*target = strings.TrimSpace(value)
+		}
+	}
+	return h
+}
+
+func readSource(name string) (string, error) {
+	data, err := sources.ReadFile(path.Join("lua", name+".lua"))
+	return string(data), err
+}
+
+// assemble puts a script together: the shebang with its flags if the server
+// understands it, what it includes, and the script itself. Older servers and
+// imitations run the same text without the shebang.
+func assemble(name string, shebang bool) (string, error) {
+	source, err := readSource(name)
+	if err != nil {
+		return "", fmt.Errorf("redisjobs: script %s: %w", name, err)
+	}
+	h := parseHeader(source)
+	var b strings.Builder
+	if shebang {
+		b.WriteString("#!lua")
+		if h.flags != "" {
+			b.WriteString(" flags=" + strings.ReplaceAll(h.flags, " ", ","))
+		}
+		b.WriteString("\n")
+	}
+	for _, include := range strings.Fields(h.include) {
+		part, err := readSource("include/" + include)
+		if err != nil {
+			return "", fmt.Errorf("redisjobs: script %s: %w", name, err)
+		}
+		b.WriteString(part)
+	}
+	b.WriteString(source)
+	return b.String(), nil
+}
+
+// scripts are the assembled commands for one kind of server.
+type scripts map[string]*redis.Script
+
+// load asks the server once what it is, which needs the connection that New
+// does not use.
+func (d *Driver) load(ctx context.Context) (scripts, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.scripts != nil {
+		return d.scripts, nil
+	}
+	if err := d.checkEviction(ctx); err != nil {
+		return nil, err
+	}
+	shebang := true
+	// The key sends the question to the node of the queue.
+	err := d.rdb.Eval(ctx, "#!lua flags=allow-oom\nreturn 1", []string{d.key("ready", "")}).Err()
+	var refused redis.Error
+	if errors.As(err, &refused) && strings.Contains(strings.ToLower(err.Error()), "compil") {
+		shebang = false
+	} else if err != nil {
+		return nil, fmt.Errorf("redisjobs: connect: %w", err)
+	}
+	set := scripts{}
+	for _, c := range commands {
+		text, err := assemble(c.name, shebang)
+		if err != nil {
+			return nil, err
+		}
+		set[c.name] = redis.NewScript(text)
+	}
+	d.scripts = set
+	return set, nil
+}
+
+// checkEviction refuses a server that would throw jobs away when it is full.
+// Servers that do not tell are taken at their word.
+func (d *Driver) checkEviction(ctx context.Context) error {
+	if d.opts != nil && d.opts.AllowEviction {
+		return nil
+	}
+	info, err := d.rdb.Info(ctx, "memory").Result()
+	var refused redis.Error
+	if err != nil && !errors.As(err, &refused) {
+		return fmt.Errorf("redisjobs: connect: %w", err)
+	}
+	for line := range strings.Lines(info) {
+		policy, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:")
+		if ok && strings.HasPrefix(policy, "allkeys-") && !strings.Contains(info, "\nmaxmemory:0\r") {
+			return fmt.Errorf("redisjobs: Redis evicts keys (maxmemory-policy %s) and would lose jobs; set noeviction", policy)
+		}
+	}
+	return nil
+}
+
+// do runs a script. The names in c.keys become the queue's keys; suffix
+// completes the one that is per worker.
+func (d *Driver) do(ctx context.Context, c command, suffix string, args ...any) (any, error) {
+	set, err := d.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := strings.Fields(c.keys)
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = d.key(name, suffix)
+	}
+	reply, err := set[c.name].Run(ctx, d.rdb, keys, args...).Result()
+	switch {
+	case err == nil:
+		return reply, nil
+	case strings.HasPrefix(err.Error(), "OOM"):
+		return nil, fmt.Errorf("redisjobs: %s: %w: %w", c.name, jobs.ErrFull, err)
+	}
+	return nil, fmt.Errorf("redisjobs: %s: %w", c.name, err)
+}
+
+// key names a key of the queue. "held" is per worker; "set" is list's state.
+func (d *Driver) key(name, suffix string) string {
+	switch name {
+	case "held":
+		return d.prefix + "held:" + suffix
+	case "set":
+		return d.prefix + suffix
+	}
+	return d.prefix + name
+}
