@@ -109,7 +109,17 @@ func (iv Interval) floor(t time.Time) time.Time {
 	case Month:
 		d = 1
 	}
-	return time.Date(y, m, d, 0, 0, 0, 0, t.Location())
+	return midnight(y, m, d, t.Location())
+}
+
+// midnight returns the first instant of a day. Where clocks go forward at midnight that is 01:00, for which time.Date
+// answers with the 23:00 of the day before.
+func midnight(y int, m time.Month, d int, loc *time.Location) time.Time {
+	t := time.Date(y, m, d, 0, 0, 0, 0, loc)
+	if t.Hour() == 23 {
+		t = t.Add(time.Hour)
+	}
+	return t
 }
 
 // next returns the start of the bucket after the one that starts at t.
@@ -120,8 +130,7 @@ func (iv Interval) next(t time.Time) time.Time {
 	case Hour:
 		return t.Add(time.Hour)
 	}
-	// Where clocks change at midnight, a day may start at 23:00 or 01:00; half a day later it is the right date.
-	y, m, d := t.Add(12 * time.Hour).Date()
+	y, m, d := t.Date()
 	switch iv {
 	case Week:
 		d += 7
@@ -130,5 +139,5 @@ func (iv Interval) next(t time.Time) time.Time {
 	default:
 		d++
 	}
-	return time.Date(y, m, d, 0, 0, 0, 0, t.Location())
+	return midnight(y, m, d, t.Location())
 }

@@ -208,24 +208,27 @@ func (w *wal) next(maxRecords int) (*batch, error) {
 	}
 }
 
-// pending returns the oldest segment with undelivered records and its size, deleting delivered ones on the way.
+// pending returns the oldest segment with undelivered records, and its size.
 func (w *wal) pending() (*segment, int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.segments) > 0 {
-		s := w.segments[0]
-		if s.settled < s.size {
-			return s, s.size, nil
-		}
-		if !s.closed {
-			break
-		}
-		w.segments = w.segments[1:]
-		if err := s.remove(w.dir); err != nil {
-			return nil, 0, err
-		}
+	if err := w.reap(); err != nil {
+		return nil, 0, err
 	}
-	return nil, 0, nil
+	if len(w.segments) == 0 || w.segments[0].settled == w.segments[0].size {
+		return nil, 0, nil
+	}
+	return w.segments[0], w.segments[0].size, nil
+}
+
+// reap deletes delivered segments that take no more records. The caller holds mu.
+func (w *wal) reap() error {
+	var errs []error
+	for len(w.segments) > 0 && w.segments[0].closed && w.segments[0].settled == w.segments[0].size {
+		errs = append(errs, w.segments[0].remove(w.dir))
+		w.segments = w.segments[1:]
+	}
+	return errors.Join(errs...)
 }
 
 func (w *wal) settle(b *batch) error {
@@ -237,7 +240,7 @@ func (w *wal) settle(b *batch) error {
 	b.seg.seals = b.seg.seals[1:]
 	w.settled += uint64(len(b.records))
 	w.bytes -= b.bytes
-	return err
+	return errors.Join(err, w.reap())
 }
 
 func (w *wal) counts() (total, settled uint64, bytes int64) {

@@ -2,7 +2,6 @@ package clickhouseanalytics
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -25,11 +24,7 @@ func (s *Store) Query(ctx context.Context, q analytics.Query) (_ []analytics.Row
 	if err != nil {
 		return nil, err
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"readonly":                 1,
-		"additional_table_filters": s.wall(q.Tenant),
-	}))
-	rows, err := s.conn.Query(ctx, st.text, st.args...)
+	rows, err := s.conn.Query(s.walled(ctx, q.Tenant), st.text, st.args...)
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +44,14 @@ func (s *Store) Query(ctx context.Context, q analytics.Query) (_ []analytics.Row
 	return out, rows.Err()
 }
 
-// wall is the tenant condition as a setting: a map from table to expression. The tenant is written in hexadecimal, so
-// that neither level of quoting has anything to escape.
-func (s *Store) wall(tenant string) string {
-	return fmt.Sprintf(`{'%s':'tenant = unhex(\'%s\')'}`, s.events, hex.EncodeToString([]byte(tenant)))
+// walled returns a context whose queries see the events of one tenant only: the server adds the condition to every use of
+// the table, and readonly keeps the query from changing that. The setting is a map from table to expression; the tenant
+// is written in hexadecimal, so that neither level of quoting has anything to escape.
+func (s *Store) walled(ctx context.Context, tenant string) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
+		"readonly":                 1,
+		"additional_table_filters": fmt.Sprintf(`{'%s':'tenant = unhex(\'%x\')'}`, s.events, tenant),
+	}))
 }
 
 // statement is a query under construction. Only fixed text, checked names and numbers go into text; the rest are args.

@@ -1,0 +1,223 @@
+package clickhouseanalytics_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/analytics"
+	"github.com/ashlar-go/ashlar/analytics/analyticstest"
+	"github.com/ashlar-go/ashlar/analytics/clickhouseanalytics"
+	"github.com/ashlar-go/ashlar/internal/testenv"
+)
+
+// connect opens a connection to a database of the test's own.
+func connect(t *testing.T, addr, database string) driver.Conn {
+	t.Helper()
+	conn, err := clickhouse.Open(&clickhouse.Options{
+		Addr: []string{addr}, Protocol: clickhouse.HTTP, Auth: clickhouse.Auth{Database: database},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close()) })
+	return conn
+}
+
+// newStore returns a migrated store in a database of its own.
+func newStore(t *testing.T) (*clickhouseanalytics.Store, driver.Conn) {
+	t.Helper()
+	ch := testenv.ClickHouse(t)
+	conn := connect(t, ch.Addr, ch.Database)
+	store, err := clickhouseanalytics.New(conn, nil)
+	require.NoError(t, err)
+	require.NoError(t, store.Migrate(t.Context()))
+	return store, conn
+}
+
+func TestStoreConformance(t *testing.T) {
+	t.Parallel()
+	analyticstest.Run(t, func(t *testing.T) analytics.Store {
+		store, _ := newStore(t)
+		return store
+	}, analyticstest.Features{})
+}
+
+type signUp struct {
+	At   time.Time `event:",time"`
+	N    int
+	Plan string
+}
+
+var (
+	signedUp = analytics.Define[signUp]("Signed Up")
+	noon     = time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	day      = analytics.Between(noon.Add(-12*time.Hour), noon.Add(12*time.Hour))
+	quiet    = slog.New(slog.NewTextHandler(io.Discard, nil))
+)
+
+// unsure is a store whose first answers are lost after the insert took effect.
+type unsure struct {
+	analytics.Store
+	lost atomic.Int32
+}
+
+func (u *unsure) Insert(ctx context.Context, b analytics.Batch) error {
+	if err := u.Store.Insert(ctx, b); err != nil || u.lost.Add(-1) < 0 {
+		return err
+	}
+	return errors.New("the answer was lost")
+}
+
+func TestRepeatsAreDroppedByToken(t *testing.T) {
+	t.Parallel()
+	inner, _ := newStore(t)
+	store := &unsure{Store: inner}
+	store.lost.Store(2)
+	dir := t.TempDir()
+	a, err := analytics.New(store, &analytics.Options{Dir: dir, BatchSize: 40, Logger: quiet})
+	require.NoError(t, err)
+	for i := range 100 {
+		require.NoError(t, signedUp.Track(t.Context(), a, signUp{At: noon.AddDate(0, -i%3, 0), N: i}))
+	}
+	require.NoError(t, a.Flush(t.Context()))
+	require.EqualValues(t, 2, a.Stats().Retried)
+	all := analytics.Between(noon.AddDate(-1, 0, 0), noon.AddDate(1, 0, 0))
+	n, err := a.Value(t.Context(), signedUp.Count(), all, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, 100, n.Value)
+	sum, err := a.Value(t.Context(), signedUp.Sum("n"), all, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, 99*100/2, sum.Value)
+	require.NoError(t, a.Close())
+}
+
+func TestOutageOfTheNetworkLosesNothing(t *testing.T) {
+	t.Parallel()
+	ch := testenv.ClickHouse(t)
+	proxy := testenv.Proxy(t, ch.Addr)
+	conn := connect(t, proxy.Addr, ch.Database)
+	store, err := clickhouseanalytics.New(conn, nil)
+	require.NoError(t, err)
+	require.NoError(t, store.Migrate(t.Context()))
+	a, err := analytics.New(store, &analytics.Options{Dir: t.TempDir(), BatchSize: 50, FlushInterval: 10 * time.Millisecond, Logger: quiet})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	for i := range 1000 {
+		switch i {
+		case 200, 600:
+			proxy.Cut()
+		case 400, 800:
+			proxy.Restore()
+		}
+		require.NoError(t, signedUp.Track(t.Context(), a, signUp{At: noon, N: i}), "an outage is not the caller's problem")
+	}
+	require.NoError(t, a.Flush(t.Context()))
+	cancel()
+	require.NoError(t, <-done)
+	sum, err := a.Value(t.Context(), signedUp.Sum("n"), day, nil)
+	require.NoError(t, err)
+	require.Equal(t, analytics.Point{Time: noon.Add(-12 * time.Hour), Value: 999 * 1000 / 2, Events: 1000}, sum)
+	require.NoError(t, a.Close())
+
+	proxy.Cut()
+	_, err = store.Query(t.Context(), analytics.Query{Event: "Signed Up", Agg: analytics.AggCount, From: noon, To: noon.Add(1)})
+	require.ErrorContains(t, err, "clickhouseanalytics: query")
+}
+
+func TestOnlyDataIsRejected(t *testing.T) {
+	t.Parallel()
+	store, conn := newStore(t)
+	insert := func(id, props string) error {
+		return store.Insert(t.Context(), analytics.Batch{Token: id + props, Records: []analytics.Record{
+			{ID: id, Tenant: "a", Name: "x", Time: noon, Props: []byte(props)},
+		}})
+	}
+	const id = "018e2f6a-0000-7000-8000-000000000001"
+	require.NoError(t, insert(id, `{"a":1}`))
+	require.NoError(t, store.Insert(t.Context(), analytics.Batch{Token: "empty"}))
+	require.ErrorIs(t, insert("not a uuid", `{}`), analytics.ErrRejected)
+	for _, props := range []string{`{"a":`, `{"a":1}}`, `nonsense`} {
+		err := insert(id, props)
+		require.ErrorIs(t, err, analytics.ErrRejected, props)
+	}
+
+	require.NoError(t, conn.Exec(t.Context(), "DROP TABLE events"))
+	err := insert(id, `{}`)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, analytics.ErrRejected, "an operator can mend a missing table")
+	var ex *clickhouse.Exception
+	require.ErrorAs(t, err, &ex)
+	require.EqualValues(t, 60, ex.Code)
+}
+
+func TestPoisonInABatchCostsOneEvent(t *testing.T) {
+	t.Parallel()
+	inner, _ := newStore(t)
+	a, err := analytics.New(poisoner{inner}, &analytics.Options{Dir: t.TempDir(), Logger: quiet})
+	require.NoError(t, err)
+	for i := range 100 {
+		require.NoError(t, signedUp.Track(t.Context(), a, signUp{At: noon, N: i}))
+	}
+	require.NoError(t, a.Flush(t.Context()))
+	require.EqualValues(t, 1, a.Stats().Dead)
+	sum, err := a.Value(t.Context(), signedUp.Sum("n"), day, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, 99*100/2-42, sum.Value)
+	require.NoError(t, a.Close())
+}
+
+// poisoner makes one event of a batch unreadable for the server.
+type poisoner struct{ analytics.Store }
+
+func (p poisoner) Insert(ctx context.Context, b analytics.Batch) error {
+	b.Records = slices.Clone(b.Records)
+	for i, r := range b.Records {
+		if strings.Contains(string(r.Props), `"n":42,`) {
+			b.Records[i].Props = []byte(`{"n":42`)
+		}
+	}
+	return p.Store.Insert(ctx, b)
+}
+
+func TestMigrateRepeatsAndRaces(t *testing.T) {
+	t.Parallel()
+	ch := testenv.ClickHouse(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		store, err := clickhouseanalytics.New(connect(t, ch.Addr, ch.Database), &clickhouseanalytics.Options{Table: "web"})
+		require.NoError(t, err)
+		wg.Go(func() {
+			for range 3 {
+				if err := store.Migrate(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	conn := connect(t, ch.Addr, ch.Database)
+	var ddl string
+	require.NoError(t, conn.QueryRow(t.Context(), "SHOW CREATE TABLE web").Scan(&ddl))
+	for _, part := range []string{"ReplacingMergeTree", "non_replicated_deduplication_window = 10000", "toYYYYMM(time)",
+		"(tenant, event, toDate(time), cityHash64(user_id), id)"} {
+		require.Contains(t, ddl, part)
+	}
+}
+
+func TestNewNeedsAConnection(t *testing.T) {
+	t.Parallel()
+	_, err := clickhouseanalytics.New(nil, nil)
+	require.ErrorContains(t, err, "connection")
+}
