@@ -95,7 +95,9 @@ var watchCases = []testCase{
 	{"who awaits a lease is told of its end", "waiting callers get the value when it is there, not at the next poll", func(p *probe) {
 		w := p.watch("a")
 		for i, end := range []func(cache.Lease){
-			func(l cache.Lease) { p.check(p.fill(cache.Fill{Key: l.Key, Token: l.Token, Body: []byte("x")}), "refused") },
+			func(l cache.Lease) {
+				p.check(p.fill(cache.Fill{Key: l.Key, Token: l.Token, Body: []byte("x")}), "refused")
+			},
 			func(l cache.Lease) { p.noError(p.store.Abandon(p.ctx, []cache.Lease{l})) },
 		} {
 			quiet, loud := "quiet"+string(rune('0'+i)), "loud"+string(rune('0'+i))

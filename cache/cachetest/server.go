@@ -65,10 +65,7 @@ func (s *server) acquire(c cache.Claim) cache.Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seq, now, r := s.stamp(c.Tags), time.Now(), s.get(c.Key)
-	if r == nil || c.Mode == cache.ClaimReplace && r.version == c.Seen {
-		if r != nil && r.awaited {
-			s.publish(cache.Event{Kind: cache.EventFilled, Name: c.Key})
-		}
+	if r == nil || c.Mode == cache.ClaimReplace && r.filled && r.version == c.Seen {
 		r = &record{token: c.Token, expires: now.Add(c.TTL)}
 		s.touch(r)
 		s.records[c.Key] = r

@@ -1,0 +1,174 @@
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ashlar-go/ashlar/cache"
+)
+
+// Options configure a store. The zero value, like nil, is ready for use.
+type Options struct {
+	// Prefix begins every key and channel, followed by a colon. Empty means "cache". It must
+	// not contain braces.
+	Prefix string
+}
+
+func (o *Options) prefix() string {
+	if o == nil || o.Prefix == "" {
+		return "cache"
+	}
+	return o.Prefix
+}
+
+// stampTTL is the least time a stamp is kept after it was last needed. One that is gone only
+// makes the values of its tag be loaded again.
+const stampTTL = 7 * 24 * time.Hour
+
+type store struct {
+	rdb     redis.UniversalClient
+	prefix  string
+	events  string // channel
+	scripts *scripts
+}
+
+var _ cache.Store = (*store)(nil)
+
+// New makes a store on rdb, which the caller keeps and closes. It does no I/O. It refuses
+// clients whose reads may lag behind acknowledged writes: those with client-side caching,
+// those that read from replicas, and the Ring.
+func New(rdb redis.UniversalClient, opts *Options) (cache.Store, error) {
+	if rdb == nil {
+		return nil, errors.New("rediscache: New: the client is nil")
+	}
+	if err := refuse(rdb); err != nil {
+		return nil, err
+	}
+	prefix := opts.prefix()
+	if strings.ContainsAny(prefix, "{}") {
+		return nil, fmt.Errorf("rediscache: New: Options.Prefix %q contains a brace", prefix)
+	}
+	sc, err := loadScripts()
+	if err != nil {
+		return nil, fmt.Errorf("rediscache: New: %w", err)
+	}
+	return &store{rdb: rdb, prefix: prefix, events: prefix + ":events", scripts: sc}, nil
+}
+
+func refuse(rdb redis.UniversalClient) error {
+	if _, ok := rdb.(*redis.Ring); ok {
+		return errors.New("rediscache: New: a Ring spreads keys over servers that do not share messages; use a Cluster")
+	}
+	if c, ok := rdb.(interface{ Options() *redis.Options }); ok {
+		if o := c.Options(); o != nil && (o.ClientSideCacheConfig != nil || o.ClientSideCache != nil) {
+			return errors.New("rediscache: New: the client caches replies itself and may serve what was invalidated; " +
+				"pass one without ClientSideCache and ClientSideCacheConfig")
+		}
+	}
+	if c, ok := rdb.(interface{ Options() *redis.ClusterOptions }); ok {
+		if o := c.Options(); o != nil && (o.ReadOnly || o.RouteByLatency || o.RouteRandomly) {
+			return errors.New("rediscache: New: the client reads from replicas, which may serve what was invalidated; " +
+				"pass one without ReadOnly, RouteByLatency and RouteRandomly")
+		}
+	}
+	return nil
+}
+
+func (s *store) entry(key string) string { return s.prefix + ":e:{" + key + "}" }
+func (s *store) stamp(tag string) string { return s.prefix + ":{stamps}:" + tag }
+func (s *store) clock() string           { return s.prefix + ":{stamps}" }
+
+func (s *store) stampKeys(tags []string) []string {
+	keys := make([]string, len(tags))
+	for i, t := range tags {
+		keys[i] = s.stamp(t)
+	}
+	return keys
+}
+
+// exec runs a pipeline and resends what needs the scripts' source. Errors are per command.
+func (s *store) exec(ctx context.Context, pipe redis.Pipeliner, calls []*call) {
+	if pipe.Len() == 0 {
+		return
+	}
+	_, _ = pipe.Exec(ctx) // the first of the commands' errors, which callers look at one by one
+	s.scripts.resend(ctx, s.rdb, calls)
+}
+
+// each runs a script once per element.
+func (s *store) each(ctx context.Context, op string, n int, sc *script, in func(i int) (keys []string, args []any)) ([]*call, error) {
+	pipe := s.rdb.Pipeline()
+	calls := make([]*call, n)
+	for i := range calls {
+		keys, args := in(i)
+		c, err := s.scripts.queue(ctx, pipe, sc, keys, args...)
+		if err != nil {
+			return nil, fmt.Errorf("rediscache: %s: %w", op, err)
+		}
+		calls[i] = c
+	}
+	s.exec(ctx, pipe, calls)
+	for _, c := range calls {
+		if err := c.cmd.Err(); err != nil {
+			return nil, fmt.Errorf("rediscache: %s: %w", op, err)
+		}
+	}
+	return calls, nil
+}
+
+func (s *store) Renew(ctx context.Context, leases []cache.Lease, ttl time.Duration) error {
+	_, err := s.each(ctx, "renew", len(leases), s.scripts.renew, func(i int) ([]string, []any) {
+		return []string{s.entry(leases[i].Key)}, []any{leases[i].Token, ttl.Milliseconds()}
+	})
+	return err
+}
+
+func (s *store) Abandon(ctx context.Context, leases []cache.Lease) error {
+	_, err := s.each(ctx, "abandon", len(leases), s.scripts.abandon, func(i int) ([]string, []any) {
+		l := leases[i]
+		return []string{s.entry(l.Key)}, []any{l.Token, s.events, filled(l.Key)}
+	})
+	return err
+}
+
+func (s *store) Invalidate(ctx context.Context, keys, tags []string) error {
+	_, err := s.each(ctx, "invalidate", len(keys), s.scripts.invalidate, func(i int) ([]string, []any) {
+		return []string{s.entry(keys[i])}, []any{s.events, invalidated(keys[i])}
+	})
+	if err != nil || len(tags) == 0 {
+		return err
+	}
+	_, err = s.stampAll(ctx, "move", tags)
+	return err
+}
+
+// stampAll gives all tags new stamps ("move"), or those that have none ("make").
+func (s *store) stampAll(ctx context.Context, mode string, tags []string) (map[string]int64, error) {
+	args := []any{mode, stampTTL.Milliseconds(), s.events}
+	for _, t := range tags {
+		args = append(args, stamped(t))
+	}
+	calls, err := s.each(ctx, "stamp", 1, s.scripts.stamp, func(int) ([]string, []any) {
+		return append([]string{s.clock()}, s.stampKeys(tags)...), args
+	})
+	if err != nil {
+		return nil, err
+	}
+	texts, err := calls[0].cmd.StringSlice()
+	if err != nil || len(texts) != len(tags) {
+		return nil, fmt.Errorf("rediscache: stamp: %d stamps for %d tags: %w", len(texts), len(tags), err)
+	}
+	stamps := make(map[string]int64, len(tags))
+	for i, text := range texts {
+		if stamps[tags[i]], err = strconv.ParseInt(text, 10, 64); err != nil {
+			return nil, fmt.Errorf("rediscache: stamp: %w", err)
+		}
+	}
+	return stamps, nil
+}
