@@ -43,7 +43,7 @@ func (m *module) checkLayout() {
 	}
 	for dir, files := range m.byDir() {
 		parts := strings.Split(dir, "/")
-		if b := block(dir); b != "" && len(parts) > 1 && !slices.Contains(rooms()[b], parts[1]) {
+		if b := block(dir); b != "" && len(parts) > 1 && parts[1] != "internal" && !slices.Contains(rooms()[b], parts[1]) {
 			m.report(files[0], nil, "layout", "%s is no room of %s (docs/design.md lists them)", parts[1], b)
 		}
 	}

@@ -199,6 +199,16 @@ func startClickHouseBinary(s *ClickHouseServer, bin string, port int, remove str
 	return func() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }, err
 }
 
+// InstallClickHouse makes sure that [ClickHouse] finds a server without
+// fetching anything later. progress gets a line per step; nil means none.
+func InstallClickHouse(ctx context.Context, progress io.Writer) error {
+	if _, err := lookAny("clickhouse"); err == nil {
+		return nil
+	}
+	_, err := devClickHouse(ctx, progress)
+	return err
+}
+
 // devClickHouse returns the devclickhouse program and sees to it that its
 // engine is installed. It is a program of its own, built once per state of its
 // source, so that neither the engine nor its loader gets into the caller.

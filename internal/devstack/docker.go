@@ -35,7 +35,7 @@ func dockerPostgres(ctx context.Context, o PostgresOptions) (*PostgresServer, er
 	if err != nil {
 		return nil, err
 	}
-	o.Progress("starting " + dockerImage + " in docker")
+	fmt.Fprintln(o.Progress, "starting", dockerImage, "in docker")
 	password, name := rand.Text(), "ashlar-"+strings.ToLower(rand.Text()[:8])
 	args := []string{
 		"run", "--rm", "--name", name, "-p", fmt.Sprintf("127.0.0.1:%d:5432", port),

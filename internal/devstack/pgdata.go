@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +14,7 @@ import (
 
 // makeData fills the directory data with a fresh cluster unless it holds one.
 // The result of initdb is cached, because a copy takes a fifth of the time.
-func makeData(ctx context.Context, bin, data string, who *account, progress func(string)) error {
+func makeData(ctx context.Context, bin, data string, who *account, progress io.Writer) error {
 	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err == nil {
 		return nil
 	}
@@ -35,7 +36,7 @@ func makeData(ctx context.Context, bin, data string, who *account, progress func
 
 // cachedCluster returns the directory of an empty cluster for the binaries in
 // bin, made by initdb at the first call on this machine.
-func cachedCluster(ctx context.Context, bin string, who *account, progress func(string)) (string, error) {
+func cachedCluster(ctx context.Context, bin string, who *account, progress io.Writer) (string, error) {
 	version, err := exec.CommandContext(ctx, filepath.Join(bin, "postgres"), "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("devstack: %s/postgres does not run: %w", bin, err)
@@ -49,7 +50,7 @@ func cachedCluster(ctx context.Context, bin string, who *account, progress func(
 	if _, err := os.Stat(final); err == nil {
 		return final, nil
 	}
-	progress("making an empty cluster of " + strings.TrimSpace(string(version)))
+	fmt.Fprintln(progress, "making an empty cluster of " + strings.TrimSpace(string(version)))
 	// Made where the server's account can write, then moved into the cache in
 	// one step: other processes see all of it or nothing.
 	tmp, err := os.MkdirTemp("", "ashlar-initdb-")

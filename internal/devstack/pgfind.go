@@ -3,6 +3,7 @@ package devstack
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,7 +40,16 @@ func folders() []string {
 }
 
 // findPostgres returns a folder with initdb and postgres.
-func findPostgres(ctx context.Context, progress func(string)) (string, error) {
+func findPostgres(ctx context.Context, progress io.Writer) (string, error) {
+	dir, err := localPostgres()
+	if dir == "" && err == nil {
+		return npmPostgres(ctx, progress)
+	}
+	return dir, err
+}
+
+// localPostgres returns the folder of what is installed, "" for nothing.
+func localPostgres() (string, error) {
 	if dir := os.Getenv("PGBIN"); dir != "" {
 		if !hasPostgres(dir) {
 			return "", errors.New("devstack: PGBIN has no initdb and postgres: point it at PostgreSQL's bin folder or unset it")
@@ -63,10 +73,10 @@ func findPostgres(ctx context.Context, progress func(string)) (string, error) {
 			}
 		}
 	}
-	if len(found) > 0 {
-		return slices.MaxFunc(found, func(a, b string) int { return major(a) - major(b) }), nil
+	if len(found) == 0 {
+		return "", nil
 	}
-	return npmPostgres(ctx, progress)
+	return slices.MaxFunc(found, func(a, b string) int { return major(a) - major(b) }), nil
 }
 
 func hasPostgres(dir string) bool {
@@ -94,4 +104,11 @@ func major(dir string) int {
 		return 0
 	}
 	return n
+}
+
+// HasPostgres reports whether this machine has PostgreSQL's programs, npm's
+// package and docker left out.
+func HasPostgres() bool {
+	dir, err := localPostgres()
+	return err == nil && dir != ""
 }

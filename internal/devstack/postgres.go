@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -29,8 +30,8 @@ type PostgresOptions struct {
 	Dir string
 	// Database is created if it is missing. Empty means "app".
 	Database string
-	// Progress gets a line when something takes long. Nil means silence.
-	Progress func(line string)
+	// Progress gets a line for each step that takes long. Nil means none.
+	Progress io.Writer
 }
 
 // PostgresServer is a running PostgreSQL with the three roles that Ashlar's
@@ -56,7 +57,7 @@ func Postgres(ctx context.Context, opts *PostgresOptions) (*PostgresServer, erro
 		o = *opts
 	}
 	if o.Progress == nil {
-		o.Progress = func(string) {}
+		o.Progress = io.Discard
 	}
 	if o.Database == "" {
 		o.Database = "app"

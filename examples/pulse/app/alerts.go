@@ -1,0 +1,98 @@
+package app
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/ashlar-go/ashlar/notify"
+	"github.com/ashlar-go/ashlar/tenancy"
+)
+
+//go:embed templates
+var templates embed.FS
+
+//go:embed sql/alert.sql
+var alertSQL string
+
+// Alert tells the team about an incident.
+type Alert struct {
+	Incident string `json:"incident"`
+	Closed   bool   `json:"closed"` // false: it was opened
+}
+
+// Kind is the name of the job.
+func (Alert) Kind() string { return "pulse.alert" }
+
+// incidentMail is the notification: what the templates see.
+type incidentMail struct {
+	To       notify.Recipient
+	Closed   bool
+	Incident string
+	Monitor  string
+	URL      string
+	Cause    string
+	Opened   time.Time
+	Lasted   time.Duration
+	Page     string
+}
+
+// Kind names the folder of templates.
+func (m incidentMail) Kind() string {
+	if m.Closed {
+		return "incident.closed"
+	}
+	return "incident.opened"
+}
+
+// Recipients is the team's address.
+func (m incidentMail) Recipients() []notify.Recipient { return []notify.Recipient{m.To} }
+
+// IdempotencyKey names the fact: a job that is run again sends nothing twice
+// where the provider can tell.
+func (m incidentMail) IdempotencyKey() string { return m.Kind() + ":" + m.Incident }
+
+func newNotifier(d Deps) (*notify.Notifier, error) {
+	files, err := fs.Sub(templates, "templates")
+	if err != nil {
+		return nil, err
+	}
+	sample := incidentMail{To: notify.Recipient{Email: "sample@example.com", Phone: "+4930123456"}, Monitor: "Shop", Opened: time.Unix(0, 0)}
+	closed := sample
+	closed.Closed = true
+	return notify.New(&notify.Options{
+		Email: d.Mail, SMS: d.SMS, Templates: files, Samples: []notify.Notification{sample, closed},
+		Tenant: tenancy.IDFrom, WithTenant: tenancy.WithID, Logger: d.Logger,
+	})
+}
+
+// alertRow is what an alert says.
+type alertRow struct {
+	Slug, Email, Phone, Team string
+	Monitor                  string
+	URL                      string `db:"url"`
+	Cause                    string
+	Opened                   time.Time
+	Closed                   *time.Time
+}
+
+func (a *App) alert(ctx context.Context, job Alert) error {
+	row, err := tenancy.One[alertRow](ctx, a.readOnly(), alertSQL, job.Incident)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return nil // its monitor was removed meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	m := incidentMail{
+		To:     notify.Recipient{Name: row.Team, Email: row.Email, Phone: row.Phone},
+		Closed: job.Closed, Incident: job.Incident, Monitor: row.Monitor, URL: row.URL, Cause: row.Cause,
+		Opened: row.Opened.UTC(), Page: a.Base + "/status/" + row.Slug + "/page",
+	}
+	if job.Closed && row.Closed != nil {
+		m.Lasted = row.Closed.Sub(row.Opened).Round(time.Second)
+	}
+	return a.notifier.Send(ctx, m)
+}

@@ -1,0 +1,73 @@
+package app
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/ashlar-go/ashlar/analytics"
+	"github.com/ashlar-go/ashlar/billing"
+	"github.com/ashlar-go/ashlar/cache"
+	"github.com/ashlar-go/ashlar/examples/pulse/probe"
+	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/notify"
+	"github.com/ashlar-go/ashlar/tenancy"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations are pulse's own tables; tenancy's and billing's come before them.
+func Migrations() (fs.FS, error) { return fs.Sub(migrations, "migrations") }
+
+// Deps are the blocks that the app is made of. All are required.
+type Deps struct {
+	DB        *tenancy.DB
+	Queue     *jobs.Queue
+	Hub       *cache.Hub
+	Provider  billing.Provider
+	Plans     billing.Store
+	Mail      notify.EmailSender
+	SMS       notify.SMSSender
+	Analytics *analytics.Analytics
+	Prober    *probe.Prober
+	Logger    *slog.Logger
+	Base      string // the URL of this server, for links in alerts
+}
+
+// App is pulse. Its methods are safe for concurrent use.
+type App struct {
+	Deps
+	// Billing answers what a team's plan allows; its webhook has to be mounted.
+	Billing *billing.Billing
+
+	notifier *notify.Notifier
+	keys     *cache.Cache[string, string] // hash of an API key -> tenant
+	slugs    *cache.Cache[string, string] // of a status page -> tenant
+}
+
+// New puts the app together and registers its jobs. It starts nothing.
+func New(d Deps) (*App, error) {
+	a := &App{Deps: d}
+	var err error
+	a.Billing, err = billing.New(catalog(), d.Provider, d.Plans, &billing.Options{Tenant: tenancy.IDFrom, Usage: a.usage})
+	if err != nil {
+		return nil, fmt.Errorf("billing: %w", err)
+	}
+	if a.notifier, err = newNotifier(d); err != nil {
+		return nil, fmt.Errorf("notify: %w", err)
+	}
+	// Keys and slugs are what finds the tenant, so they belong to none.
+	a.keys = cache.Define[string, string](d.Hub.Shared(), "keys", &cache.Policy{TTL: keysFresh})
+	a.slugs = cache.Define[string, string](d.Hub.Shared(), "slugs", &cache.Policy{TTL: keysFresh})
+	return a, a.registerJobs()
+}
+
+// The errors that the API tells apart, beyond those of the blocks.
+var (
+	ErrUnknownKey = errors.New("unknown API key")
+	ErrNotFound   = errors.New("there is no such thing in this team")
+	ErrSlugTaken  = errors.New("this slug is taken: choose another")
+)

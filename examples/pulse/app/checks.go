@@ -1,0 +1,167 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ashlar-go/ashlar/analytics"
+	"github.com/ashlar-go/ashlar/examples/pulse/uptime"
+	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
+	"github.com/ashlar-go/ashlar/tenancy"
+)
+
+// Checked is the analytics event of every check.
+type Checked struct {
+	Monitor string
+	Up      bool
+	Status  int
+	Seconds float64 // until the answer
+	Failure string
+	At      time.Time `event:",time"`
+}
+
+// checked is what the charts and the availability are computed from.
+var checked = analytics.Define[Checked]("Checked")
+
+// Sweep finds the monitors that are due. It belongs to no team.
+type Sweep struct{}
+
+// Kind is the name of the job.
+func (Sweep) Kind() string { return "pulse.sweep" }
+
+// CheckMonitor asks one URL once.
+type CheckMonitor struct {
+	Monitor string `json:"monitor"`
+}
+
+// Kind is the name of the job.
+func (CheckMonitor) Kind() string { return "pulse.check" }
+
+// registerJobs tells the queue what this program can do.
+func (a *App) registerJobs() error {
+	jobs.Handle(a.Queue, a.sweep)
+	jobs.Handle(a.Queue, a.check)
+	jobs.Handle(a.Queue, a.alert)
+	return a.Queue.Cron("pulse.sweep", "@every 1s", Sweep{}, &jobs.CronOptions{MaxAttempts: 1})
+}
+
+// sweep enqueues the checks that are due, each in the same transaction that
+// says when the next one is: none is lost and none is doubled, whatever dies.
+func (a *App) sweep(ctx context.Context, _ Sweep) error {
+	teams, err := tenancy.All[string](tenancy.System(ctx, "find the teams with due checks"), a.readOnly(),
+		`select distinct tenant_id from pulse.monitors where next_at <= now() limit 1000`)
+	if err != nil {
+		return err
+	}
+	for _, team := range teams {
+		if err := a.sweepTeam(tenancy.WithID(ctx, team)); err != nil {
+			return fmt.Errorf("team %s: %w", team, err)
+		}
+	}
+	return nil
+}
+
+func (a *App) sweepTeam(ctx context.Context) error {
+	return a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		// The next time keeps the rhythm unless it was missed altogether.
+		due, err := tenancy.All[string](ctx, tx, `update pulse.monitors
+			set next_at = greatest(next_at + make_interval(secs => interval_s), now() + interval '1 second')
+			where tenant_id = tenancy.tenant_id() and next_at <= now() returning id`)
+		for _, id := range due {
+			// One check of a monitor at a time: a slow site must not pile up.
+			err = errors.Join(err, outboxjobs.Enqueue(tx, CheckMonitor{Monitor: id}, &jobs.EnqueueOptions{Key: "check/" + id}))
+		}
+		return err
+	})
+}
+
+// check asks the URL and writes down what it said.
+func (a *App) check(ctx context.Context, c CheckMonitor) error {
+	m, err := a.monitor(ctx, a.readOnly(), c.Monitor, "")
+	if errors.Is(err, ErrNotFound) {
+		return nil // removed meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	r, err := a.Prober.Check(ctx, m.URL)
+	if err != nil {
+		return err // our own end: the job is run again
+	}
+	err = checked.Track(ctx, a.Analytics, Checked{
+		Monitor: m.ID, Up: r.Failure == "", Status: r.Status, Seconds: r.Latency.Seconds(), Failure: r.Failure, At: r.At,
+	})
+	if err != nil {
+		return err
+	}
+	return a.record(ctx, c.Monitor, r)
+}
+
+// record applies a result to its monitor, with the incident and the alert
+// that follow from it, all or nothing.
+func (a *App) record(ctx context.Context, id string, r uptime.Result) error {
+	err := a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		m, err := a.monitor(ctx, tx, id, "for update")
+		if err != nil {
+			return err
+		}
+		was := m.State
+		change, err := m.Record(r)
+		if err != nil {
+			return err
+		}
+		tx.Defer(`update pulse.monitors set state = $2, failures = $3, checked = $4, version = version + 1
+			where tenant_id = tenancy.tenant_id() and id = $1`, m.ID, m.State, m.Failures, m.Checked)
+		if err := a.follow(ctx, tx, m, change, r); err != nil {
+			return err
+		}
+		if m.State != was {
+			tenancy.Hooks{}.OnCommit(ctx, a.statusChanged)
+		}
+		return nil
+	})
+	if errors.Is(err, uptime.ErrOldResult) || errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// follow opens or closes the incident and asks for the alert.
+func (a *App) follow(ctx context.Context, tx *tenancy.Tx, m *uptime.Monitor, change uptime.Change, r uptime.Result) error {
+	var i *uptime.Incident
+	switch change {
+	case uptime.Broke:
+		i = uptime.Open(uuid.Must(uuid.NewV7()).String(), m, r)
+		a.saveNewIncident(tx, i)
+	case uptime.Mended:
+		var err error
+		if i, err = a.openIncident(ctx, tx, m.ID); err != nil {
+			return err
+		}
+		i.Close(m, r.At)
+		a.saveClosedIncident(tx, i)
+	default:
+		return nil
+	}
+	for _, e := range i.TakeEvents() {
+		event, ok := e.(tenancy.Event)
+		if !ok {
+			return fmt.Errorf("%T is no event", e)
+		}
+		tx.Emit(event)
+	}
+	return outboxjobs.Enqueue(tx, Alert{Incident: i.ID, Closed: i.Closed != nil}, nil)
+}
+
+// statusChanged drops the cached status page. Were this process to die right
+// before it, the page would catch up when its freshness ends.
+func (a *App) statusChanged(ctx context.Context) {
+	if err := a.Hub.InvalidateTags(ctx, StatusTag); err != nil {
+		a.Logger.WarnContext(ctx, "the status page is up to date in a moment only", "error", err)
+	}
+}

@@ -1,0 +1,55 @@
+-- Teams, their keys, monitors and incidents. Every table belongs to a tenant.
+create schema pulse;
+grant usage on schema pulse to tenancy_app, tenancy_system;
+
+create table pulse.teams (
+    tenant_id text primary key,
+    slug      text not null,
+    name      text not null,
+    email     text not null,
+    phone     text not null default '',
+    created   timestamptz not null default now()
+);
+-- Global on purpose: the slug is the address of a public page.
+create unique index teams_slug on pulse.teams (slug);
+
+create table pulse.api_keys (
+    hash      bytea primary key,          -- SHA-256: keys are random, so it needs no salt
+    tenant_id text not null references pulse.teams on delete cascade,
+    created   timestamptz not null default now()
+);
+
+create table pulse.monitors (
+    tenant_id  text not null references pulse.teams on delete cascade,
+    id         text not null,
+    name       text not null,
+    url        text not null,
+    interval_s integer not null,
+    state      text not null,
+    failures   integer not null,
+    checked    timestamptz not null,      -- '0001-01-01': never
+    version    bigint not null default 1,
+    next_at    timestamptz not null default now(),
+    created    timestamptz not null default now(),
+    primary key (tenant_id, id)
+);
+create index monitors_due on pulse.monitors (next_at);
+
+create table pulse.incidents (
+    tenant_id  text not null,
+    id         text not null,
+    monitor_id text not null,
+    cause      text not null,
+    opened     timestamptz not null,
+    closed     timestamptz,
+    primary key (tenant_id, id),
+    foreign key (tenant_id, monitor_id) references pulse.monitors on delete cascade
+);
+-- A monitor is down once at a time, whatever the program does.
+create unique index incidents_open on pulse.incidents (tenant_id, monitor_id) where closed is null;
+create index incidents_recent on pulse.incidents (tenant_id, opened desc);
+
+select tenancy.protect('pulse.teams');
+select tenancy.protect('pulse.api_keys');
+select tenancy.protect('pulse.monitors');
+select tenancy.protect('pulse.incidents');

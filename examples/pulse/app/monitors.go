@@ -1,0 +1,168 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ashlar-go/ashlar/examples/pulse/uptime"
+	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
+	"github.com/ashlar-go/ashlar/tenancy"
+)
+
+// StatusTag is carried by every cached answer about a team's monitors.
+const StatusTag = "status"
+
+// Seconds is a duration that is written "30s" in JSON.
+type Seconds time.Duration
+
+// MarshalText writes "30s".
+func (s Seconds) MarshalText() ([]byte, error) { return []byte(time.Duration(s).String()), nil }
+
+// UnmarshalText reads "30s" and "5m".
+func (s *Seconds) UnmarshalText(b []byte) error {
+	d, err := time.ParseDuration(string(b))
+	if err != nil {
+		return &uptime.FieldError{Field: "interval", Problem: `must look like "30s" or "5m"`}
+	}
+	*s = Seconds(d)
+	return nil
+}
+
+// MonitorIn asks for a monitor.
+type MonitorIn struct {
+	Name     string  `json:"name"`
+	URL      string  `json:"url"`
+	Interval Seconds `json:"interval"` // zero: a minute
+}
+
+// Monitor is a monitor as the API shows it.
+type Monitor struct {
+	ID       string     `json:"id"`
+	Name     string     `json:"name"`
+	URL      string     `json:"url"`
+	Interval Seconds    `json:"interval"`
+	State    string     `json:"state"`
+	Failures int        `json:"failures"`
+	Checked  *time.Time `json:"checked,omitempty"` // absent: never
+}
+
+// monitorRow is a row of pulse.monitors.
+type monitorRow struct {
+	ID        string
+	Name      string
+	URL       string `db:"url"`
+	IntervalS int    `db:"interval_s"`
+	State     uptime.State
+	Failures  int
+	Checked   time.Time
+	Version   int64
+}
+
+const selectMonitor = `select id, name, url, interval_s, state, failures, checked, version from pulse.monitors where tenant_id = tenancy.tenant_id()`
+
+func (r monitorRow) aggregate() *uptime.Monitor {
+	return &uptime.Monitor{
+		ID: r.ID, Name: r.Name, URL: r.URL, Interval: time.Duration(r.IntervalS) * time.Second,
+		State: r.State, Failures: r.Failures, Checked: r.Checked.UTC(), Version: r.Version,
+	}
+}
+
+func show(m *uptime.Monitor) Monitor {
+	out := Monitor{ID: m.ID, Name: m.Name, URL: m.URL, Interval: Seconds(m.Interval), State: string(m.State), Failures: m.Failures}
+	if !m.Checked.IsZero() {
+		out.Checked = &m.Checked
+	}
+	return out
+}
+
+// AddMonitor starts to watch a URL, within what the team's plan allows. It
+// runs inside the caller's unit of work.
+func (a *App) AddMonitor(ctx context.Context, in MonitorIn) (Monitor, error) {
+	if in.Interval == 0 {
+		in.Interval = Seconds(time.Minute)
+	}
+	m, err := uptime.NewMonitor(uuid.Must(uuid.NewV7()).String(), in.Name, in.URL, time.Duration(in.Interval).Round(time.Second))
+	if err != nil {
+		return Monitor{}, err
+	}
+	return show(m), a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		// One at a time per team, or two at once could both be the last one
+		// that the plan allows.
+		tx.Defer(`select pg_advisory_xact_lock(hashtextextended('pulse.monitors ' || tenancy.tenant_id(), 0))`)
+		if d := a.Billing.Can(ctx, featureMonitors, 1); !d.Allowed {
+			return d.Err()
+		}
+		if d := a.Billing.Can(ctx, featureRate, int64(time.Hour/m.Interval)); !d.Allowed {
+			return d.Err()
+		}
+		tx.Defer(`insert into pulse.monitors (id, name, url, interval_s, state, failures, checked) values ($1, $2, $3, $4, $5, 0, $6)`,
+			m.ID, m.Name, m.URL, int(m.Interval/time.Second), m.State, m.Checked)
+		// The first check now; the sweeps take over from there.
+		return outboxjobs.Enqueue(tx, CheckMonitor{Monitor: m.ID}, nil)
+	})
+}
+
+// None is an input without fields.
+type None struct{}
+
+// MonitorRef names a monitor in the path.
+type MonitorRef struct {
+	ID string `path:"id" json:"-"`
+}
+
+// Monitors lists the team's monitors.
+func (a *App) Monitors(ctx context.Context, _ None) ([]Monitor, error) {
+	rows, err := tenancy.All[monitorRow](ctx, a.readOnly(), selectMonitor+` order by created, id limit 1000`)
+	out := make([]Monitor, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, show(r.aggregate()))
+	}
+	return out, err
+}
+
+// Monitor returns one of the team's monitors.
+func (a *App) Monitor(ctx context.Context, ref MonitorRef) (Monitor, error) {
+	m, err := a.monitor(ctx, a.readOnly(), ref.ID, "")
+	if err != nil {
+		return Monitor{}, err
+	}
+	return show(m), nil
+}
+
+// RemoveMonitor stops watching a URL and forgets its incidents.
+func (a *App) RemoveMonitor(ctx context.Context, ref MonitorRef) (struct{}, error) {
+	return struct{}{}, a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		tag, err := tx.Exec(ctx, `delete from pulse.monitors where tenant_id = tenancy.tenant_id() and id = $1`, ref.ID)
+		if err == nil && tag.RowsAffected() == 0 {
+			return ErrNotFound
+		}
+		return err
+	})
+}
+
+// CheckNow checks a monitor without waiting for its interval.
+func (a *App) CheckNow(ctx context.Context, ref MonitorRef) (struct{}, error) {
+	return struct{}{}, a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		if _, err := a.monitor(ctx, tx, ref.ID, ""); err != nil {
+			return err
+		}
+		return outboxjobs.Enqueue(tx, CheckMonitor{Monitor: ref.ID}, nil)
+	})
+}
+
+func (a *App) monitor(ctx context.Context, q tenancy.Querier, id, lock string) (*uptime.Monitor, error) {
+	row, err := tenancy.One[monitorRow](ctx, q, strings.TrimSpace(selectMonitor+` and id = $1 `+lock), id)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return row.aggregate(), nil
+}
+
+func (a *App) readOnly() *tenancy.DB { return a.DB.With(&tenancy.TxOptions{ReadOnly: true}) }

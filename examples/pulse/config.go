@@ -1,0 +1,140 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+)
+
+const usage = `pulse watches URLs and tells you when they are down.
+
+usage: pulse [role] [flags]
+
+roles:
+  (none)     the local demo: all of it on servers of its own, allowed to watch
+             private addresses, with a site at /demo/site to break
+  all        all of the below in one process
+  api        the HTTP API, the status pages and the dev inbox
+  worker     checks and alerts
+  scheduler  decides what is due, and forwards the outbox
+  manage     migrate: bring the database up to date
+
+flags:
+`
+
+const environment = `
+environment:
+  DATABASE_URL         PostgreSQL as its owner; migrations run with it
+  APP_DATABASE_URL     the same as a member of tenancy_app (default: made from DATABASE_URL)
+  SYSTEM_DATABASE_URL  the same as a member of tenancy_system (default: likewise)
+  REDIS_URL            Redis
+  CLICKHOUSE_URL       ClickHouse over HTTP; "memory" keeps no analytics
+Without DATABASE_URL, REDIS_URL or CLICKHOUSE_URL the roles demo and all start
+servers of their own and keep their data in -data.
+`
+
+// config is what the arguments and the environment say.
+type config struct {
+	role         string
+	listen       string
+	data         string
+	base         string // how the world reaches this server
+	allowPrivate bool
+	demo         bool
+
+	databaseURL, appURL, systemURL string
+	redisURL, clickhouseURL        string
+}
+
+// errHelp says that the usage was printed because it was asked for.
+var errHelp = errors.New("help")
+
+// parse reads arguments and environment. Its errors are sentences for the
+// user.
+func parse(args []string, getenv func(string) string, out io.Writer) (*config, error) {
+	c := &config{
+		databaseURL:   getenv("DATABASE_URL"),
+		appURL:        getenv("APP_DATABASE_URL"),
+		systemURL:     getenv("SYSTEM_DATABASE_URL"),
+		redisURL:      getenv("REDIS_URL"),
+		clickhouseURL: getenv("CLICKHOUSE_URL"),
+	}
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		c.role, args = args[0], args[1:]
+	}
+	flags := flag.NewFlagSet("pulse", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address of the HTTP `host:port`")
+	flags.StringVar(&c.data, "data", ".data/pulse", "`folder` for the data of servers that pulse starts, and for mail in the dev inbox")
+	flags.StringVar(&c.base, "base", "", "`URL` under which the world reaches this server (default http://<listen>)")
+	flags.BoolVar(&c.allowPrivate, "allow-private", false, "let monitors reach loopback and private addresses")
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) || c.role == "help" {
+		fmt.Fprint(out, usage)
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+		fmt.Fprint(out, environment)
+		return nil, errHelp
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w (pulse -h lists the flags)", err)
+	}
+	return c, c.check(flags.Args())
+}
+
+func (c *config) check(rest []string) error {
+	switch c.role {
+	case "":
+		c.role, c.demo, c.allowPrivate = "all", true, true
+	case "all":
+	case "api", "worker", "scheduler":
+		if c.databaseURL == "" && (c.appURL == "" || c.systemURL == "") || c.redisURL == "" || c.clickhouseURL == "" {
+			return fmt.Errorf("pulse %s shares its servers with the other roles: set DATABASE_URL, REDIS_URL and CLICKHOUSE_URL, or run pulse all", c.role)
+		}
+	case "manage":
+		if len(rest) != 1 || rest[0] != "migrate" {
+			return errors.New("pulse manage knows one command: pulse manage migrate")
+		}
+		if c.databaseURL == "" {
+			return errors.New("pulse manage migrate: set DATABASE_URL to the owner's URL")
+		}
+		rest = nil
+	default:
+		return fmt.Errorf("unknown role %q: want all, api, worker, scheduler or manage (pulse -h explains them)", c.role)
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("unknown argument %q (pulse -h lists the flags)", rest[0])
+	}
+	if (c.appURL == "") != (c.systemURL == "") {
+		return errors.New("set both APP_DATABASE_URL and SYSTEM_DATABASE_URL, or neither")
+	}
+	if _, _, err := net.SplitHostPort(c.listen); err != nil {
+		return fmt.Errorf("-listen %q is not host:port", c.listen)
+	}
+	if c.base == "" {
+		c.base = "http://" + c.listen
+	}
+	if u, err := url.Parse(c.base); err != nil || u.Host == "" {
+		return fmt.Errorf("-base %q is not a URL like https://pulse.example.com", c.base)
+	}
+	c.base = strings.TrimSuffix(c.base, "/")
+	for name, value := range map[string]string{
+		"DATABASE_URL": c.databaseURL, "APP_DATABASE_URL": c.appURL, "SYSTEM_DATABASE_URL": c.systemURL,
+		"REDIS_URL": c.redisURL, "CLICKHOUSE_URL": c.clickhouseURL,
+	} {
+		if value == "" || name == "CLICKHOUSE_URL" && value == "memory" {
+			continue
+		}
+		// Not the value: it may hold a password.
+		if u, err := url.Parse(value); err != nil || u.Scheme == "" {
+			return fmt.Errorf("%s is not a URL", name)
+		}
+	}
+	return nil
+}
+
+func (c *config) runs(role string) bool { return c.role == "all" || c.role == role }

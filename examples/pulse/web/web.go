@@ -1,0 +1,134 @@
+// Package web is pulse on HTTP: the API of the teams, the public status pages,
+// and what a visitor of the demo sees.
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ashlar-go/ashlar/billing"
+	"github.com/ashlar-go/ashlar/examples/pulse/app"
+	"github.com/ashlar-go/ashlar/examples/pulse/uptime"
+	"github.com/ashlar-go/ashlar/httpx"
+	"github.com/ashlar-go/ashlar/notify"
+	"github.com/ashlar-go/ashlar/tenancy"
+)
+
+// statusFresh is how long a status page is served without asking again; it is
+// dropped at once when a monitor's state changes.
+const statusFresh = 5 * time.Second
+
+// Options are what the handler shows besides the app.
+type Options struct {
+	Health   *httpx.Health
+	Inbox    http.Handler // nil: no dev inbox
+	Checkout http.Handler // nil: the provider hosts its own page
+	Demo     bool         // a site at /demo/site that can be broken
+	Logger   *slog.Logger // nil: slog.Default()
+}
+
+// New returns the handler of a whole server.
+func New(a *app.App, o Options) http.Handler {
+	mux := http.NewServeMux()
+	public(mux, a)
+	team(mux, a)
+	mux.Handle("POST /webhooks/billing", a.Billing.Webhook())
+	mux.Handle("GET /livez", o.Health.Live())
+	mux.Handle("GET /readyz", o.Health.Ready())
+	if o.Inbox != nil {
+		mux.Handle("/inbox/", http.StripPrefix("/inbox", o.Inbox))
+		mux.Handle("GET /inbox", http.RedirectHandler("/inbox/", http.StatusMovedPermanently))
+	}
+	if o.Checkout != nil {
+		mux.Handle("/checkout/", o.Checkout)
+	}
+	if o.Demo {
+		mux.Handle("/demo/site", new(demoSite))
+	}
+	mux.Handle("GET /{$}", home(a.Base, o))
+	return httpx.Default(mux, &httpx.DefaultOptions{
+		Logger:    o.Logger,
+		MapErrors: []func(error) *httpx.Problem{problem},
+	})
+}
+
+// public is for everybody: signing up, and the status pages.
+func public(mux *http.ServeMux, a *app.App) {
+	mux.Handle("POST /signup", httpx.Write(nil, a.SignUp, &httpx.WriteOptions{Status: http.StatusCreated}))
+
+	bySlug := httpx.Tenant(func(r *http.Request) (string, error) {
+		return a.TenantOfSlug(r.Context(), r.PathValue("slug"))
+	}, tenancy.WithID)
+	mux.Handle("GET /status/{slug}", bySlug(httpx.Read(a.Status, &httpx.ReadOptions{
+		Cache: a.Hub, Fresh: statusFresh, Stale: time.Minute, Tags: []string{app.StatusTag}, Scope: httpx.Public,
+	})))
+	mux.Handle("GET /status/{slug}/page", bySlug(statusPage(a)))
+}
+
+// team is what needs an API key.
+func team(mux *http.ServeMux, a *app.App) {
+	byKey := httpx.Tenant(func(r *http.Request) (string, error) {
+		scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return "", app.ErrUnknownKey
+		}
+		return a.TenantOfKey(r.Context(), key)
+	}, tenancy.WithID)
+	changes := func(status int, location string) *httpx.WriteOptions {
+		return &httpx.WriteOptions{Cache: a.Hub, Tags: []string{app.StatusTag}, Status: status, Location: location}
+	}
+	for pattern, h := range map[string]http.Handler{
+		"GET /monitors":              httpx.Read(a.Monitors, nil),
+		"POST /monitors":             httpx.Write(a.DB, a.AddMonitor, changes(http.StatusCreated, "/monitors/{id}")),
+		"GET /monitors/{id}":         httpx.Read(a.Monitor, nil),
+		"DELETE /monitors/{id}":      httpx.Write(a.DB, a.RemoveMonitor, changes(0, "")),
+		"POST /monitors/{id}/checks": httpx.Write(a.DB, a.CheckNow, &httpx.WriteOptions{Status: http.StatusAccepted}),
+		"GET /monitors/{id}/uptime":  httpx.Read(a.Uptime, nil),
+		"GET /incidents":             httpx.Read(a.Incidents, nil),
+		"GET /plan":                  httpx.Read(a.Plan, nil),
+		"POST /checkout":             httpx.Write(nil, a.Checkout, nil),
+	} {
+		mux.Handle(pattern, byKey(h))
+	}
+}
+
+// problem puts the app's and the blocks' errors into words and statuses; what
+// it does not know stays a 500 without a text.
+func problem(err error) *httpx.Problem {
+	var field *uptime.FieldError
+	var denied *billing.DeniedError
+	var failed *billing.Error
+	switch {
+	case errors.As(err, &field):
+		p := httpx.NewProblem(http.StatusUnprocessableEntity, "invalid", "The input has a mistake.")
+		p.Errors = []httpx.FieldError{{Pointer: "/" + field.Field, Detail: field.Error()}}
+		return p
+	case errors.As(err, &denied):
+		p := httpx.NewProblem(denied.HTTPStatus(), "plan_limit", denied.Error())
+		p.Extensions = map[string]any{"feature": denied.Decision.Feature, "limit": denied.Decision.Limit, "plan": denied.Decision.Plan}
+		if denied.Decision.Upgrade != "" {
+			p.Extensions["upgrade"] = denied.Decision.Upgrade
+		}
+		return p
+	case errors.As(err, &failed):
+		return httpx.NewProblem(failed.HTTPStatus(), "billing_unavailable", "The payment provider does not answer as it should. Try again later.")
+	case errors.Is(err, billing.ErrUnknownPlan):
+		return httpx.NewProblem(http.StatusUnprocessableEntity, "unknown_plan", `There is no such plan for sale: try "pro".`)
+	case errors.Is(err, billing.ErrAlreadySubscribed):
+		return httpx.NewProblem(http.StatusConflict, "already_subscribed", "The team has a subscription already.")
+	case errors.Is(err, app.ErrUnknownKey):
+		p := httpx.NewProblem(http.StatusUnauthorized, "unknown_key", "Send the API key that the sign-up returned: Authorization: Bearer pulse_…")
+		p.Header = http.Header{"Www-Authenticate": {`Bearer realm="pulse"`}}
+		return p
+	case errors.Is(err, app.ErrNotFound):
+		return httpx.NewProblem(http.StatusNotFound, "not_found", "There is no such thing in this team.")
+	case errors.Is(err, app.ErrSlugTaken):
+		return httpx.NewProblem(http.StatusConflict, "slug_taken", "This slug is taken: choose another.")
+	case errors.Is(err, notify.ErrInvalid):
+		return httpx.NewProblem(http.StatusUnprocessableEntity, "invalid", "The address is not valid.")
+	}
+	return nil
+}
