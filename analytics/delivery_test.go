@@ -108,7 +108,7 @@ func TestOutageBuildsABacklogThatIsDeliveredOnce(t *testing.T) {
 		require.EqualValues(t, 50, st.Backlog)
 		require.Positive(t, st.BacklogBytes)
 		require.False(t, st.Oldest.IsZero())
-		require.Greater(t, st.Retried, uint64(30), "at most 15 s between attempts")
+		require.Greater(t, st.Retried, uint64(40), "at most 15 s between attempts")
 		require.Less(t, st.Retried, uint64(120), "attempts back off")
 		require.Len(t, reports.errs, 1, "an outage is reported once")
 		require.ErrorIs(t, reports.errs[0], analyticstest.ErrDown)

@@ -79,7 +79,7 @@ func (a *Analytics) ship(ctx context.Context, target uint64) error {
 			return joinCause(ctx, err)
 		}
 		select {
-		case <-time.After(pause/2 + rand.N(pause)):
+		case <-time.After(pause/2 + rand.N(pause/2)):
 		case <-ctx.Done():
 			return joinCause(ctx, err)
 		}
