@@ -25,6 +25,7 @@ func RunStore(t *testing.T, open func(t *testing.T) billing.Store, f Features) {
 		{"an older fetch never replaces a younger", storeFence},
 		{"what ended stays ended", storeEnded},
 		{"an unknown customer's subscription waits", storeAdopt},
+		{"a customer saved meanwhile is not missed", storeAdoptRace},
 		{"tenants and providers are apart", storeApart},
 		{"live before ended, newest first, at most 16", storeOrder},
 		{"concurrent fetches converge to the truth", storeConverge},
@@ -231,6 +232,32 @@ func storeAdopt(t *testing.T, s billing.Store) {
 	noError(t, err)
 	equal(t, "adopted subscriptions", len(subs), 1)
 	equal(t, "tenant", subs[0].Tenant, "acme")
+}
+
+// storeAdoptRace saves customers at the moment in which their subscriptions arrive: either side must see the
+// other, or a subscription would be paid for and belong to nobody.
+func storeAdoptRace(t *testing.T, s billing.Store) {
+	for i := range 25 {
+		tenant, sub := fmt.Sprintf("t%d", i), sample(fmt.Sprintf("s%d", i))
+		sub.Customer = "c-" + tenant
+		m, err := s.Ingest(t.Context(), event("e-"+tenant, sub.ID))
+		noError(t, err)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := s.SaveCustomer(t.Context(), "p", tenant, sub.Customer); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			if _, err := s.Apply(t.Context(), sub, m.Generation); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		subs, err := s.Subscriptions(t.Context(), "p", tenant)
+		noError(t, err)
+		equal(t, "subscriptions of "+tenant, len(subs), 1)
+	}
 }
 
 func storeApart(t *testing.T, s billing.Store) {
