@@ -99,7 +99,7 @@ func (s lastWins) Apply(ctx context.Context, sub billing.Subscription, gen int64
 	}
 	// Fenced off: sneak in under a generation of its own.
 	m, err := s.Store.Ingest(ctx, billing.Event{
-		Provider: sub.Provider, ID: time.Now().String() + sub.PeriodEnd.String(), Object: billing.Object{Kind: billing.KindSubscription, ID: sub.ID},
+		Provider: sub.Provider, ID: time.Now().String() + sub.PeriodEnd.String(), Kind: billing.KindSubscription, Object: sub.ID,
 	})
 	if err != nil {
 		return c, err

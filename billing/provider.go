@@ -24,7 +24,7 @@ type Provider interface {
 	Subscription(ctx context.Context, id string) (Subscription, error)
 	// Event verifies a webhook and says what it is about. Anything not proven to come from the provider
 	// is ErrSignature. Events that concern no Kind of this package, another account or another mode
-	// have an empty Object.
+	// have an empty Kind.
 	Event(header http.Header, body []byte) (Event, error)
 }
 
@@ -59,12 +59,10 @@ type Event struct {
 	Provider string // filled in by Billing
 	ID       string // the provider's; repeated by redeliveries
 	Type     string // the provider's, for the records
-	Object   Object // zero: nothing this package follows
+	Kind     string // of the object to look at; empty: nothing this package follows
+	Object   string // the provider's id of that object
 	At       time.Time
 }
-
-// Object names something at the provider that the store follows.
-type Object struct{ Kind, ID string }
 
 // KindSubscription is the kind of a subscription.
 const KindSubscription = "subscription"

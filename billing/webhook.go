@@ -58,7 +58,7 @@ func (b *Billing) receive(ctx context.Context, w http.ResponseWriter, r *http.Re
 		// Signed yet unreadable stays so: refusing it for days makes providers disable the endpoint.
 		b.opts.report(ctx, fmt.Errorf("billing: webhook not understood: %w", err))
 		return "ignored", http.StatusNoContent
-	case e.ID == "" || e.Object.Kind != KindSubscription || e.Object.ID == "":
+	case e.ID == "" || e.Kind != KindSubscription || e.Object == "":
 		return "ignored", http.StatusNoContent
 	}
 	e.Provider = b.provider.Name()
@@ -80,7 +80,7 @@ func (b *Billing) follow(ctx context.Context, e Event) (outcome string, err erro
 	if mark.Applied >= mark.Generation {
 		return "duplicate", nil
 	}
-	sub, err := b.provider.Subscription(ctx, e.Object.ID)
+	sub, err := b.provider.Subscription(ctx, e.Object)
 	if errors.Is(err, ErrNotFound) {
 		// A sibling environment's object on a shared account, or deleted test data: not ours to follow.
 		b.opts.report(ctx, fmt.Errorf("billing: webhook %s (%s): %w", e.ID, e.Type, err))

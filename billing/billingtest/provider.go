@@ -405,7 +405,7 @@ func (p *Provider) Event(header http.Header, body []byte) (billing.Event, error)
 	}
 	event := billing.Event{ID: e.ID, Type: e.Type, At: e.At}
 	if e.Subscription != "" {
-		event.Object = billing.Object{Kind: billing.KindSubscription, ID: e.Subscription}
+		event.Kind, event.Object = billing.KindSubscription, e.Subscription
 	}
 	return event, nil
 }

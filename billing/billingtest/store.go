@@ -97,7 +97,7 @@ func (s *Store) Ingest(ctx context.Context, e billing.Event) (billing.Mark, erro
 		return billing.Mark{}, err
 	}
 	defer s.mu.Unlock()
-	k := [3]string{e.Provider, e.Object.Kind, e.Object.ID}
+	k := [3]string{e.Provider, e.Kind, e.Object}
 	m := s.marks[k]
 	if event := [2]string{e.Provider, e.ID}; !s.events[event] {
 		s.events[event] = true

@@ -39,7 +39,7 @@ func RunStore(t *testing.T, open func(t *testing.T) billing.Store, f Features) {
 func event(id, sub string) billing.Event {
 	return billing.Event{
 		Provider: "p", ID: id, Type: "test", At: past(time.Minute),
-		Object: billing.Object{Kind: billing.KindSubscription, ID: sub},
+		Kind: billing.KindSubscription, Object: sub,
 	}
 }
 

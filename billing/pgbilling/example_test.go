@@ -8,7 +8,7 @@ import (
 )
 
 func ExampleMigrations() {
-	files, err := fs.Glob(pgbilling.Migrations(), "*.sql")
+	files, err := fs.Glob(pgbilling.Migrations, "*.sql")
 	fmt.Println(files, err)
 	// Output: [0001_billing.sql] <nil>
 }

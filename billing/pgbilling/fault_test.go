@@ -120,7 +120,7 @@ func TestKilledConnections(t *testing.T) {
 // The network is reset, and then gone: entitlements fail closed, webhooks are not acknowledged, and all heals.
 func TestNetworkFaults(t *testing.T) {
 	t.Parallel()
-	pg := testenv.Postgres(t, pgbilling.Migrations())
+	pg := testenv.Postgres(t, pgbilling.Migrations)
 	direct := pg.System.Config().ConnConfig
 	proxy := testenv.Proxy(t, target(direct.Host, direct.Port))
 	cfg, err := pgxpool.ParseConfig(pg.SystemURL)

@@ -33,14 +33,17 @@ var (
 	adoptSQL string
 )
 
-// Migrations returns the numbered *.sql files at its root, to be run in order by the owner of the
-// database, each in a transaction.
-func Migrations() fs.FS {
-	root, err := fs.Sub(migrations, "migrations")
+// Migrations is the schema "billing", as numbered *.sql files at the root. Run it as the owner of the database, with
+// tenancy/migrate or any other runner; a file is one transaction. Creating the roles tenancy_app and
+// tenancy_system, if they are missing, needs CREATEROLE.
+var Migrations = sub(migrations, "migrations")
+
+func sub(fsys fs.FS, dir string) fs.FS {
+	s, err := fs.Sub(fsys, dir)
 	if err != nil {
-		panic(err) // the directory is part of the binary
+		panic(err) // only for an invalid name
 	}
-	return root
+	return s
 }
 
 // Store is a billing.Store. Make one with [New]; it is safe for concurrent use.
@@ -128,10 +131,10 @@ func (s *Store) SaveCustomer(ctx context.Context, provider, tenant, id string) (
 
 // Ingest implements billing.Store.
 func (s *Store) Ingest(ctx context.Context, e billing.Event) (m billing.Mark, err error) {
-	err = s.pool.QueryRow(ctx, ingestSQL, e.Provider, e.ID, e.Type, e.Object.Kind, e.Object.ID, null(e.At)).Scan(&m.Generation, &m.Applied)
+	err = s.pool.QueryRow(ctx, ingestSQL, e.Provider, e.ID, e.Type, e.Kind, e.Object, null(e.At)).Scan(&m.Generation, &m.Applied)
 	if errors.Is(err, pgx.ErrNoRows) {
 		// Known already. A second statement, because the first one's snapshot may predate the row that it lost to.
-		err = s.pool.QueryRow(ctx, markSQL, e.Provider, e.Object.Kind, e.Object.ID).Scan(&m.Generation, &m.Applied)
+		err = s.pool.QueryRow(ctx, markSQL, e.Provider, e.Kind, e.Object).Scan(&m.Generation, &m.Applied)
 	}
 	return m, wrap("ingest", err)
 }

@@ -2,8 +2,8 @@ package pgbilling_test
 
 import (
 	"context"
+	"os"
 	"testing"
-	"testing/fstest"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,25 +15,13 @@ import (
 	"github.com/ashlar-go/ashlar/internal/testenv"
 )
 
-// tenancySchema stands for package tenancy's, of which the policies use one function.
-var tenancySchema = fstest.MapFS{"0001_tenancy.sql": {Data: []byte(`
-create schema tenancy;
-create function tenancy.tenant_id() returns text language plpgsql stable as $$
-declare
-	id text := current_setting('tenancy.tenant', true);
-begin
-	if coalesce(id, '') = '' then
-		raise exception 'no tenant in this transaction' using errcode = '42501';
-	end if;
-	return id;
-end
-$$;
-grant usage on schema tenancy to public;
-`)}}
+// tenancySchema is package tenancy's, whose tenant_id() the policies use. It is read as files, since blocks
+// do not import each other.
+var tenancySchema = os.DirFS("../../tenancy/migrations")
 
 func setup(t *testing.T) (*pgbilling.Store, *testenv.PG) {
 	t.Helper()
-	pg := testenv.Postgres(t, pgbilling.Migrations())
+	pg := testenv.Postgres(t, pgbilling.Migrations)
 	s, err := pgbilling.New(pg.System, nil)
 	require.NoError(t, err)
 	return s, pg
@@ -76,7 +64,7 @@ func subscribe(t *testing.T, s billing.Store, tenant string) {
 	t.Helper()
 	_, err := s.SaveCustomer(t.Context(), "p", tenant, "c-"+tenant)
 	require.NoError(t, err)
-	m, err := s.Ingest(t.Context(), billing.Event{Provider: "p", ID: "e-" + tenant, Type: "t", Object: billing.Object{Kind: billing.KindSubscription, ID: "s-" + tenant}})
+	m, err := s.Ingest(t.Context(), billing.Event{Provider: "p", ID: "e-" + tenant, Type: "t", Kind: billing.KindSubscription, Object: "s-" + tenant})
 	require.NoError(t, err)
 	c, err := s.Apply(t.Context(), billing.Subscription{Provider: "p", ID: "s-" + tenant, Customer: "c-" + tenant, State: billing.StateActive}, m.Generation)
 	require.NoError(t, err)
@@ -85,7 +73,7 @@ func subscribe(t *testing.T, s billing.Store, tenant string) {
 
 func TestReadsJoinTheCallersTransaction(t *testing.T) {
 	t.Parallel()
-	pg := testenv.Postgres(t, tenancySchema, pgbilling.Migrations())
+	pg := testenv.Postgres(t, tenancySchema, pgbilling.Migrations)
 	s, err := pgbilling.New(pg.System, &pgbilling.Options{Tx: txFrom})
 	require.NoError(t, err)
 	subscribe(t, s, "acme")
@@ -107,7 +95,7 @@ func TestReadsJoinTheCallersTransaction(t *testing.T) {
 // A rolled back unit of work must not forget a customer that exists at the provider.
 func TestSaveCustomerSurvivesTheCallersRollback(t *testing.T) {
 	t.Parallel()
-	pg := testenv.Postgres(t, tenancySchema, pgbilling.Migrations())
+	pg := testenv.Postgres(t, tenancySchema, pgbilling.Migrations)
 	s, err := pgbilling.New(pg.System, &pgbilling.Options{Tx: txFrom})
 	require.NoError(t, err)
 	as(t, pg.App, "acme", func(ctx context.Context, tx pgx.Tx) {
@@ -122,7 +110,7 @@ func TestSaveCustomerSurvivesTheCallersRollback(t *testing.T) {
 
 func TestRowLevelSecurity(t *testing.T) {
 	t.Parallel()
-	pg := testenv.Postgres(t, tenancySchema, pgbilling.Migrations())
+	pg := testenv.Postgres(t, tenancySchema, pgbilling.Migrations)
 	s, err := pgbilling.New(pg.System, nil)
 	require.NoError(t, err)
 	subscribe(t, s, "acme")

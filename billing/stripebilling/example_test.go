@@ -13,17 +13,17 @@ import (
 
 // A program that sells through Stripe, against the fake Stripe: leave out URL, and it is the real one.
 func Example() {
-	stripe, err := stripetest.NewServer(nil)
+	fake, err := stripetest.NewServer(nil)
 	if err != nil {
 		panic(err)
 	}
-	defer stripe.Close()
-	stripe.AddPrice(stripetest.Price{LookupKey: "pro_month_usd", Amount: 29_00, Currency: "USD", Interval: "month"})
-	plans, store, key, secrets := billingtest.Plans(), billingtest.NewStore(), stripe.Key(), stripe.WebhookSecrets()
+	defer fake.Close()
+	fake.AddPrice(stripetest.Price{LookupKey: "pro_month_usd", Amount: 29_00, Currency: "USD", Interval: "month"})
+	plans, store, key, secrets := billingtest.Plans(), billingtest.NewStore(), fake.Key(), fake.WebhookSecrets()
 	mux, ctx := http.NewServeMux(), context.Background()
 
 	provider, err := stripebilling.New(key, &stripebilling.Options{
-		WebhookSecrets: secrets, ReturnURL: "https://app.example/billing", URL: stripe.URL(),
+		WebhookSecrets: secrets, ReturnURL: "https://app.example/billing", URL: fake.URL(),
 	})
 	if err != nil {
 		panic(err)
@@ -38,8 +38,8 @@ func Example() {
 		panic(err)
 	}
 
-	stripe.Connect(mux)
-	if _, err := stripe.Complete(session.ID); err != nil {
+	fake.Connect(mux)
+	if _, err := fake.Complete(session.ID); err != nil {
 		panic(err)
 	}
 	fmt.Println(b.Can(ctx, "projects", 50).Allowed, b.Can(ctx, "projects", 51).Err())

@@ -77,7 +77,7 @@ func (p *Provider) parse(body []byte) (billing.Event, error) {
 		return e, nil
 	}
 	if id := subscriptionOf(env.Data.Object); id != "" {
-		e.Object = billing.Object{Kind: billing.KindSubscription, ID: id}
+		e.Kind, e.Object = billing.KindSubscription, id
 	}
 	return e, nil
 }

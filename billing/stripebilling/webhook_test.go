@@ -108,11 +108,8 @@ func TestEventShapes(t *testing.T) {
 	} {
 		e, err := p.Event(signed("whsec_x", time.Now(), c.body), []byte(c.body))
 		require.NoError(t, err, name)
-		want := billing.Object{}
-		if c.subscription != "" {
-			want = billing.Object{Kind: billing.KindSubscription, ID: c.subscription}
-		}
-		require.Equal(t, want, e.Object, name)
+		require.Equal(t, c.subscription, e.Object, name)
+		require.Equal(t, c.subscription != "", e.Kind == billing.KindSubscription, name)
 		if name == "thin event" {
 			require.Equal(t, time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC), e.At)
 		}
@@ -163,7 +160,7 @@ func FuzzEventBody(f *testing.F) {
 		}
 		require.NotEmpty(t, e.ID)
 		require.NotEmpty(t, e.Type)
-		require.Equal(t, e.Object.Kind == "", e.Object.ID == "", "an object has both or none")
+		require.Equal(t, e.Kind == "", e.Object == "", "an object has both or none")
 		if !e.At.IsZero() {
 			require.Equal(t, time.UTC, e.At.Location())
 			require.True(t, e.At.Year() >= 0 && e.At.Year() <= 9999, "a database must hold %v", e.At)

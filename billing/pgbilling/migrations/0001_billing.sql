@@ -21,11 +21,15 @@ create schema billing;
 -- Resolved when called, so that this migration runs with or without the tenancy schema. Without it
 -- tenancy_app sees an error and no row; tenancy.tenant_id() itself raises when no tenant is set.
 create function billing.tenant_id() returns text
-language plpgsql stable set search_path = pg_catalog as $$
+	language plpgsql stable parallel safe
+	set search_path = pg_catalog, pg_temp
+as $$
 begin
 	return tenancy.tenant_id()::text;
 end
 $$;
+revoke all on function billing.tenant_id() from public;
+grant execute on function billing.tenant_id() to tenancy_app;
 
 create table billing.customers (
 	tenant_id   text not null check (tenant_id <> ''),
@@ -86,16 +90,16 @@ begin
 	foreach t in array array['customers', 'events', 'syncs', 'subscriptions'] loop
 		execute format('alter table billing.%I enable row level security', t);
 		execute format('alter table billing.%I force row level security', t);
-		execute format('create policy system on billing.%I to tenancy_system using (true) with check (true)', t);
+		execute format('create policy tenancy_system on billing.%I to tenancy_system using (true) with check (true)', t);
 		execute format('grant select, insert, update, delete on billing.%I to tenancy_system', t);
 	end loop;
 end
 $$;
 
 -- Tenants read their own; only the system writes.
-create policy tenant on billing.customers for select to tenancy_app
+create policy tenancy_app on billing.customers for select to tenancy_app
 	using (tenant_id = (select billing.tenant_id()));
-create policy tenant on billing.subscriptions for select to tenancy_app
+create policy tenancy_app on billing.subscriptions for select to tenancy_app
 	using (tenant_id = (select billing.tenant_id()));
 grant select on billing.customers, billing.subscriptions to tenancy_app;
 grant usage on schema billing to tenancy_app, tenancy_system;
