@@ -56,7 +56,11 @@ func (s *pgSession) Send(ctx context.Context, b *Batch) (pgx.BatchResults, error
 	// One batch alone is a transaction anyway; BEGIN and COMMIT would only make it longer.
 	implicit := b.Begin != nil && b.Commit && b.Begin.plain() && len(b.Steps) == 0 && len(b.Events) == 0
 	heads := queueBegin(batch, b.Begin, implicit)
-	for _, step := range b.Steps {
+	done, err := s.recover(ctx, b.Steps)
+	if err != nil {
+		return nil, &StepError{Index: 0, Err: err}
+	}
+	for _, step := range b.Steps[done:] {
 		queueStep(batch, step)
 	}
 	batch.QueuedQueries = append(batch.QueuedQueries, b.Queries...)
@@ -76,13 +80,23 @@ func (s *pgSession) Send(ctx context.Context, b *Batch) (pgx.BatchResults, error
 	if tx := br.Tx(); tx != nil {
 		s.tx = tx
 	}
-	for i := range heads + len(b.Steps) {
+	for i := range heads + len(b.Steps) - done {
 		if _, err := br.Exec(); err != nil {
 			_ = br.Close() // the same error
-			return nil, &StepError{Index: max(i-heads, -1), Err: err}
+			return nil, &StepError{Index: max(i-heads+done, -1), Err: err}
 		}
 	}
 	return &pgResults{BatchResults: br, unread: b.Queries, tail: tail, commit: b.Commit && !implicit}, nil
+}
+
+// recover sends a rollback to a savepoint by itself if the transaction is aborted: then the server would refuse even to
+// prepare the statements behind it. It returns the number of steps done.
+func (s *pgSession) recover(ctx context.Context, steps []Step) (int, error) {
+	if len(steps) == 0 || steps[0].Op != OpRollbackTo || s.conn.Conn().PgConn().TxStatus() != 'E' {
+		return 0, nil
+	}
+	_, err := s.conn.Exec(ctx, "rollback to savepoint "+steps[0].Name)
+	return 1, err
 }
 
 // queueBegin queues the head and returns its number of statements.

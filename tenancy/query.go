@@ -125,7 +125,7 @@ func (db *DB) queryOnce(ctx context.Context, who identity, sql string, args []an
 	switch {
 	case err == nil:
 		return false, nil
-	case retryable(err):
+	case db.opts.retryable(err):
 		return ctx.Err() == nil, err
 	case !session.Lost() || errors.As(err, &answer):
 		return false, err

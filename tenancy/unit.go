@@ -48,7 +48,7 @@ func (db *DB) attempt(ctx context.Context, who identity, fn func(context.Context
 		result, err = tx.commit(unit)
 	}
 	if result == rolledBack {
-		again = ctx.Err() == nil && (retryable(err) || tx.retryable())
+		again = ctx.Err() == nil && (db.opts.retryable(err) || tx.retryable())
 	}
 	returned = true
 	tx.finish(ctx, result)
@@ -219,18 +219,19 @@ func (tx *Tx) retryable() bool {
 	if tx.failed == nil {
 		return false
 	}
-	return retryable(tx.failed.err) || tx.session != nil && tx.session.Lost()
+	return tx.opts.retryable(tx.failed.err) || tx.session != nil && tx.session.Lost()
 }
 
 // retryable tells whether PostgreSQL says that the transaction did not happen and might the next time, or pgconn that
 // nothing was sent.
-func retryable(err error) bool {
+func (o TxOptions) retryable(err error) bool {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
 		switch pgErr.Code {
+		case "25006": // read_only_sql_transaction: asked for, or a demoted primary
+			return !o.ReadOnly
 		case "40001", // serialization_failure
 			"40P01",                   // deadlock_detected
-			"25006",                   // read_only_sql_transaction: a demoted primary
 			"57P01", "57P02", "57P03", // shut down, crashed, starting up
 			"08000", "08003", "08006": // connection lost behind a pooler
 			return true

@@ -1,0 +1,30 @@
+package tenancytest_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/testenv"
+	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/tenancytest"
+)
+
+func TestConformanceInMemory(t *testing.T) {
+	t.Parallel()
+	tenancytest.Run(t, func(t *testing.T) *tenancy.DB {
+		kit := tenancytest.New(t)
+		kit.Migrate()
+		return kit.DB()
+	}, tenancytest.Features{Bubble: true})
+}
+
+func TestConformanceOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	tenancytest.Run(t, func(t *testing.T) *tenancy.DB {
+		pg := testenv.Postgres(t, tenancy.Migrations, tenancytest.Migrations)
+		db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System})
+		require.NoError(t, err)
+		return db
+	}, tenancytest.Features{})
+}

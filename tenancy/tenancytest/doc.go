@@ -1,0 +1,32 @@
+// Package tenancytest is tenancy without PostgreSQL: an in-memory driver under the real tenancy.DB, so that Do, nesting,
+// hooks, events and retries run the code they run in production, and the conformance suite that both pass.
+//
+// # Usage
+//
+//	kit := tenancytest.New(t)
+//	notes := tenancytest.NewTable[int64, Note](kit)       // rows of tenants, versioned, rolled back with their unit
+//	kit.Handle(`select id, body from notes`, func(ctx context.Context, _ ...any) (any, error) { return notes.All(ctx) })
+//	svc := NewService(kit.DB())
+//
+// It does not understand SQL. Code under test either stores through an interface of its own, which a Table satisfies with
+// a few lines, or its statements are given answers with Kit.Handle. A statement without an answer fails and says so.
+// What only SQL can show (policies, constraints, plans) belongs on a real PostgreSQL.
+//
+// # Consistency
+//
+// Units see what was committed, and their own writes. A unit that wrote a row that somebody else has changed since it
+// first looked at it fails to commit with 40001, which Do retries, so no update is lost; under pgx.Serializable the same
+// holds for rows that it only read. Nothing waits for a lock, so there are no deadlocks.
+//
+// # Tenancy
+//
+// A Table shows a unit the rows of its tenant. A unit under tenancy.System without a tenant sees the rows of all.
+//
+// # Errors
+//
+// Faults are switchable: Kit.FailNext makes round trips fail, Kit.LoseCommit loses an answer to COMMIT.
+//
+// # Concurrency
+//
+// A Kit is safe for concurrent use, does no I/O and starts no goroutine, so it works in a testing/synctest bubble.
+package tenancytest
