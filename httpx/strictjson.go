@@ -126,11 +126,13 @@ func (s *strictScan) object(sh *shape, depth int) {
 			id = foldName(name)
 		}
 		child := sh.member(name)
-		switch {
-		case seen[id]:
+		if seen[id] {
 			s.fail("duplicate", "appears twice")
-		case child == nil:
-			s.fail("unknown", "is not known here")
+		}
+		if child == nil {
+			if !seen[id] {
+				s.fail("unknown", "is not known here")
+			}
 			child = &shape{kind: shapeAny, nullable: true}
 		}
 		seen[id] = true
