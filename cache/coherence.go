@@ -163,9 +163,8 @@ func (h *Hub) session(ctx context.Context) (established bool, err error) {
 func (h *Hub) beat(ctx context.Context, node string, bound time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	err := h.store.Beat(ctx, node, int64(h.now()))
-	if err == nil {
-		_ = h.flush(ctx) // it stays pending, and outcome has told
+	if err := h.store.Beat(ctx, node, int64(h.now())); err == nil {
+		h.flush(ctx)
 	}
 }
 

@@ -50,25 +50,24 @@ func (c *core) invalidate(ctx context.Context, keys, tags []string) error {
 	return nil
 }
 
-// flush retries the invalidations that did not get through.
-func (c *core) flush(ctx context.Context) error {
-	keys, tags, turn := c.pending.snapshot()
-	if len(keys)+len(tags) == 0 {
-		return nil
-	}
-	if err := c.send(ctx, keys, tags); err != nil {
-		return err
+// flush retries the invalidations that did not get through, at most once a second.
+func (c *core) flush(ctx context.Context) {
+	keys, tags, turn := c.pending.due(c.now())
+	if turn == 0 || c.send(ctx, keys, tags) != nil {
+		return
 	}
 	c.forget(keys, tags)
 	c.pending.settle(turn)
-	return nil
 }
 
+// send leaves the breaker alone: that is for reads, which have a way around the store.
 func (c *core) send(ctx context.Context, keys, tags []string) error {
-	ctx, cancel := c.storeContext(ctx)
+	sctx, cancel := c.storeContext(ctx)
 	defer cancel()
-	err := c.store.Invalidate(ctx, keys, tags)
-	c.outcome(ctx, "invalidate", err)
+	err := c.store.Invalidate(sctx, keys, tags)
+	if err != nil {
+		c.opts.count(ctx, "cache.store_errors", "op", "invalidate")
+	}
 	return err
 }
 

@@ -53,6 +53,10 @@ func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context
 	}
 	data := b.append(nil)
 	sent := s.coherence.ticks.Add(1)
+	if s.pending.blocks(sp.key, sp.tags) { // the store does not know what this process knows
+		s.abandon(ctx, g.lease)
+		return r
+	}
 	if !s.fill(ctx, sp, g, data, b.life) {
 		return r
 	}
@@ -131,12 +135,25 @@ func (s *space[V]) call(ctx context.Context, sp *spec, load func(context.Context
 	return v, err
 }
 
-// panicked reports a panic, or the end of the goroutine if p is nil.
+// panicked reports a panic, or the end of the goroutine if p is nil, of a load.
 func (s *space[V]) panicked(ctx context.Context, p any) error {
 	err := fmt.Errorf("%w: %s: %v", ErrLoadPanic, s.name, p)
 	if p == nil {
-		err = fmt.Errorf("%w: %s: it ended its goroutine", ErrLoadPanic, s.name)
+		err = errEnded(s.name)
 	}
 	s.opts.report(ctx, err, debug.Stack())
 	return err
+}
+
+// broken is for a flight that did not return: a codec panicked, or a load ended its goroutine,
+// which call has reported.
+func (s *space[V]) broken(ctx context.Context, p any) error {
+	if p == nil {
+		return errEnded(s.name)
+	}
+	return s.panicked(ctx, p)
+}
+
+func errEnded(name string) error {
+	return fmt.Errorf("%w: %s: it ended its goroutine", ErrLoadPanic, name)
 }

@@ -34,7 +34,11 @@ func (s *space[V]) usable(ctx context.Context, sp *spec) bool {
 	if !s.breaker.allow() {
 		return false
 	}
-	return !s.pending.blocks(sp.key, sp.tags) || s.flush(ctx) == nil
+	if !s.pending.blocks(sp.key, sp.tags) {
+		return true
+	}
+	s.flush(ctx)
+	return !s.pending.blocks(sp.key, sp.tags)
 }
 
 // lookup is one flight: read, or take the lease and load, or wait for whoever has it.

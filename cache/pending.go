@@ -1,6 +1,9 @@
 package cache
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 const maxPending = 10_000
 
@@ -10,6 +13,7 @@ type pending struct {
 	mu    sync.Mutex
 	turn  uint64            // of the latest add
 	names map[string]uint64 // "k"+key or "t"+tag → turn
+	next  time.Duration     // of a retry, on core.now
 }
 
 // add remembers names; too many are replaced by the tag that covers all of them.
@@ -48,10 +52,14 @@ func (p *pending) blocks(key string, tags []string) bool {
 	return false
 }
 
-// snapshot returns what is remembered and the turn to pass to settle.
-func (p *pending) snapshot() (keys, tags []string, turn uint64) {
+// due returns what is to be retried, with the turn to pass to settle; 0 for nothing now.
+func (p *pending) due(now time.Duration) (keys, tags []string, turn uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.names) == 0 || now < p.next {
+		return nil, nil, 0
+	}
+	p.next = now + time.Second
 	for name := range p.names {
 		if name[0] == 'k' {
 			keys = append(keys, name[1:])

@@ -124,8 +124,8 @@ func (s *space[V]) join(ctx context.Context, sp *spec, load func(context.Context
 	s.work.start(func() {
 		returned := false
 		defer func() {
-			if !returned { // nor must a codec's panic end the program, or a load's Goexit leave callers waiting
-				f.result = result[V]{err: s.panicked(ctx, recover())}
+			if !returned {
+				f.result = result[V]{err: s.broken(ctx, recover())}
 			}
 			s.mu.Lock()
 			delete(s.flights, sp.key)

@@ -37,6 +37,8 @@ var hubCases = []testCase{
 	{"a stampede over two processes loads once", "a popular key that ends must not take the database down", func(p *probe) {
 		const callers = 100
 		release := make(chan struct{})
+		free := sync.OnceFunc(func() { close(release) })
+		defer free()
 		var loads, arrived atomic.Int64
 		var wg sync.WaitGroup
 		errs := make(chan error, 2*callers)
@@ -58,7 +60,7 @@ var hubCases = []testCase{
 			}
 		}
 		p.eventually("all callers and the load", func() bool { return arrived.Load() == 2*callers && loads.Load() > 0 })
-		close(release)
+		free()
 		wg.Wait()
 		close(errs)
 		for err := range errs {
@@ -123,6 +125,8 @@ var hubCases = []testCase{
 		a := cache.Define[string, int64](p.hub(nil), "c", policy)
 		b := cache.Define[string, int64](p.hub(nil), "c", policy)
 		started, release := make(chan struct{}, 10), make(chan struct{})
+		free := sync.OnceFunc(func() { close(release) })
+		defer free()
 		refresh := func(context.Context, string) (int64, error) {
 			started <- struct{}{}
 			<-release
@@ -143,7 +147,7 @@ var hubCases = []testCase{
 			p.check(v == 1, "got %d, not the stale value", v)
 		}
 		p.check(len(started) == 1, "%d refreshes at once", len(started))
-		close(release)
+		free()
 		src.v.Store(2)
 		p.eventually("the refreshed value", func() bool { return p.fetch(b, "k", &src) == 2 })
 	}},

@@ -1,0 +1,160 @@
+package cache
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func FuzzKeysDoNotCollide(f *testing.F) {
+	long := strings.Repeat("x", 300)
+	for _, s := range [][6]string{
+		{"a", "b:c", "k", "a", "b", "c:k"},
+		{"a", "", "b:k", "a", "b", "k"},
+		{"a", "t", long, "a", "t", bound(long)},
+		{"a", "%3A", "", "a", ":", ""},
+		{"a", "~", "~", "a", "~~", ""},
+	} {
+		f.Add(s[0], s[1], s[2], s[3], s[4], s[5])
+	}
+	f.Fuzz(func(t *testing.T, c1, t1, k1, c2, t2, k2 string) {
+		if !nameRule.MatchString(c1) || !nameRule.MatchString(c2) {
+			return
+		}
+		same := c1 == c2 && t1 == t2 && k1 == k2
+		require.Equal(t, same, entryKey(c1, t1, k1) == entryKey(c2, t2, k2))
+		require.Equal(t, t1 == t2 && k1 == k2, tagKey(t1, k1) == tagKey(t2, k2))
+		require.Equal(t, t1 == t2, tenantKey(t1) == tenantKey(t2))
+		for _, a := range []string{tagKey(t1, k1), tenantKey(t1), scopeAll} {
+			n := 0
+			for _, b := range []string{tagKey(t2, k2), tenantKey(t2), scopeAll} {
+				if a == b {
+					n++
+				}
+			}
+			require.LessOrEqual(t, n, 1)
+		}
+		require.LessOrEqual(t, len(entryKey(c1, t1, k1)), 64+2+2*(maxPart+1))
+	})
+}
+
+type pair struct{ A, B string }
+
+func FuzzStructKeysDoNotCollide(f *testing.F) {
+	f.Add("a/b", "c", "a", "b/c")
+	f.Add("a%2Fb", "", "a/b", "")
+	f.Add("", "/", "/", "")
+	enc, err := keyEncoder(reflect.TypeFor[pair]())
+	require.NoError(f, err)
+	nested, err := keyEncoder(reflect.TypeFor[[2]pair]())
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, a1, b1, a2, b2 string) {
+		p1, p2 := pair{a1, b1}, pair{a2, b2}
+		k1, err := enc(reflect.ValueOf(p1))
+		require.NoError(t, err)
+		k2, err := enc(reflect.ValueOf(p2))
+		require.NoError(t, err)
+		require.Equal(t, p1 == p2, k1 == k2)
+		n1, err := nested(reflect.ValueOf([2]pair{p1, p2}))
+		require.NoError(t, err)
+		n2, err := nested(reflect.ValueOf([2]pair{p2, p1}))
+		require.NoError(t, err)
+		require.Equal(t, p1 == p2, n1 == n2)
+	})
+}
+
+func TestKeyTypes(t *testing.T) {
+	t.Parallel()
+	for want, key := range map[string]any{
+		"42": int64(42), "-7": int8(-7), "255": uint8(255), "true": true, "a:b": "a:b",
+		"1/2/3": [3]byte{1, 2, 3}, "x/y": pair{"x", "y"}, "a%2Fb/%25": pair{"a/b", "%"},
+		"2026-01-02T00:00:00Z": time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC),
+	} {
+		enc, err := keyEncoder(reflect.TypeOf(key))
+		require.NoError(t, err)
+		got, err := enc(reflect.ValueOf(key))
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
+func FuzzParseBody(f *testing.F) {
+	full := body{schema: 1 << 60, fresh: time.Minute, life: time.Hour, cost: time.Millisecond, payload: []byte(`{"a":1}`)}
+	f.Add(full.append(nil))
+	f.Add((&body{notFound: true, fresh: time.Second, life: time.Second}).append(nil))
+	f.Add([]byte{})
+	f.Add([]byte("1\x00aaaaaaaa\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
+	f.Add([]byte("1\xffaaaaaaaa\x01\x01\x01"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b, err := parseBody(data)
+		if err != nil {
+			return
+		}
+		require.True(t, b.fresh >= 0 && b.life >= 0 && b.cost >= 0, "%+v", b)
+		again, err := parseBody(b.append(nil))
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(b.payload, again.payload))
+		b.payload, again.payload = nil, nil
+		require.Equal(t, b, again)
+	})
+}
+
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	type node struct {
+		Next *node
+		N    int
+	}
+	type tagged struct {
+		N int `json:"n"`
+	}
+	type deep struct{ List map[string][]tagged }
+	seen := map[uint64]reflect.Type{}
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[int](), reflect.TypeFor[int64](), reflect.TypeFor[string](), reflect.TypeFor[[]byte](),
+		reflect.TypeFor[[4]byte](), reflect.TypeFor[[5]byte](), reflect.TypeFor[map[string]int](), reflect.TypeFor[map[int]string](),
+		reflect.TypeFor[struct{ N int }](), reflect.TypeFor[struct{ M int }](), reflect.TypeFor[tagged](), reflect.TypeFor[*tagged](),
+		reflect.TypeFor[node](), reflect.TypeFor[deep](), reflect.TypeFor[struct{ N, M int }](), reflect.TypeFor[any](),
+	} {
+		h := schemaOf(typ)
+		require.Equal(t, h, schemaOf(typ))
+		require.NotContains(t, seen, h, "%s and %s", typ, seen[h])
+		seen[h] = typ
+	}
+}
+
+func TestPending(t *testing.T) {
+	t.Parallel()
+	var p pending
+	require.False(t, p.blocks("k", []string{"t"}))
+	p.add([]string{"k"}, nil)
+	p.add(nil, []string{"t"})
+	require.True(t, p.blocks("k", nil))
+	require.True(t, p.blocks("x", []string{"a", "t"}))
+	require.False(t, p.blocks("t", []string{"k"}), "keys and tags are different things")
+	keys, tags, turn := p.due(0)
+	require.Equal(t, []string{"k"}, keys)
+	require.Equal(t, []string{"t"}, tags)
+	_, _, none := p.due(time.Second / 2)
+	require.Zero(t, none, "not again within a second")
+
+	p.add([]string{"k"}, nil) // the data changed once more meanwhile
+	p.settle(turn)
+	require.True(t, p.blocks("k", nil), "the newer change was not sent yet")
+	require.False(t, p.blocks("x", []string{"t"}))
+
+	for i := range maxPending + 1 {
+		p.add([]string{fmt.Sprint(i)}, nil)
+	}
+	require.Len(t, p.names, 1, "memory is bounded")
+	require.True(t, p.blocks("anything", scopes("", nil)), "by what covers everything")
+	_, tags, turn = p.due(time.Minute)
+	require.Equal(t, []string{scopeAll}, tags)
+	p.settle(turn)
+	require.False(t, p.blocks("anything", scopes("", nil)))
+}

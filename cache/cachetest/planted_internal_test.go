@@ -1,0 +1,165 @@
+package cachetest
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/cache"
+)
+
+// Each broken store has one mistake that caches in the field have made. The suite must find
+// it, in the case named for it.
+
+// overwriting stores what it is given when the entry is missing, lease or not.
+type overwriting struct{ *Store }
+
+func (s overwriting) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
+	for _, f := range fills {
+		_, err := s.Acquire(ctx, []cache.Claim{{Key: f.Key, Token: f.Token, TTL: time.Second}})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s.Store.Fill(ctx, fills)
+}
+
+// perProcess uses one token for all attempts of a process.
+type perProcess struct{ *Store }
+
+func (s perProcess) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
+	claims = slices.Clone(claims)
+	for i := range claims {
+		claims[i].Token = "process"
+	}
+	return s.Store.Acquire(ctx, claims)
+}
+
+func (s perProcess) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
+	fills = slices.Clone(fills)
+	for i := range fills {
+		fills[i].Token = "process"
+	}
+	return s.Store.Fill(ctx, fills)
+}
+
+// optimistic says of every fill that it was stored and is up to date.
+type optimistic struct{ *Store }
+
+func (s optimistic) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
+	done, err := s.Store.Fill(ctx, fills)
+	for i := range done {
+		done[i] = true
+	}
+	return done, err
+}
+
+// untagged does not compare stamps.
+type untagged struct{ *Store }
+
+func (s untagged) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
+	entries, err := s.Store.Acquire(ctx, claims)
+	for i := range entries {
+		entries[i].Valid = entries[i].State == cache.Filled
+	}
+	return entries, err
+}
+
+// mute tells nobody of invalidations.
+type mute struct{ *Store }
+
+func (s mute) Watch(ctx context.Context, node string, sink func(cache.Event)) error {
+	return s.Store.Watch(ctx, node, func(e cache.Event) {
+		if e.Kind != cache.EventInvalidated && e.Kind != cache.EventStamped {
+			sink(e)
+		}
+	})
+}
+
+// hasty lets beats overtake the event before them.
+type hasty struct{ *Store }
+
+func (s hasty) Watch(ctx context.Context, node string, sink func(cache.Event)) error {
+	var held []cache.Event
+	return s.Store.Watch(ctx, node, func(e cache.Event) {
+		if e.Kind == cache.EventInvalidated {
+			held = append(held, e)
+			return
+		}
+		sink(e)
+		for _, h := range held {
+			sink(h)
+		}
+		held = nil
+	})
+}
+
+// forgetful neither renews nor takes back.
+type forgetful struct{ *Store }
+
+func (forgetful) Renew(context.Context, []cache.Lease, time.Duration) error { return nil }
+func (forgetful) Abandon(context.Context, []cache.Lease) error              { return nil }
+
+// generous gives everybody the lease beside a value.
+type generous struct{ *Store }
+
+func (s generous) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
+	entries, err := s.Store.Acquire(ctx, claims)
+	for i := range entries {
+		entries[i].Granted = entries[i].Granted || claims[i].Mode == cache.ClaimBeside
+	}
+	return entries, err
+}
+
+func TestTheSuiteFindsPlantedFaults(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		open  func(*Store) cache.Store
+		finds []string
+	}{
+		"none":       {func(s *Store) cache.Store { return s }, nil},
+		"overwrites": {func(s *Store) cache.Store { return overwriting{s} }, []string{"fill needs the lease", "invalidation voids the lease", "an invalidation during a load, by another process"}},
+		"ABA":        {func(s *Store) cache.Store { return perProcess{s} }, []string{"an old token stays void", "one claim of many gets the lease"}},
+		"optimistic": {func(s *Store) cache.Store { return optimistic{s} }, []string{"a tag invalidated during a load"}},
+		"untagged":   {func(s *Store) cache.Store { return untagged{s} }, []string{"a tag makes its values invalid", "tags over two processes"}},
+		"mute":       {func(s *Store) cache.Store { return mute{s} }, []string{"watchers hear of invalidations, in order", "memory follows other processes"}},
+		"hasty":      {func(s *Store) cache.Store { return hasty{s} }, []string{"a beat overtakes nothing"}},
+		"forgetful":  {func(s *Store) cache.Store { return forgetful{s} }, []string{"a renewed lease lives on", "an abandoned lease is free"}},
+		"generous":   {func(s *Store) cache.Store { return generous{s} }, []string{"one lease beside a value"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found := failing(t, c.open)
+			require.Subset(t, found, c.finds)
+			if c.finds == nil {
+				require.Empty(t, found)
+			}
+		})
+	}
+}
+
+// failing runs all cases and returns the names of those that fail.
+func failing(t *testing.T, open func(*Store) cache.Store) (names []string) {
+	for _, c := range cases() {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				c.run(&probe{ctx: ctx, store: open(New(t)), fail: func(string, ...any) {
+					names = append(names, c.name)
+					runtime.Goexit()
+				}})
+			})
+			wg.Wait()
+			cancel()
+			<-time.After(time.Minute) // loads that a failed case left behind run into their timeout
+		})
+	}
+	return names
+}
