@@ -22,7 +22,9 @@ type Options struct {
 	MaxAttempts int
 
 	// Backoff returns how long to wait after a failed attempt; the first is 1.
-	// Nil means DefaultBackoff. What it returns is limited to 0…24 h.
+	// What it returns is limited to 0…24 h. Nil means attempt⁴+15 seconds and
+	// up to a tenth more at random: 16 s, 31 s, 96 s, …; the 20th attempt comes
+	// after almost six days.
 	Backoff func(attempt int) time.Duration
 
 	// Timeout is how long one attempt may take before its context ends. A
@@ -49,10 +51,13 @@ type Options struct {
 	// 256 KiB. Negative means no limit.
 	MaxPayload int
 
-	// Tenant finds the tenant a job is enqueued for, WithTenant puts it into
-	// the handler's context. Both or neither. Nil means that jobs belong to
-	// no tenant; otherwise a context without one is refused with ErrNoTenant.
-	Tenant     func(context.Context) (id string, ok bool)
+	// Tenant finds the tenant a job is enqueued for; a context without one is
+	// refused with ErrNoTenant. Nil means that jobs belong to no tenant. It
+	// goes with WithTenant.
+	Tenant func(context.Context) (id string, ok bool)
+
+	// WithTenant puts the job's tenant into the handler's context. Nil means
+	// that jobs of tenants are left to other workers. It goes with Tenant.
 	WithTenant func(context.Context, string) context.Context
 
 	// Logger gets failed attempts and lost leases. Nil means slog.Default().
@@ -71,18 +76,17 @@ type Options struct {
 	}
 }
 
-// DefaultBackoff waits attempt⁴+15 seconds, up to a tenth more at random, at
-// most 24 hours: 16 s, 31 s, 96 s, …; the 20th attempt comes after almost six days.
-func DefaultBackoff(attempt int) time.Duration {
-	const most = 24 * time.Hour
+// defaultBackoff cannot overflow, whatever the attempt.
+func defaultBackoff(attempt int) time.Duration {
 	if attempt > 17 { // 17⁴ s is less than a day, 18⁴ s more
-		return most
+		return maxDelay
 	}
 	n := time.Duration(max(attempt, 1))
 	d := (n*n*n*n + 15) * time.Second
-	return min(d+rand.N(d/10), most)
+	return min(d+rand.N(d/10), maxDelay)
 }
 
+// maxDelay bounds every backoff.
 const maxDelay = 24 * time.Hour
 
 func (o *Options) check() error {
@@ -116,7 +120,7 @@ func (o *Options) maxAttempts() int {
 }
 
 func (o *Options) backoff(attempt int) time.Duration {
-	f := DefaultBackoff
+	f := defaultBackoff
 	if o != nil && o.Backoff != nil {
 		f = o.Backoff
 	}

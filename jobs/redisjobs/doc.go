@@ -12,7 +12,7 @@
 // A queue is one hash tag; every key is declared to every script, so a queue
 // lives in one slot of a Cluster. Keys begin with "<prefix>:{<queue>}:".
 //
-//	ready     ZSET  "<id> <route>" by virtual finish time (see lua/include/place.lua)
+//	ready     ZSET  "<id> <route>" by virtual finish time (see lua/part_place.lua)
 //	due       ZSET  "<id> <route>" by due ms: delayed jobs and retries
 //	body      HASH  id → envelope, immutable
 //	meta      HASH  id → attempts, crashes, last error; only after a failure

@@ -31,7 +31,7 @@ func (d *Driver) Push(ctx context.Context, batch []jobs.Job) ([]string, error) {
 	return holders, r.err
 }
 
-// appendJobs lays jobs out as lua/include/store.lua reads them.
+// appendJobs lays jobs out as lua/part_store.lua reads them.
 func appendJobs(args []any, batch []jobs.Job) []any {
 	for _, j := range batch {
 		flag := "-"

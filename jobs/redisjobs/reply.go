@@ -70,7 +70,7 @@ func setMeta(s *jobs.Stored, meta string) {
 	if len(parts) != 3 {
 		return
 	}
-	s.Attempts, _ = strconv.Atoi(parts[0]) // written by meta.lua as digits
+	s.Attempts, _ = strconv.Atoi(parts[0]) // written by part_meta.lua as digits
 	s.Crashes, _ = strconv.Atoi(parts[1])
 	s.Error = parts[2]
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/ashlar-go/ashlar/jobs"
 )
 
-//go:embed lua/*.lua lua/include/*.lua
+//go:embed lua/*.lua
 var sources embed.FS
 
 // command says how Go calls one script: the keys it declares, in order, and
@@ -81,7 +81,7 @@ func assemble(name string, shebang bool) (string, error) {
 		b.WriteString("\n")
 	}
 	for _, include := range strings.Fields(h.include) {
-		part, err := readSource("include/" + include)
+		part, err := readSource("part_" + include)
 		if err != nil {
 			return "", fmt.Errorf("redisjobs: script %s: %w", name, err)
 		}

@@ -1,4 +1,10 @@
--- The server's clock in milliseconds.
+-- part_clock: the server's clock.
+--
+-- KEYS: none
+-- ARGV: none
+-- returns: now_ms, int
+
+-- Milliseconds since 1970.
 local function now_ms()
   local t = redis.call('TIME')
   return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)

@@ -1,7 +1,13 @@
+-- part_store: stores new jobs.
+--
+-- KEYS: none, they are passed in
+-- ARGV: none
+-- returns: store
+--
 -- Stores jobs given as five values each: id, route, body, due ("" now, "+ms"
 -- from now, else ms since 1970), unique key ("" none). Answers, per job, ""
--- or the id of the job that holds the key. The place is written before the
--- body would be missed: a failure can only repeat, never lose.
+-- or the id of the job that holds the key. Nothing in it can fail half-way: the
+-- server refuses a script for want of memory before it begins.
 local function store(k, values, first)
   local now, place = now_ms(), placer(k.ready, k.clock)
   local answers, placed, sooner = {}, false, false

@@ -1,4 +1,8 @@
--- Fair placement of ready jobs: self-clocked fair queueing.
+-- part_place: fair placement of ready jobs, by self-clocked fair queueing.
+--
+-- KEYS: none, they are passed in
+-- ARGV: none
+-- returns: split, priority, placer, wake_one
 --
 -- A member is "<id> <route>"; a route is a priority digit, "u" if the job is
 -- unique or "-", and the tenant. Every route has a virtual finish time (field

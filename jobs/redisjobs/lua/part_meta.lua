@@ -1,5 +1,11 @@
--- What is not in the envelope: "<attempts> <crashes> <last error>". It is
--- written when a job fails or its worker dies, never on the happy path.
+-- part_meta: what of a job is not in its envelope.
+--
+-- KEYS: none, they are passed in
+-- ARGV: none
+-- returns: read_meta, write_meta, bury, drop_key
+--
+-- Meta is "<attempts> <crashes> <last error>". It is written when a job fails
+-- or its worker dies, never on the happy path.
 local function read_meta(text)
   if not text then return 0, 0, '' end
   local attempts, crashes, err = string.match(text, '^(%d+) (%d+) (.*)$')

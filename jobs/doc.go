@@ -1,0 +1,57 @@
+// Package jobs is a background job queue: typed handlers, retries with backoff,
+// delayed and unique jobs, dead letters, schedules, and worker crashes that
+// lose nothing.
+//
+// A Queue is one queue; a program may have several, each with its own workers.
+// Where jobs are stored is up to the Driver: redisjobs for Redis and Valkey,
+// jobstest for tests. Package outboxjobs enqueues out of database transactions.
+//
+// # Usage
+//
+// A job is a struct with a Kind; its JSON is what is stored. Handle registers
+// the function that runs it, Enqueue stores one, Run works. The same program
+// may do all three, or producers only Enqueue and workers only Run. See the
+// examples.
+//
+// # Delivery
+//
+// A job whose Enqueue returned nil is run at least once, until it succeeds or
+// is dead, as long as the store keeps what it acknowledged. A worker that dies
+// or is cut off loses its lease (Options.Lease) and its jobs go to others, in
+// front; so a job may run again if its worker died between finishing and
+// reporting. Handlers must be idempotent. Dead jobs (out of attempts, or three
+// workers died with them) stay until Requeue or Delete. A job of an unknown
+// kind is put back for workers that know it, never discarded.
+//
+// Jobs of one tenant start in the order they were enqueued, apart from delays
+// and retries; tenants take turns. Leases, due times and ticks are read off the
+// store's clock, so the clocks of the processes do not matter.
+//
+// A tick of a schedule is enqueued once, together with the note that it was,
+// however many processes run the schedule.
+//
+// # Tenancy
+//
+// With Options.Tenant and Options.WithTenant set, each job carries the tenant
+// it was enqueued for and its handler's context has it again; enqueueing
+// without a tenant is refused with ErrNoTenant, unless EnqueueOptions.NoTenant
+// says that this job belongs to none. Unique keys are per tenant. Jobs of
+// schedules belong to no tenant. Stats, List, Requeue and Delete are for
+// operators and see all tenants.
+//
+// # Errors
+//
+// Enqueue answers ErrTooLarge, ErrFull and ErrNoTenant, for which nothing was
+// stored, or the driver's error, wrapped. A handler's error is a failed
+// attempt; its text is stored, up to 2 KiB, so keep secrets out of it. A panic
+// is an error with a stack, see PanicError. A handler's context ends with the
+// cause ErrTimeout, ErrLeaseLost or ErrShutdown; after the last two its error
+// counts for nothing and the job is run again.
+//
+// # Concurrency
+//
+// All methods of Queue are safe for concurrent use. New starts nothing; Run
+// blocks until its context ends and then drains. Handlers run on goroutines of
+// their own, Options.Concurrency at a time. The caller owns the driver's
+// client.
+package jobs
