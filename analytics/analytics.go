@@ -15,7 +15,7 @@ type Analytics struct {
 	journal journal
 	gate    gate
 	full    chan struct{} // a batch is waiting
-	ship1   chan struct{} // holds a token while nobody ships
+	turn    chan struct{} // holds a token while nobody ships; closed by Close
 
 	retried, dropped, dead, damaged atomic.Uint64
 	dropping, failing               atomic.Bool // an episode is under way and was logged
@@ -31,8 +31,8 @@ func New(store Store, opts *Options) (*Analytics, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	a := &Analytics{store: store, opts: opts, full: make(chan struct{}, 1), ship1: make(chan struct{}, 1)}
-	a.ship1 <- struct{}{}
+	a := &Analytics{store: store, opts: opts, full: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	a.turn <- struct{}{}
 	a.journal = newMemory()
 	if dir := opts.dir(); dir != "" {
 		w, err := openWAL(dir, opts.logger())
@@ -115,10 +115,10 @@ func (a *Analytics) Flush(ctx context.Context) error {
 // delivers nothing: call it after Run returned, or after Flush. A second Close does nothing.
 func (a *Analytics) Close() error {
 	a.gate.close()
-	if _, ok := <-a.ship1; !ok { // waits for a delivery under way
+	if _, ok := <-a.turn; !ok { // waits for a delivery under way
 		return nil
 	}
-	close(a.ship1)
+	close(a.turn)
 	if err := a.journal.close(); err != nil {
 		return fmt.Errorf("analytics: close: %w", err)
 	}

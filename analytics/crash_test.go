@@ -198,8 +198,8 @@ func TestKilledProcessLosesNothingAndRepeatsNothing(t *testing.T) {
 	dir := t.TempDir()
 	store := &fileStore{name: filepath.Join(t.TempDir(), "store")}
 	var acked []int
-	for round := range testenv.Rounds(15, 300) {
-		acked = append(acked, runAndKill(t, dir, store.name, round*1_000_000, 1+rand.IntN(3000))...)
+	for round := range testenv.Rounds(8, 300) {
+		acked = append(acked, runAndKill(t, dir, store.name, round*1_000_000, 1+rand.IntN(1500))...)
 	}
 	a, err := analytics.New(store, &analytics.Options{Dir: dir, Logger: quiet})
 	require.NoError(t, err)
@@ -217,6 +217,6 @@ func TestKillWithoutLogIsNoticed(t *testing.T) {
 	t.Parallel()
 	store := &fileStore{name: filepath.Join(t.TempDir(), "store")}
 	require.NoError(t, os.WriteFile(store.name, nil, 0o600)) // it may die before its first insert
-	acked := runAndKill(t, "-", store.name, 0, 3000)
+	acked := runAndKill(t, "-", store.name, 0, 1000)
 	require.ErrorContains(t, audit(acked, store.lines(t), true), "lost")
 }

@@ -97,14 +97,14 @@ func joinCause(ctx context.Context, err error) error {
 // step delivers one batch. Only one caller at a time is inside, so batches arrive in order.
 func (a *Analytics) step(ctx context.Context) (more bool, err error) {
 	select {
-	case _, open := <-a.ship1:
+	case _, open := <-a.turn:
 		if !open {
 			return false, ErrClosed
 		}
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}
-	defer func() { a.ship1 <- struct{}{} }()
+	defer func() { a.turn <- struct{}{} }()
 
 	b, err := a.journal.next(a.opts.batchSize())
 	if err == nil && b == nil {

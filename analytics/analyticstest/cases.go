@@ -125,6 +125,17 @@ func testBuckets(t *testing.T, s *suite) {
 	equal(t, "days", fmt.Sprint(got), "[27T00=0 28T00=2 29T00=3 30T00=1]")
 }
 
+func testManyBuckets(t *testing.T, s *suite) {
+	s.track(t, "a", ordered, order{}, order{At: t0.Add(4999*time.Minute + 59*time.Second)}, order{At: t0.Add(5000 * time.Minute)})
+	points, err := s.a.Series(tenant(t, "a"), ordered.Count(), analytics.Between(t0, t0.Add(5000*time.Minute)),
+		&analytics.SeriesOptions{Interval: analytics.Minute})
+	check(t, err)
+	equal(t, "buckets", len(points), 5000)
+	equal(t, "first", points[0].Value, 1)
+	equal(t, "middle", points[2500].Value, 0)
+	equal(t, "last", points[4999].Value, 1)
+}
+
 func testAggregations(t *testing.T, s *suite) {
 	s.track(t, "a", ordered,
 		order{User: "ann", Plan: "pro", Seats: 3, Price: 10, Paid: true},

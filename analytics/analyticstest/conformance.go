@@ -44,6 +44,7 @@ var cases = []struct {
 	{"queries see one kind of event, whatever its name", testNames},
 	{"the range includes its start and excludes its end", testRange},
 	{"buckets are cut where the query says", testBuckets},
+	{"a series may have thousands of buckets", testManyBuckets},
 	{"count, sum, avg, uniques, quantile", testAggregations},
 	{"events without the field do not count", testMissing},
 	{"numbers stay numbers when a field's type changes", testEvolution},

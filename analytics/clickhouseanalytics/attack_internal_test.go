@@ -3,6 +3,7 @@ package clickhouseanalytics
 import (
 	"fmt"
 	"io/fs"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func TestWallHoldsWithoutThePredicate(t *testing.T) {
 			t.Parallel()
 			s := open(t, opts)
 			q := sold("acme")
-			q.By, q.Limit = analytics.Field{Name: "plan", Kind: 24}, 10
+			q.By, q.Limit = analytics.Field{Name: "plan", Kind: reflect.String}, 10
 			st, err := s.statement(q)
 			require.NoError(t, err)
 			faulty := strings.ReplaceAll(st.text, "tenant = {p0:String}", "{p0:String} != ''")
@@ -110,9 +111,9 @@ func TestNamesNeverBecomeSQL(t *testing.T) {
 	s := open(t, nil)
 	for _, name := range []string{"", "a b", "a`b", "a.b", "a) OR (1", "x\x00", strings.Repeat("x", 65)} {
 		for _, change := range []func(*analytics.Query){
-			func(q *analytics.Query) { q.Agg, q.Field = analytics.AggSum, analytics.Field{Name: name, Kind: 6} },
+			func(q *analytics.Query) { q.Agg, q.Field = analytics.AggSum, analytics.Field{Name: name, Kind: reflect.Int64} },
 			func(q *analytics.Query) {
-				q.Where = []analytics.Filter{{Field: analytics.Field{Name: name, Kind: 24}, Value: "x"}}
+				q.Where = []analytics.Filter{{Field: analytics.Field{Name: name, Kind: reflect.String}, Value: "x"}}
 			},
 		} {
 			q := sold("acme")
@@ -122,7 +123,7 @@ func TestNamesNeverBecomeSQL(t *testing.T) {
 		}
 		if name != "" {
 			q := sold("acme")
-			q.By, q.Limit = analytics.Field{Name: name, Kind: 24}, 1
+			q.By, q.Limit = analytics.Field{Name: name, Kind: reflect.String}, 1
 			_, err := s.Query(t.Context(), q)
 			require.ErrorIs(t, err, analytics.ErrInvalid, name)
 			_, err = New(s.conn, &Options{Table: name})
@@ -133,11 +134,11 @@ func TestNamesNeverBecomeSQL(t *testing.T) {
 	}
 	q := sold("acme")
 	q.Agg = "sum(1) --"
-	q.Field = analytics.Field{Name: "n", Kind: 6}
+	q.Field = analytics.Field{Name: "n", Kind: reflect.Int64}
 	_, err := s.Query(t.Context(), q)
 	require.ErrorIs(t, err, analytics.ErrInvalid)
 	q = sold("acme")
-	q.Where = []analytics.Filter{{Field: analytics.Field{Name: "n", Kind: 6}, Value: []string{"x"}}}
+	q.Where = []analytics.Filter{{Field: analytics.Field{Name: "n", Kind: reflect.Int64}, Value: []string{"x"}}}
 	_, err = s.Query(t.Context(), q)
 	require.ErrorIs(t, err, analytics.ErrInvalid)
 }

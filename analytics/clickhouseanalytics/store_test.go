@@ -22,26 +22,22 @@ import (
 	"github.com/ashlar-go/ashlar/internal/testenv"
 )
 
-// connect opens a connection to a database of the test's own.
-func connect(t *testing.T, addr, database string) driver.Conn {
-	t.Helper()
-	conn, err := clickhouse.Open(&clickhouse.Options{
-		Addr: []string{addr}, Protocol: clickhouse.HTTP, Auth: clickhouse.Auth{Database: database},
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, conn.Close()) })
-	return conn
-}
-
 // newStore returns a migrated store in a database of its own.
 func newStore(t *testing.T) (*clickhouseanalytics.Store, driver.Conn) {
 	t.Helper()
 	ch := testenv.ClickHouse(t)
-	conn := connect(t, ch.Addr, ch.Database)
+	conn := ch.Conn()
 	store, err := clickhouseanalytics.New(conn, nil)
 	require.NoError(t, err)
 	require.NoError(t, store.Migrate(t.Context()))
 	return store, conn
+}
+
+// open connects over HTTP.
+func open(addr, database string) (driver.Conn, error) {
+	return clickhouse.Open(&clickhouse.Options{
+		Addr: []string{addr}, Protocol: clickhouse.HTTP, Auth: clickhouse.Auth{Database: database},
+	})
 }
 
 func TestStoreConformance(t *testing.T) {
@@ -80,7 +76,8 @@ func (u *unsure) Insert(ctx context.Context, b analytics.Batch) error {
 
 func TestRepeatsAreDroppedByToken(t *testing.T) {
 	t.Parallel()
-	inner, _ := newStore(t)
+	inner, conn := newStore(t)
+	require.NoError(t, conn.Exec(t.Context(), "SYSTEM STOP MERGES events"), "merges collapse repeats by id")
 	store := &unsure{Store: inner}
 	store.lost.Store(2)
 	dir := t.TempDir()
@@ -105,7 +102,9 @@ func TestOutageOfTheNetworkLosesNothing(t *testing.T) {
 	t.Parallel()
 	ch := testenv.ClickHouse(t)
 	proxy := testenv.Proxy(t, ch.Addr)
-	conn := connect(t, proxy.Addr, ch.Database)
+	conn, err := open(proxy.Addr, ch.Database)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close()) })
 	store, err := clickhouseanalytics.New(conn, nil)
 	require.NoError(t, err)
 	require.NoError(t, store.Migrate(t.Context()))
@@ -196,7 +195,7 @@ func TestMigrateRepeatsAndRaces(t *testing.T) {
 	ch := testenv.ClickHouse(t)
 	var wg sync.WaitGroup
 	for range 4 {
-		store, err := clickhouseanalytics.New(connect(t, ch.Addr, ch.Database), &clickhouseanalytics.Options{Table: "web"})
+		store, err := clickhouseanalytics.New(ch.Conn(), &clickhouseanalytics.Options{Table: "web"})
 		require.NoError(t, err)
 		wg.Go(func() {
 			for range 3 {
@@ -207,7 +206,7 @@ func TestMigrateRepeatsAndRaces(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	conn := connect(t, ch.Addr, ch.Database)
+	conn := ch.Conn()
 	var ddl string
 	require.NoError(t, conn.QueryRow(t.Context(), "SHOW CREATE TABLE web").Scan(&ddl))
 	for _, part := range []string{"ReplacingMergeTree", "non_replicated_deduplication_window = 10000", "toYYYYMM(time)",
