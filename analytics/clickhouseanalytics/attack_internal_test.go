@@ -111,7 +111,9 @@ func TestNamesNeverBecomeSQL(t *testing.T) {
 	s := open(t, nil)
 	for _, name := range []string{"", "a b", "a`b", "a.b", "a) OR (1", "x\x00", strings.Repeat("x", 65)} {
 		for _, change := range []func(*analytics.Query){
-			func(q *analytics.Query) { q.Agg, q.Field = analytics.AggSum, analytics.Field{Name: name, Kind: reflect.Int64} },
+			func(q *analytics.Query) {
+				q.Agg, q.Field = analytics.AggSum, analytics.Field{Name: name, Kind: reflect.Int64}
+			},
 			func(q *analytics.Query) {
 				q.Where = []analytics.Filter{{Field: analytics.Field{Name: name, Kind: reflect.String}, Value: "x"}}
 			},
