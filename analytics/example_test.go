@@ -80,6 +80,39 @@ func ExampleNew() {
 	// analytics: track "Signed Up": analytics: no tenant in context
 }
 
+func ExampleDefine() {
+	type Payment struct {
+		At     time.Time `event:",time"` // when it happened; zero: now
+		Payer  string    `event:",user"` // whose event it is
+		Method string    // column method
+		Amount float64   `event:"amount_eur"`
+		Wait   time.Duration
+		Note   string `event:"-"` // not recorded
+	}
+	paid := analytics.Define[Payment]("Paid")
+
+	store := analyticstest.NewStore()
+	a, err := analytics.New(store, nil)
+	if err != nil {
+		panic(err)
+	}
+	at := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	ctx := context.Background()
+	if err := paid.Track(ctx, a, Payment{At: at, Payer: "ann", Method: "card", Amount: 12, Wait: 1500 * time.Millisecond}); err != nil {
+		panic(err)
+	}
+	if err := a.Flush(ctx); err != nil {
+		panic(err)
+	}
+	r := store.Records()[0]
+	fmt.Println(r.Name, r.User, r.Time, string(r.Props))
+	p, err := paid.Decode(r)
+	fmt.Println(p.Method, p.Wait, err)
+	// Output:
+	// Paid ann 2026-03-10 12:00:00 +0000 UTC {"method":"card","amount_eur":12.0,"wait":1.5}
+	// card 1.5s <nil>
+}
+
 // Check is an event with a time of its own, a duration and a boolean.
 type Check struct {
 	At      time.Time `event:",time"`
