@@ -151,7 +151,7 @@ func TestPending(t *testing.T) {
 	for i := range maxPending + 1 {
 		p.add([]string{fmt.Sprint(i)}, nil)
 	}
-	require.Len(t, p.names, 1, "memory is bounded")
+	require.Less(t, len(p.names), 10, "memory is bounded")
 	require.True(t, p.blocks("anything", scopes("", nil)), "by what covers everything")
 	_, tags, turn = p.due(time.Minute)
 	require.Equal(t, []string{scopeAll}, tags)

@@ -222,9 +222,9 @@ func TestTenantFailsClosedBeforeIO(t *testing.T) {
 func TestGetOrLoad(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := start(t, cachetest.New(t), nil).run(t)
-		call := func(v string, err error) (string, time.Duration, string, error) {
+		call := func(v string, fail error) (string, time.Duration, string, error) {
 			val, stored, status, err := p.GetOrLoad(t.Context(), "k", time.Minute, time.Hour, []string{"a"},
-				func(context.Context) ([]byte, error) { <-time.After(time.Second); return []byte(v), err })
+				func(context.Context) ([]byte, error) { <-time.After(time.Second); return []byte(v), fail })
 			return string(val), time.Since(stored), status, err
 		}
 		var wg sync.WaitGroup
