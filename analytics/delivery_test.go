@@ -117,7 +117,7 @@ func TestOutageBuildsABacklogThatIsDeliveredOnce(t *testing.T) {
 		require.ErrorIs(t, reports.errs[0], analyticstest.ErrDown)
 		store.SetDown(false)
 		store.LoseAnswers(3)
-		elapse(time.Minute)
+		elapse(2 * time.Minute)
 		require.Equal(t, upTo(50), seats(t, store), "in order, each once, although three answers were lost")
 		st = a.Stats()
 		require.Zero(t, st.Backlog)

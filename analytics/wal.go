@@ -106,7 +106,9 @@ func (w *wal) setAside(number uint64, log *slog.Logger) error {
 		return errors.Join(removeIfThere(name+".wal"), removeIfThere(name+".log"))
 	}
 	log.Error("analytics: a segment has no readable header and was moved to the dead folder", "file", filepath.Base(name)+".wal")
-	return os.Rename(name+".wal", filepath.Join(w.dir, "dead", filepath.Base(name)+".wal"))
+	// Numbers start over when all is delivered, so the name alone could hit one set aside before.
+	kept := fmt.Sprintf("%s-%d.wal", filepath.Base(name), time.Now().UnixNano())
+	return errors.Join(os.Rename(name+".wal", filepath.Join(w.dir, "dead", kept)), removeIfThere(name+".log"))
 }
 
 func (w *wal) append(_ Record, frame []byte) error {

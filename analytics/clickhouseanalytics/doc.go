@@ -19,7 +19,8 @@
 //
 // Every query has the tenant as a parameter in its condition. The same condition is repeated as the setting
 // additional_table_filters under readonly=1, which applies to each use of the table in the query and which the query
-// cannot change. Values are sent as parameters; only field names, which analytics restricts to [a-z0-9_], and the names of
+// cannot change. It is a second wall around the statements of this package, not a sandbox for SQL of others: table
+// functions such as merge() go around it. Values are sent as parameters; only field names, which analytics restricts to [a-z0-9_], and the names of
 // [Options] are part of the text.
 //
 // # Errors
