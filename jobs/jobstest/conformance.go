@@ -59,7 +59,7 @@ type testCase struct {
 
 func cases() []testCase {
 	all := []testCase{}
-	for _, part := range [][]testCase{pushCases(), exchangeCases(), leaseCases(), timeCases(), inspectCases()} {
+	for _, part := range [][]testCase{pushCases(), fairnessCases(), exchangeCases(), replayCases(), leaseCases(), timeCases(), inspectCases()} {
 		all = append(all, part...)
 	}
 	return all

@@ -60,6 +60,11 @@ func exchangeCases() []testCase {
 			s.equal("rests", []string{"j0003"}, ids(batch.Jobs))
 			s.stats(jobs.Stats{Running: 3, Scheduled: 1})
 		}},
+	}
+}
+
+func replayCases() []testCase {
+	return []testCase{
 		{"a repeated exchange is answered again, not done again", "the answer may get lost after the deed", func(s *suite) {
 			s.push(many("j", "", 4)...)
 			s.join("w", time.Minute)

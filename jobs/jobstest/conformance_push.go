@@ -70,6 +70,11 @@ func pushCases() []testCase {
 			s.finish("w", "a")
 			s.equal("the new holder keeps it", []string{"b"}, s.push(jobs.Job{ID: "c", Unique: "key"}))
 		}},
+	}
+}
+
+func fairnessCases() []testCase {
+	return []testCase{
 		{"tenants take turns", "one tenant's import must not delay all others", func(s *suite) {
 			s.push(many("big", "big", 400)...)
 			s.join("w", time.Minute)

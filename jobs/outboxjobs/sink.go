@@ -1,0 +1,116 @@
+package outboxjobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/tenancy/outbox"
+)
+
+// Options configure a Sink. A nil pointer means the zero value.
+type Options struct {
+	// Accept says which kinds of the jobs that Enqueue emitted belong to this
+	// queue, for programs with several: each has a sink of its own that sees
+	// all events. Nil means every kind.
+	Accept func(kind string) bool
+
+	// Map turns other events into jobs, such as an alert for each
+	// "incident.opened". They belong to the event's tenant and have ids made
+	// from the event's; EnqueueOptions.ID is ignored. It must always answer the
+	// same for the same event. An error stops the whole log until Map answers
+	// without one: leave out what cannot be mapped instead. Nil means that
+	// other events make no jobs.
+	Map func(outbox.Event) ([]jobs.Item, error)
+}
+
+// Sink is the jobs queue as the target of an outbox.Relay. Make one with
+// NewSink. It is safe for concurrent use.
+type Sink struct {
+	log  jobs.Positioner
+	opts Options
+}
+
+var _ outbox.Sink = (*Sink)(nil)
+
+// NewSink returns the sink of the queue behind a driver, which must be a
+// jobs.Positioner, as redisjobs and jobstest are. It does no I/O.
+func NewSink(driver jobs.Driver, opts *Options) (*Sink, error) {
+	if driver == nil {
+		return nil, errors.New("outboxjobs: driver is nil")
+	}
+	log, ok := driver.(jobs.Positioner)
+	if !ok {
+		return nil, fmt.Errorf("outboxjobs: driver %T is not a jobs.Positioner: it cannot store jobs and a position in one step", driver)
+	}
+	s := &Sink{log: log}
+	if opts != nil {
+		s.opts = *opts
+	}
+	return s, nil
+}
+
+// Position implements outbox.Sink.
+func (s *Sink) Position(ctx context.Context) (string, error) {
+	position, err := s.log.Position(ctx)
+	if err != nil {
+		return "", fmt.Errorf("outboxjobs: %w", err)
+	}
+	return position, nil
+}
+
+// Deliver implements outbox.Sink. Where the queue is full it answers
+// jobs.ErrFull and the relay comes again.
+func (s *Sink) Deliver(ctx context.Context, from, to string, events []outbox.Event) (bool, error) {
+	var batch []jobs.Job
+	for _, e := range events {
+		found, err := s.jobsOf(e)
+		if err != nil {
+			return false, fmt.Errorf("outboxjobs: event %s (%s): %w", e.ID, e.Type, err)
+		}
+		batch = append(batch, found...)
+	}
+	moved, err := s.log.PushAt(ctx, from, to, batch)
+	if err != nil {
+		return false, fmt.Errorf("outboxjobs: %w", err)
+	}
+	return moved, nil
+}
+
+func (s *Sink) jobsOf(e outbox.Event) ([]jobs.Job, error) {
+	if e.Type == eventType {
+		var in event
+		if err := json.Unmarshal(e.Payload, &in); err != nil {
+			return nil, fmt.Errorf("not readable as a job: %w", err)
+		}
+		if s.opts.Accept != nil && !s.opts.Accept(in.Kind) {
+			return nil, nil
+		}
+		return []jobs.Job{in.Job}, nil
+	}
+	if s.opts.Map == nil {
+		return nil, nil
+	}
+	items, err := s.opts.Map(e)
+	if err != nil {
+		return nil, err
+	}
+	batch := make([]jobs.Job, len(items))
+	for i, item := range items {
+		opts := jobs.EnqueueOptions{}
+		if item.Options != nil {
+			opts = *item.Options
+		}
+		opts.ID = fmt.Sprintf("%s.%d", e.ID, i)
+		tenant := e.Tenant
+		if opts.NoTenant {
+			tenant = ""
+		}
+		if batch[i], err = jobs.NewJob(tenant, item.Args, &opts, maxPayload); err != nil {
+			return nil, err
+		}
+	}
+	return batch, nil
+}

@@ -1,0 +1,234 @@
+package redisjobs_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/testenv"
+	"github.com/ashlar-go/ashlar/jobs"
+)
+
+// TestMain makes the test binary a worker process too: with "-- worker <addr>"
+// it works on the queue there until it is killed.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	redis.SetLogger(silent{}) // servers die here on purpose
+	if flag.Arg(0) != "worker" {
+		os.Exit(m.Run())
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: flag.Arg(1)})
+	q, err := counter(rdb, options())
+	if err == nil {
+		err = q.Run(context.Background())
+	}
+	fmt.Fprintln(os.Stderr, "worker:", err)
+	os.Exit(1)
+}
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+func worker(t testing.TB, addr string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(exe, "--", "worker", addr)
+	cmd.Stderr = os.Stderr
+	require.NoError(t, cmd.Start())
+	return cmd
+}
+
+func kill(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait(), "a killed process has no clean exit")
+}
+
+func TestKilledWorkersLoseNothing(t *testing.T) {
+	t.Parallel()
+	server := testenv.RedisServer(t)
+	rdb := server.Client()
+	q, err := queue(rdb, options())
+	require.NoError(t, err)
+	workers := []*exec.Cmd{worker(t, server.Addr), worker(t, server.Addr)}
+
+	const batch = 400
+	total := 0
+	for round := range testenv.Rounds(6, 60) {
+		items := make([]jobs.Item, batch)
+		for i := range items {
+			items[i] = jobs.Item{Args: Count{N: total + i}}
+		}
+		_, err := q.EnqueueMany(t.Context(), items)
+		require.NoError(t, err)
+		total += batch
+		// Kill one in the middle of its work.
+		require.Eventually(t, func() bool {
+			n, err := rdb.HLen(t.Context(), ran).Result()
+			return err == nil && int(n) > total-batch/2
+		}, 20*time.Second, time.Millisecond)
+		victim := round % len(workers)
+		kill(t, workers[victim])
+		workers[victim] = worker(t, server.Addr)
+	}
+	empty(t, q, 20*time.Second)
+	for _, w := range workers {
+		kill(t, w)
+	}
+	seen, twice := tally(t, rdb)
+	require.Len(t, seen, total)
+	t.Logf("%d jobs, %d ran twice", total, twice)
+	require.LessOrEqual(t, twice, testenv.Rounds(6, 60)*16, "at most what was in flight at each kill")
+}
+
+func TestDeadWorkersJobsComeBackWithinTheLease(t *testing.T) {
+	t.Parallel()
+	server := testenv.RedisServer(t)
+	rdb := server.Client()
+	opts := options()
+	started := make(chan time.Time, 1)
+	q, err := queue(rdb, opts)
+	require.NoError(t, err)
+	jobs.Handle(q, func(context.Context, Count) error {
+		started <- time.Now()
+		return nil
+	})
+	// A worker that takes the job and is never heard of again.
+	d := driver(t, rdb)
+	_, err = d.Beat(t.Context(), jobs.Beat{Worker: "gone", Lease: opts.Lease, Join: true})
+	require.NoError(t, err)
+	_, err = q.Enqueue(t.Context(), Count{}, nil)
+	require.NoError(t, err)
+	batch, err := d.Exchange(t.Context(), jobs.Exchange{Worker: "gone", Seq: 1, Want: 1})
+	require.NoError(t, err)
+	require.Len(t, batch.Jobs, 1)
+	began := time.Now()
+	stop := start(t, q)
+	at := <-started
+	require.Less(t, at.Sub(began), 2*opts.Lease)
+	require.Greater(t, at.Sub(began), opts.Lease/2, "not before the lease ended")
+	require.NoError(t, stop())
+	leftovers(t, rdb)
+}
+
+func TestKilledRedisLosesNothing(t *testing.T) {
+	t.Parallel()
+	server := testenv.RedisServer(t)
+	rdb := server.Client()
+	worker, err := counter(rdb, options())
+	require.NoError(t, err)
+	stop := start(t, worker)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var mu sync.Mutex
+	accepted := map[int]bool{}
+	var producers sync.WaitGroup
+	for p := range 4 {
+		producers.Go(func() {
+			for n := p; ctx.Err() == nil; n += 4 {
+				if _, err := worker.Enqueue(ctx, Count{N: n}, nil); err == nil {
+					mu.Lock()
+					accepted[n] = true
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for round := range testenv.Rounds(3, 12) {
+		require.Eventually(t, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(accepted) > (round+1)*100
+		}, 30*time.Second, time.Millisecond)
+		server.Kill()
+		server.Restart()
+	}
+	cancel()
+	producers.Wait()
+	empty(t, worker, 30*time.Second)
+	require.NoError(t, stop())
+	seen, twice := tally(t, rdb)
+	for n := range accepted {
+		require.Positive(t, seen[n], "job %d was accepted and did not run", n)
+	}
+	t.Logf("%d jobs accepted, %d ran, %d of them twice", len(accepted), len(seen), twice)
+	leftovers(t, rdb)
+}
+
+func TestFrozenRedis(t *testing.T) {
+	t.Parallel()
+	server := testenv.RedisServer(t)
+	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, ReadTimeout: 200 * time.Millisecond, MaxRetries: -1})
+	defer rdb.Close()
+	q, err := queue(rdb, options())
+	require.NoError(t, err)
+	var first sync.Once
+	running, ended := make(chan struct{}), make(chan error, 1)
+	jobs.Handle(q, func(ctx context.Context, c Count) error {
+		err := error(nil)
+		first.Do(func() {
+			close(running)
+			<-ctx.Done()
+			err = context.Cause(ctx)
+			ended <- err
+		})
+		return err
+	})
+	stop := start(t, q)
+	_, err = q.Enqueue(t.Context(), Count{}, nil)
+	require.NoError(t, err)
+	<-running
+	server.Pause()
+	require.ErrorIs(t, <-ended, jobs.ErrLeaseLost)
+	server.Resume()
+	empty(t, q, 20*time.Second)
+	require.NoError(t, stop())
+}
+
+func TestNetworkCuts(t *testing.T) {
+	t.Parallel()
+	server := testenv.RedisServer(t)
+	proxy := testenv.Proxy(t, server.Addr)
+	direct := server.Client()
+	rdb := redis.NewClient(&redis.Options{Addr: proxy.Addr, DialTimeout: 200 * time.Millisecond, DialerRetries: 1})
+	defer rdb.Close()
+	q, err := counter(rdb, options())
+	require.NoError(t, err)
+	producer, err := queue(direct, options())
+	require.NoError(t, err)
+	stop := start(t, q)
+	const total = 3000
+	enqueued := make(chan error, 1)
+	go func() {
+		_, err := producer.EnqueueMany(t.Context(), counts(total))
+		enqueued <- err
+	}()
+	for round := range testenv.Rounds(4, 30) {
+		require.Eventually(t, func() bool {
+			n, err := direct.HLen(t.Context(), ran).Result()
+			return err == nil && int(n) >= min(total, (round+1)*100)
+		}, 20*time.Second, time.Millisecond)
+		proxy.Reset()
+		proxy.Cut()
+		<-time.After(50 * time.Millisecond) // the length of the outage
+		proxy.Restore()
+	}
+	require.NoError(t, <-enqueued)
+	empty(t, producer, 30*time.Second)
+	require.NoError(t, stop())
+	seen, twice := tally(t, direct)
+	require.Len(t, seen, total)
+	t.Logf("%d jobs, %d ran twice", total, twice)
+	leftovers(t, direct)
+}

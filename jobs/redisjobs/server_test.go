@@ -1,0 +1,162 @@
+package redisjobs_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/testenv"
+	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/jobstest"
+	"github.com/ashlar-go/ashlar/jobs/redisjobs"
+)
+
+// Blob is a job that takes room.
+type Blob struct{ Data string }
+
+func (Blob) Kind() string { return "blob" }
+
+func TestFullRedisDrains(t *testing.T) {
+	t.Parallel()
+	server := testenv.RedisServer(t, "--maxmemory", "8mb")
+	rdb := server.Client()
+	q, err := queue(rdb, options())
+	require.NoError(t, err)
+	stored := 0
+	blob := Blob{Data: strings.Repeat("x", 4000)}
+	for err == nil {
+		if _, err = q.Enqueue(t.Context(), blob, nil); err == nil {
+			stored++
+		}
+	}
+	require.ErrorIs(t, err, jobs.ErrFull)
+	require.Greater(t, stored, 500)
+	// Use up what the refused request itself had needed.
+	for i, full := 0, false; !full; i++ {
+		full = rdb.Set(t.Context(), "other"+strconv.Itoa(i), "x", 0).Err() != nil
+	}
+
+	var mu sync.Mutex
+	ran, failed := 0, 0
+	jobs.Handle(q, func(ctx context.Context, b Blob) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if info, _ := jobs.InfoFrom(ctx); info.Attempt == 1 && failed < 20 {
+			failed++
+			return errors.New("retries must work on a full server too")
+		}
+		ran++
+		return nil
+	})
+	stop := start(t, q)
+	empty(t, q, 30*time.Second)
+	require.NoError(t, stop())
+	require.Equal(t, stored, ran)
+	_, err = q.Enqueue(t.Context(), blob, nil)
+	require.NoError(t, err, "there is room again")
+}
+
+func TestEvictingRedisIsRefused(t *testing.T) {
+	t.Parallel()
+	rdb := testenv.RedisServer(t, "--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru").Client()
+	q, err := queue(rdb, options())
+	require.NoError(t, err)
+	_, err = q.Enqueue(t.Context(), Count{}, nil)
+	require.ErrorContains(t, err, "allkeys-lru")
+	require.ErrorContains(t, q.Run(t.Context()), "set noeviction")
+	d, err := redisjobs.New(rdb, &redisjobs.Options{AllowEviction: true})
+	require.NoError(t, err)
+	_, err = d.Push(t.Context(), []jobs.Job{{ID: "a"}})
+	require.NoError(t, err)
+}
+
+func TestFlushedScriptsAreLoadedAgain(t *testing.T) {
+	t.Parallel()
+	rdb := testenv.RedisServer(t).Client()
+	q, err := counter(rdb, options())
+	require.NoError(t, err)
+	stop := start(t, q)
+	for i := range 20 {
+		_, err := q.Enqueue(t.Context(), Count{N: i}, nil)
+		require.NoError(t, err)
+		require.NoError(t, rdb.ScriptFlush(t.Context()).Err())
+	}
+	empty(t, q, 20*time.Second)
+	require.NoError(t, stop())
+	leftovers(t, rdb)
+}
+
+// cluster is a Redis Cluster of one node: it refuses undeclared keys and keys
+// of different slots like a large one.
+func cluster(t testing.TB) *redis.ClusterClient {
+	t.Helper()
+	server := testenv.RedisServer(t, "--cluster-enabled", "yes")
+	require.NoError(t, server.Client().ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.Addr}})
+	t.Cleanup(func() { _ = rdb.Close() })
+	require.Eventually(t, func() bool {
+		return rdb.Set(t.Context(), "probe", "x", 0).Err() == nil
+	}, 20*time.Second, 10*time.Millisecond)
+	return rdb
+}
+
+func TestConformanceCluster(t *testing.T) {
+	t.Parallel()
+	rdb := cluster(t)
+	var mu sync.Mutex
+	n := 0
+	jobstest.Run(t, func(t testing.TB) jobs.Driver {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		d, err := redisjobs.New(rdb, &redisjobs.Options{Queue: "q" + strconv.Itoa(n)})
+		require.NoError(t, err)
+		return d
+	}, jobstest.Features{})
+}
+
+func TestQueuesAreApart(t *testing.T) {
+	t.Parallel()
+	rdb := testenv.Redis(t)
+	a, err := redisjobs.New(rdb, nil)
+	require.NoError(t, err)
+	for _, opts := range []*redisjobs.Options{{Queue: "mail"}, {Prefix: "staging"}} {
+		other, err := redisjobs.New(rdb, opts)
+		require.NoError(t, err)
+		_, err = other.Push(t.Context(), []jobs.Job{{ID: "a"}})
+		require.NoError(t, err)
+	}
+	stats, err := a.Stats(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, jobs.Stats{}, stats)
+}
+
+func TestNewChecksItsOptions(t *testing.T) {
+	t.Parallel()
+	_, err := redisjobs.New(nil, nil)
+	require.ErrorContains(t, err, "client is nil")
+	for _, opts := range []*redisjobs.Options{{Queue: "{a}"}, {Queue: "a b"}, {Prefix: "a{"}} {
+		_, err := redisjobs.New(testenv.Redis(t), opts)
+		require.ErrorContains(t, err, "braces or blanks")
+	}
+}
+
+func TestUnreachableRedis(t *testing.T) {
+	t.Parallel()
+	server := testenv.RedisServer(t)
+	rdb := server.Client()
+	server.Kill()
+	q, err := queue(rdb, options())
+	require.NoError(t, err)
+	require.ErrorContains(t, q.Run(t.Context()), "jobs: run: redisjobs: connect:")
+	server.Restart()
+	_, err = q.Enqueue(t.Context(), Count{}, nil)
+	require.NoError(t, err)
+}
