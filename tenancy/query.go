@@ -129,7 +129,7 @@ func (db *DB) queryOnce(ctx context.Context, who identity, sql string, args []an
 		return ctx.Err() == nil, err
 	case !session.Lost() || errors.As(err, &answer):
 		return false, err
-	case db.opts.ReadOnly:
+	case db.opts.ReadOnly, neverSent(err):
 		return ctx.Err() == nil, err
 	}
 	return false, fmt.Errorf("%w: %w", ErrCommitUnknown, err)

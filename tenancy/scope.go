@@ -31,6 +31,7 @@ type step struct {
 type failure struct {
 	err   error
 	depth int
+	lost  bool // with the connection
 }
 
 func (tx *Tx) top() *scope { return tx.scopes[len(tx.scopes)-1] }

@@ -112,7 +112,7 @@ func (tx *Tx) fail(err error, depth int) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if tx.failed == nil {
-		tx.failed = &failure{err, depth}
+		tx.failed = &failure{err: err, depth: depth, lost: tx.session != nil && tx.session.Lost()}
 	}
 }
 
@@ -124,7 +124,7 @@ func (tx *Tx) note(err error) error {
 	}
 	var pgErr *pgconn.PgError
 	tx.mu.Lock()
-	lost, depth := tx.session.Lost(), len(tx.scopes)-1
+	lost, depth := tx.session != nil && tx.session.Lost(), len(tx.scopes)-1
 	tx.mu.Unlock()
 	switch {
 	case lost:

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
@@ -98,16 +99,19 @@ func (tx *Tx) judge(ctx context.Context, events []Message, err error) (outcome, 
 	switch {
 	case err == nil:
 		return committed, nil
-	case errors.As(err, &answer), tx.session == nil, !tx.session.Lost(), pgconn.SafeToRetry(err):
+	case errors.As(err, &answer), tx.session == nil, !tx.session.Lost(), neverSent(err):
 		tx.fail(err, 0) // the server refused, or COMMIT never left
 		return rolledBack, err
 	}
+	// The look-up needs a connection; holding the dead one meanwhile could exhaust the pool.
+	tx.giveBack(ctx)
 	if len(events) > 0 {
 		switch found, certain := tx.resolve(ctx, events[0].ID); {
 		case found:
 			return committed, nil
 		case certain:
 			tx.fail(err, 0)
+			tx.failed.lost = true
 			return rolledBack, err
 		}
 	}
@@ -135,7 +139,6 @@ func (tx *Tx) resolve(ctx context.Context, event string) (found, certain bool) {
 func (tx *Tx) finish(ctx context.Context, result outcome) {
 	tx.mu.Lock()
 	tx.done = true
-	session, rows := tx.session, tx.rows
 	var onCommit, onRollback []func(context.Context)
 	events := 0
 	for _, s := range tx.scopes {
@@ -144,12 +147,7 @@ func (tx *Tx) finish(ctx context.Context, result outcome) {
 		onRollback = append(onRollback, s.onRollback...)
 	}
 	tx.mu.Unlock()
-	if session != nil {
-		if rows != nil {
-			_ = rows.Close() // left open by fn, which has been told so
-		}
-		session.Release(context.WithoutCancel(ctx))
-	}
+	tx.giveBack(ctx)
 	tx.core.opts.count(ctx, "tenancy.units", "outcome", string(result))
 	switch result {
 	case committed:
@@ -159,6 +157,20 @@ func (tx *Tx) finish(ctx context.Context, result outcome) {
 		tx.core.runHooks(ctx, onCommit)
 	case rolledBack:
 		tx.core.runHooks(ctx, onRollback)
+	}
+}
+
+// giveBack returns the connection to its pool.
+func (tx *Tx) giveBack(ctx context.Context) {
+	tx.mu.Lock()
+	session, rows := tx.session, tx.rows
+	tx.session, tx.rows = nil, nil
+	tx.mu.Unlock()
+	if rows != nil {
+		_ = rows.Close() // left open by fn, which has been told so
+	}
+	if session != nil {
+		session.Release(context.WithoutCancel(ctx))
 	}
 }
 
@@ -219,7 +231,13 @@ func (tx *Tx) retryable() bool {
 	if tx.failed == nil {
 		return false
 	}
-	return tx.opts.retryable(tx.failed.err) || tx.session != nil && tx.session.Lost()
+	return tx.failed.lost || tx.opts.retryable(tx.failed.err)
+}
+
+// neverSent tells whether pgx failed before the statements left: it sends nothing unless all of them could be prepared.
+func neverSent(err error) bool {
+	_, preparing := errors.AsType[pgx.ErrPreprocessingBatch](err)
+	return preparing || pgconn.SafeToRetry(err)
 }
 
 // retryable tells whether PostgreSQL says that the transaction did not happen and might the next time, or pgconn that
