@@ -112,7 +112,7 @@ func migrateUp(ctx context.Context, s *servers, out io.Writer) error {
 	}
 	applied, err := migrate.Up(ctx, pool, []migrate.Source{
 		{Name: "tenancy", FS: tenancy.Migrations},
-		{Name: "billing", FS: pgbilling.Migrations()},
+		{Name: "billing", FS: pgbilling.Migrations},
 		{Name: "pulse", FS: own},
 	}, nil)
 	if err != nil {

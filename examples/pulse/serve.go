@@ -180,7 +180,11 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 		p.workers = append(p.workers, queue.Run)
 	}
 	if c.runs("scheduler") {
-		relay, err := outbox.New(db, outboxjobs.NewSink(driver), nil)
+		sink, err := outboxjobs.NewSink(driver, &outboxjobs.Options{Map: app.Follow})
+		if err != nil {
+			return err
+		}
+		relay, err := outbox.New(db, sink, nil)
 		if err != nil {
 			return err
 		}

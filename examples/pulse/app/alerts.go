@@ -3,12 +3,16 @@ package app
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"time"
 
+	"github.com/ashlar-go/ashlar/examples/pulse/uptime"
+	"github.com/ashlar-go/ashlar/jobs"
 	"github.com/ashlar-go/ashlar/notify"
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/outbox"
 )
 
 //go:embed templates
@@ -25,6 +29,22 @@ type Alert struct {
 
 // Kind is the name of the job.
 func (Alert) Kind() string { return "pulse.alert" }
+
+// Follow turns the domain's events into what has to happen because of them,
+// see outboxjobs.Options.Map. It runs after the commit, once per event.
+func Follow(e outbox.Event) ([]jobs.Item, error) {
+	var id struct {
+		Incident string `json:"incident"`
+	}
+	switch e.Type {
+	case uptime.IncidentOpened{}.EventType(), uptime.IncidentClosed{}.EventType():
+		if err := json.Unmarshal(e.Payload, &id); err != nil {
+			return nil, nil // it will not decode later either, and others must go on
+		}
+		return []jobs.Item{{Args: Alert{Incident: id.Incident, Closed: e.Type == uptime.IncidentClosed{}.EventType()}}}, nil
+	}
+	return nil, nil
+}
 
 // incidentMail is the notification: what the templates see.
 type incidentMail struct {

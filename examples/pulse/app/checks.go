@@ -117,7 +117,7 @@ func (a *App) record(ctx context.Context, id string, r uptime.Result) error {
 		}
 		tx.Defer(`update pulse.monitors set state = $2, failures = $3, checked = $4, version = version + 1
 			where tenant_id = tenancy.tenant_id() and id = $1`, m.ID, m.State, m.Failures, m.Checked)
-		if err := a.follow(ctx, tx, m, change, r); err != nil {
+		if err := a.turn(ctx, tx, m, change, r); err != nil {
 			return err
 		}
 		if m.State != was {
@@ -131,8 +131,8 @@ func (a *App) record(ctx context.Context, id string, r uptime.Result) error {
 	return err
 }
 
-// follow opens or closes the incident and asks for the alert.
-func (a *App) follow(ctx context.Context, tx *tenancy.Tx, m *uptime.Monitor, change uptime.Change, r uptime.Result) error {
+// turn opens or closes the incident.
+func (a *App) turn(ctx context.Context, tx *tenancy.Tx, m *uptime.Monitor, change uptime.Change, r uptime.Result) error {
 	var i *uptime.Incident
 	switch change {
 	case uptime.Broke:
@@ -153,9 +153,9 @@ func (a *App) follow(ctx context.Context, tx *tenancy.Tx, m *uptime.Monitor, cha
 		if !ok {
 			return fmt.Errorf("%T is no event", e)
 		}
-		tx.Emit(event)
+		tx.Emit(event) // Follow makes the alert of it
 	}
-	return outboxjobs.Enqueue(tx, Alert{Incident: i.ID, Closed: i.Closed != nil}, nil)
+	return nil
 }
 
 // statusChanged drops the cached status page. Were this process to die right

@@ -1,0 +1,330 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain makes the test binary pulse itself when it is told so: the tests
+// start it as a program of its own, to kill and to stop it.
+func TestMain(m *testing.M) {
+	if os.Getenv("PULSE_TEST_RUN") == "" {
+		os.Exit(m.Run())
+	}
+	main()
+	os.Exit(0)
+}
+
+// program is a running pulse.
+type program struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	base string
+	logs *buffer
+	done chan struct{}
+	err  error
+}
+
+// buffer is what a program writes, read while it does.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// command prepares pulse with an environment that names no server.
+func command(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); !strings.HasSuffix(name, "_URL") {
+			cmd.Env = append(cmd.Env, kv)
+		}
+	}
+	cmd.Env = append(cmd.Env, "PULSE_TEST_RUN=1")
+	return cmd
+}
+
+// start runs the demo on a free port with its data in dir, and returns when
+// it says that it is there.
+func start(t *testing.T, dir, port string) *program {
+	t.Helper()
+	p := &program{t: t, base: "http://127.0.0.1:" + port, logs: &buffer{}, done: make(chan struct{})}
+	p.cmd = command("-listen", "127.0.0.1:"+port, "-data", dir)
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	p.cmd.Stderr = p.logs
+	require.NoError(t, p.cmd.Start())
+	ready := make(chan bool, 1)
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			fmt.Fprintln(p.logs, lines.Text())
+			if strings.HasPrefix(lines.Text(), "pulse is at ") {
+				ready <- true
+			}
+		}
+		close(ready)
+	})
+	go func() {
+		reader.Wait()
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it may have ended
+		<-p.done
+		if t.Failed() {
+			t.Log(p.logs)
+		}
+	})
+	if !<-ready {
+		t.Fatalf("pulse did not start:\n%s", p.logs)
+	}
+	return p
+}
+
+// end waits for the program's end, which must be a clean one.
+func (p *program) end(within time.Duration) {
+	p.t.Helper()
+	select {
+	case <-p.done:
+		require.NoError(p.t, p.err, p.logs)
+	case <-time.After(within):
+		p.t.Fatalf("pulse still runs after %v", within)
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// call sends a request as a team and decodes the answer.
+func (p *program) call(method, path, key string, body, answer any) int {
+	p.t.Helper()
+	var in io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		require.NoError(p.t, err)
+		in = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(p.t.Context(), method, p.base+path, in)
+	require.NoError(p.t, err)
+	req.Header.Set("Content-Type", "application/json")
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(p.t, err)
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	require.NoError(p.t, err)
+	if answer != nil && res.StatusCode < 300 {
+		require.NoError(p.t, json.Unmarshal(b, answer), "%s", b)
+	}
+	return res.StatusCode
+}
+
+// eventually polls a server of another process.
+func eventually(t *testing.T, why string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, time.Minute, 100*time.Millisecond, why)
+}
+
+// TestReadmeSession runs the README's session as it stands there, against a
+// pulse of its own, and then ends it with Ctrl-C.
+func TestReadmeSession(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	session := regexp.MustCompile("(?s)<!-- session -->\n```sh\n(.*?)```").FindSubmatch(readme)
+	require.NotNil(t, session, "README.md has no session")
+	p := start(t, t.TempDir(), freePort(t))
+	script := strings.Replace(string(session[1]), "http://127.0.0.1:8080", p.base, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for _, want := range []string{
+		`"state":"up"`, `"state":"down"`, "HTTP 503 Service Unavailable", "Shop is down", "\n304\n", "\n[]",
+		"402 Payment Required", "application/problem+json", `"upgrade":"pro"`, "Shop works again",
+	} {
+		require.Contains(t, string(out), want, "%s", out)
+	}
+	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
+	p.end(5 * time.Second)
+	children(t, p.cmd.Process.Pid)
+}
+
+// children fails if a process that a pulse started still runs: each has its
+// data folder in its arguments.
+func children(t *testing.T, parent int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		out, err := exec.Command("pgrep", "-P", strconv.Itoa(parent)).Output()
+		return err != nil && len(out) == 0 // pgrep says 1 for none
+	}, 15*time.Second, 50*time.Millisecond, "a server outlived pulse")
+}
+
+// TestKillLosesNothing kills pulse in the middle of its checks and alerts,
+// and expects everything that was accepted after the restart.
+func TestKillLosesNothing(t *testing.T) {
+	t.Parallel()
+	dir, port := t.TempDir(), freePort(t)
+	p := start(t, dir, port)
+	var team struct {
+		Key  string `json:"api_key"`
+		Slug string `json:"slug"`
+	}
+	require.Equal(t, 201, p.call("POST", "/signup", "", map[string]string{"team": "Acme", "slug": "acme", "email": "ops@acme.example"}, &team))
+	var monitor struct{ ID, State string }
+	require.Equal(t, 201, p.call("POST", "/monitors", team.Key, map[string]string{"name": "Shop", "url": p.base + "/demo/site", "interval": "5s"}, &monitor))
+
+	// Down: the alert is on its way at some point of the next seconds.
+	require.Equal(t, 204, p.call("PUT", "/demo/site?up=false", "", nil, nil))
+	for i := range 3 {
+		require.Equal(t, 202, p.call("POST", "/monitors/"+monitor.ID+"/checks", team.Key, nil, nil), i)
+	}
+	kills := 3
+	for range kills {
+		servers := serversOf(t, p)
+		require.NoError(t, p.cmd.Process.Signal(syscall.SIGKILL))
+		<-p.done
+		for _, pid := range servers {
+			eventually(t, "a server outlived a killed pulse", func() bool { return !alive(pid) })
+		}
+		p = start(t, dir, port)
+		// The demo site forgets that it is broken.
+		require.Equal(t, 204, p.call("PUT", "/demo/site?up=false", "", nil, nil))
+		require.Equal(t, 202, p.call("POST", "/monitors/"+monitor.ID+"/checks", team.Key, nil, nil), "the team and its monitor are there")
+	}
+	var incidents []struct{ ID string }
+	eventually(t, "the incident", func() bool {
+		p.call("GET", "/incidents", team.Key, nil, &incidents)
+		return len(incidents) >= 1
+	})
+	eventually(t, "the alert", func() bool { return len(p.mail("Shop is down")) >= 1 })
+	require.Equal(t, 204, p.call("PUT", "/demo/site?up=true", "", nil, nil))
+	eventually(t, "the recovery", func() bool { return len(p.mail("Shop works again")) >= 1 })
+	// The checks go on by themselves.
+	before := p.checks(team.Key, monitor.ID)
+	eventually(t, "further checks", func() bool { return p.checks(team.Key, monitor.ID) > before })
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	p.end(5 * time.Second)
+	require.DirExists(t, filepath.Join(dir, "inbox"))
+}
+
+// mail returns the subjects in the dev inbox that contain a text.
+func (p *program) mail(text string) []string {
+	var page map[string]any
+	p.call("GET", "/inbox/messages.json", "", nil, &page)
+	b, err := json.Marshal(page)
+	require.NoError(p.t, err)
+	return regexp.MustCompile(regexp.QuoteMeta(text)).FindAllString(string(b), -1)
+}
+
+func (p *program) checks(key, monitor string) (n int64) {
+	var out struct{ Hours []struct{ Checks int64 } }
+	p.call("GET", "/monitors/"+monitor+"/uptime", key, nil, &out)
+	for _, h := range out.Hours {
+		n += h.Checks
+	}
+	return n
+}
+
+// serversOf returns the processes that a pulse started.
+func serversOf(t *testing.T, p *program) []int {
+	t.Helper()
+	out, err := exec.Command("pgrep", "-P", strconv.Itoa(p.cmd.Process.Pid)).Output()
+	require.NoError(t, err)
+	var pids []int
+	for _, f := range strings.Fields(string(out)) {
+		pid, err := strconv.Atoi(f)
+		require.NoError(t, err)
+		pids = append(pids, pid)
+	}
+	require.GreaterOrEqual(t, len(pids), 6, "PostgreSQL, Redis, ClickHouse, and a watchdog each")
+	return pids
+}
+
+func alive(pid int) bool {
+	state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
+	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(state)), "Z")
+}
+
+// TestBadConfigurationIsOneSentence: no stack trace, no secret, exit code 1.
+func TestBadConfigurationIsOneSentence(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	nobody := freePort(t)
+	for name, c := range map[string]struct {
+		args, env []string
+		want      string
+	}{
+		"unknown flag":        {args: []string{"-colour"}, want: "flag provided but not defined: -colour"},
+		"unknown role":        {args: []string{"king"}, want: `unknown role "king"`},
+		"unknown argument":    {args: []string{"all", "now"}, want: `unknown argument "now"`},
+		"role without server": {args: []string{"worker"}, want: "set DATABASE_URL"},
+		"bad address":         {args: []string{"-listen", "nowhere"}, want: "is not host:port"},
+		"not a URL":           {args: []string{"all"}, env: []string{"REDIS_URL=::hidden::"}, want: "REDIS_URL is not a URL"},
+		"PostgreSQL away":     {args: []string{"all"}, env: []string{"DATABASE_URL=postgres://me:hidden@127.0.0.1:" + nobody + "/x"}, want: "cannot be reached"},
+		"Redis away":          {args: []string{"all"}, env: []string{"REDIS_URL=redis://:hidden@127.0.0.1:" + nobody}, want: "REDIS_URL: the server cannot be reached"},
+		"ClickHouse away":     {args: []string{"all"}, env: []string{"CLICKHOUSE_URL=http://me:hidden@127.0.0.1:" + nobody}, want: "CLICKHOUSE_URL"},
+		"port taken":          {args: []string{"all", "-listen", taken.Addr().String()}, want: "the port cannot be opened"},
+		"manage what":         {args: []string{"manage", "everything"}, want: "pulse manage migrate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := command(append(c.args, "-data", t.TempDir())...)
+			if len(c.args) > 1 && !strings.HasPrefix(c.args[1], "-") || strings.HasPrefix(c.args[0], "-") {
+				cmd = command(c.args...)
+			}
+			cmd.Dir = t.TempDir()
+			cmd.Env = append(cmd.Env, c.env...)
+			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			require.ErrorAs(t, err, &exit, "%s", out)
+			require.Equal(t, 1, exit.ExitCode())
+			last := strings.TrimSpace(string(out))
+			last = last[strings.LastIndex(last, "\n")+1:]
+			require.True(t, strings.HasPrefix(last, "pulse: "), "%s", out)
+			require.Contains(t, last, c.want)
+			require.NotContains(t, string(out), "goroutine ")
+			require.NotContains(t, string(out), "hidden")
+		})
+	}
+}
