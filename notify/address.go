@@ -35,7 +35,7 @@ func ParseAddress(s string) (Address, error) {
 	}
 	// net/mail's error quotes its input, hence the fixed text.
 	m, err := mail.ParseAddress(s)
-	if err != nil {
+	if err != nil || strings.HasSuffix(strings.TrimSpace(s), ";") { // a group of one
 		return Address{}, invalid(op, errors.New("not an address of the form ann@example.com or Ann <ann@example.com>"))
 	}
 	a := Address{Name: m.Name, Email: m.Address}

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -78,22 +79,17 @@ func (e *Error) Unwrap() []error {
 // of other origin (a queue that is down, a cancelled context) count as retryable.
 // Glue to a job queue uses it to send hopeless jobs straight to the dead letters.
 func Retryable(err error) bool {
-	if err == nil {
+	switch e := err.(type) {
+	case nil:
 		return false
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		if _, own := err.(*Error); !own {
-			for _, part := range joined.Unwrap() {
-				if Retryable(part) {
-					return true
-				}
-			}
-			return false
-		}
-	}
-	var e *Error
-	if errors.As(err, &e) {
+	case *Error:
 		return e.Retryable
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), Retryable)
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			return Retryable(inner)
+		}
 	}
 	return true
 }
