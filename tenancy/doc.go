@@ -1,1 +1,55 @@
+// Package tenancy is a tenant-safe unit of work on PostgreSQL: a transaction that belongs to one tenant, sees only that
+// tenant's rows because the database says so, costs as few round trips as its statements need, and emits events that exist
+// if and only if it commits.
+//
+// # Usage
+//
+//	db, err := tenancy.New(pool, nil)
+//	ctx = tenancy.WithID(ctx, acme)
+//	err = db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+//		tx.Emit(NoteAdded{Body: "hi"})                                      // exists iff the transaction commits
+//		_, err := tx.Exec(ctx, `insert into notes(body) values($1)`, "hi")
+//		return err
+//	})
+//	notes, err := tenancy.All[Note](ctx, db, `select id, body from notes`)  // one round trip
+//
+// Tables are protected by a migration: see Migrations. Isolation level, read-only and timeouts are set on a handle:
+// db.With(&tenancy.TxOptions{Isolation: pgx.Serializable}).Do(ctx, fn). Tests use package tenancytest.
+//
+// # Consistency
+//
+// A unit is lazy: BEGIN, the tenant and everything deferred travel with the first statement; COMMIT takes the rest and the
+// events with it. One and All cost one round trip, a read-modify-write with an event two, a unit of deferred writes one,
+// a unit without statements none. A statement that is new to a connection costs one more, in which pgx prepares it.
+//
+// A unit inside a unit is a savepoint, sent only when a statement needs it. A failed statement spoils its innermost
+// savepoint, or the unit; it cannot be swallowed. (One exception to the rule: a statement that PostgreSQL refuses to
+// prepare, as one with a syntax error or a missing table, and that is the first in its savepoint, spoils what is around it.)
+//
+// A unit is run again after a serialization failure, a deadlock, a shutdown of the server or a connection lost before
+// COMMIT. When the answer to COMMIT is lost, the unit's first event is looked up; so units that emit know what happened,
+// all others get ErrCommitUnknown. Nil always means committed, any other error always means not committed.
+//
+// Events are written to the table tenancy.outbox and leave through package outbox, each exactly once into its sink, in
+// commit order per key.
+//
+// # Tenancy
+//
+// A tenant's id is an opaque text of 1 to 255 bytes, kept in the context. Without one every call fails with ErrNoTenant
+// before any I/O, and any SQL that gets past this package fails with 42501 in tenancy.tenant_id(). The id is local to the
+// transaction, never to the session, so poolers in transaction mode are safe. The policy is the floor; add tenant_id = $1
+// where the planner should know the tenant's share of a table. System switches to another role, not to another predicate.
+//
+// The pool's role must be subject to row-level security: a member of tenancy_app, not a superuser, not the tables' owner.
+// SQL injection is not contained yet: injected SQL that calls set_config('tenancy.tenant', …) chooses its tenant.
+//
+// # Errors
+//
+// ErrNoTenant, ErrTenantMismatch, ErrNoUnit, ErrTxBusy, ErrTxDone, ErrNotFound, ErrCommitUnknown; everything PostgreSQL
+// says comes through as *pgconn.PgError.
+//
+// # Concurrency
+//
+// A DB is safe for concurrent use. A Tx runs one statement at a time and refuses a second one with ErrTxBusy; its Emit,
+// Defer and hooks may be called from any goroutine. Neither starts goroutines.
 package tenancy

@@ -61,11 +61,13 @@ func (tx *Tx) Exec(ctx context.Context, sql string, args ...any) (pgconn.Command
 	defer tx.busy.Store(false)
 	if direct(args) || len(args) == 0 && several(sql) {
 		conn, err := tx.conn(ctx)
-		if err != nil {
+		if err == nil {
+			tag, err := conn.Exec(ctx, sql, args...)
+			return tag, tx.note(err)
+		}
+		if direct(args) || !errors.Is(err, errNoConn) {
 			return pgconn.CommandTag{}, err
 		}
-		tag, err := conn.Exec(ctx, sql, args...)
-		return tag, tx.note(err)
 	}
 	br, err := tx.send(ctx, []*pgx.QueuedQuery{{SQL: sql, Arguments: args}}, nil, false)
 	if err != nil {
@@ -216,17 +218,8 @@ func (s *savepoint) Rollback(ctx context.Context) error {
 	return nil
 }
 
-// direct tells whether pgx options are among the args that cannot travel in a batch.
+// direct tells whether the args begin with a pgx option that cannot travel in a batch.
 func direct(args []any) bool {
-	for _, arg := range args {
-		switch arg.(type) {
-		case pgx.QueryExecMode, pgx.QueryResultFormats, pgx.QueryResultFormatsByOID:
-			continue
-		case pgx.QueryRewriter:
-			return false
-		}
-		break
-	}
 	if len(args) == 0 {
 		return false
 	}

@@ -172,8 +172,18 @@ func (k *Kit) in(ctx context.Context, fn func(*memTx) error) error {
 	if tx, ok := ctx.Value(memKey{}).(*memTx); ok && tx.kit == k {
 		return fn(tx)
 	}
+	statement := call(func(tx *memTx) error {
+		if tx.kit != k {
+			return errors.New("tenancytest: the unit of work and the table belong to different kits")
+		}
+		return fn(tx)
+	})
+	if tx, ok := tenancy.TxFrom(ctx); ok { // of any DB on this kit
+		_, err := tx.Exec(ctx, callSQL, statement)
+		return err
+	}
 	return k.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		_, err := tx.Exec(ctx, callSQL, call(fn))
+		_, err := tx.Exec(ctx, callSQL, statement)
 		return err
 	})
 }

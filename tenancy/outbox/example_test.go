@@ -1,0 +1,57 @@
+package outbox_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/outbox"
+	"github.com/ashlar-go/ashlar/tenancy/tenancytest"
+)
+
+func ExampleRelay() {
+	kit := tenancytest.NewKit()
+	var sink tenancytest.Sink // in production e.g. the one of jobs/outboxjobs
+	relay, err := outbox.New(kit.DB(), &sink, nil)
+	if err != nil {
+		panic(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- relay.Run(ctx) }()
+
+	err = kit.DB().InTx(tenancy.WithID(ctx, "acme"), func(ctx context.Context) error {
+		return tenancy.Emit(ctx, "invoice.paid", "invoice/7", []byte(`{"total":42}`))
+	})
+	if err != nil {
+		panic(err)
+	}
+	if err := sink.Wait(ctx, 1); err != nil {
+		panic(err)
+	}
+	cancel()
+	e := sink.Events()[0]
+	fmt.Println(e.Tenant, e.Type, e.Key, string(e.Payload), <-done)
+	// Output: acme invoice.paid invoice/7 {"total":42} <nil>
+}
+
+// An event that is delivered again changes nothing the second time.
+func ExampleOnce() {
+	db := tenancytest.NewKit().DB()
+	ctx := tenancy.WithID(context.Background(), "acme")
+	handle := func(e outbox.Event) error {
+		return db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+			first, err := outbox.Once(ctx, tx, "mailer", e.ID)
+			if err != nil || !first {
+				return err
+			}
+			fmt.Println("handled", e.Type)
+			return nil
+		})
+	}
+	e := outbox.Event{ID: "0198c0de-0000-7000-8000-000000000001", Type: "invoice.paid"}
+	fmt.Println(handle(e), handle(e))
+	// Output:
+	// handled invoice.paid
+	// <nil> <nil>
+}
