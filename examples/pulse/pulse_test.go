@@ -184,19 +184,18 @@ func TestReadmeSession(t *testing.T) {
 	} {
 		require.Contains(t, string(out), want, "%s", out)
 	}
+	servers := serversOf(t, p)
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
 	p.end(5 * time.Second)
-	children(t, p.cmd.Process.Pid)
+	gone(t, servers)
 }
 
-// children fails if a process that a pulse started still runs: each has its
-// data folder in its arguments.
-func children(t *testing.T, parent int) {
+// gone waits for the servers of a pulse that has ended.
+func gone(t *testing.T, servers []int) {
 	t.Helper()
-	require.Eventually(t, func() bool {
-		out, err := exec.Command("pgrep", "-P", strconv.Itoa(parent)).Output()
-		return err != nil && len(out) == 0 // pgrep says 1 for none
-	}, 15*time.Second, 50*time.Millisecond, "a server outlived pulse")
+	for _, pid := range servers {
+		eventually(t, "a server outlived its pulse", func() bool { return !alive(pid) })
+	}
 }
 
 // TestKillLosesNothing kills pulse in the middle of its checks and alerts,
@@ -223,9 +222,7 @@ func TestKillLosesNothing(t *testing.T) {
 		servers := serversOf(t, p)
 		require.NoError(t, p.cmd.Process.Signal(syscall.SIGKILL))
 		<-p.done
-		for _, pid := range servers {
-			eventually(t, "a server outlived a killed pulse", func() bool { return !alive(pid) })
-		}
+		gone(t, servers)
 		p = start(t, dir, port)
 		// The demo site forgets that it is broken.
 		require.Equal(t, 204, p.call("PUT", "/demo/site?up=false", "", nil, nil))
