@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// key names everything that fn's answer can depend on: the function and its output type, the route, the path as requested and as routed
-// (they differ under http.StripPrefix), the declared query and header parameters, tenant and principal. It is a hash, so its length is
-// bounded and clients cannot choose it.
+// key names everything that fn's answer can depend on: the function and its output type, the route, the path as the client
+// wrote it (which http.StripPrefix does not change), the declared parameters, tenant and principal. It is a hash, so its length is bounded
+// and clients cannot choose it.
 func (e *reader) key(r *http.Request, query url.Values, tenant string, info *Info) string {
 	h := sha256.New()
 	add := func(s string) {
@@ -28,10 +28,12 @@ func (e *reader) key(r *http.Request, query url.Values, tenant string, info *Inf
 	add(e.name)
 	add(r.Pattern)
 	add(requested)
-	add(r.URL.EscapedPath())
 	add(query.Encode()) // sorted, and without unknown names: bind refused those
 	for _, f := range e.binder.fields {
-		if f.In == "header" {
+		switch f.In {
+		case "path":
+			add(r.PathValue(f.Name))
+		case "header":
 			values := r.Header[f.Name]
 			add(strconv.Itoa(len(values)))
 			for _, v := range values {

@@ -28,7 +28,7 @@ func TestDeadline(t *testing.T) {
 		<-ctx.Done()
 		return 0, fmt.Errorf("query: %w", ctx.Err())
 	}, nil))
-	mux.HandleFunc("GET /deaf", func(http.ResponseWriter, *http.Request) { time.Sleep(time.Hour) })
+	mux.HandleFunc("GET /deaf", func(http.ResponseWriter, *http.Request) { pass(time.Hour) })
 	mux.HandleFunc("GET /quick", func(http.ResponseWriter, *http.Request) {})
 	longer := func(d time.Duration) http.Handler {
 		return httpx.Deadline(d)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,6 +41,7 @@ func TestDeadline(t *testing.T) {
 	}
 	mux.Handle("GET /longer", longer(2*time.Minute))
 	mux.Handle("GET /unlimited", longer(0))
+	mux.Handle("GET /nested", httpx.Deadline(time.Second)(longer(2*time.Minute)))
 	mux.Handle("GET /shorter", longer(time.Second))
 	synctest.Test(t, func(t *testing.T) {
 		c := httpxtest.NewClient(t, stack(mux, httpx.DefaultOptions{Errors: found}))
@@ -57,7 +58,7 @@ func TestDeadline(t *testing.T) {
 		}
 		r, _ := took("/partial")
 		require.Equal(t, "partial", string(r.RequireStatus(200).Body))
-		for _, path := range []string{"/longer", "/unlimited"} { // the nearer one wins, and its silence is a 200
+		for _, path := range []string{"/longer", "/unlimited", "/nested"} { // the nearer one wins, and its silence is a 200
 			r, d := took(path)
 			r.RequireStatus(200)
 			require.Equal(t, time.Minute, d, path)

@@ -26,8 +26,10 @@ type DefaultOptions struct {
 		Add(ctx context.Context, name string, n float64, kv ...string)
 	}
 
-	// TrustedProxies and ClientIPHeader say whom to believe about the client's address; see [ClientIPOptions]. Zero trusts nobody.
+	// TrustedProxies are the networks of the proxies in front of this server; only their headers are believed. Nil means none.
 	TrustedProxies []netip.Prefix
+
+	// ClientIPHeader is where they put the client's address. Zero means X-Forwarded-For; see [ClientIPOptions].
 	ClientIPHeader string
 
 	// MaxBody bounds request bodies in bytes. Zero means 1 MiB, negative means no limit.

@@ -41,10 +41,16 @@ func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.WriteHeader(http.StatusNotFound)
 	})
+	mux.HandleFunc("GET /panics", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(http.StatusNotFound)
+		panic("between header and body")
+	})
 	mux.Handle("GET /files/", http.FileServer(http.Dir(t.TempDir())))
 	c := httpxtest.NewClient(t, stack(mux, httpx.DefaultOptions{}))
 
 	c.Get("/missing").RequireProblem(404, "not_found")
+	c.Get("/panics").RequireProblem(500, "internal")
 	c.Get("/v1/missing").RequireProblem(404, "not_found")
 	c.Get("/files/missing").RequireProblem(404, "not_found")
 	r := c.Do("DELETE", "/a", nil)
@@ -155,6 +161,17 @@ func TestBodyLimitBeforeContinue(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, text(res), "body_too_large")
 	require.Zero(t, body.n)
+}
+
+// What is left of a body that is too large must not be taken for the next request, nor read to its end.
+func TestBodyLimitClosesTheConnection(t *testing.T) {
+	t.Parallel()
+	mux := route("POST /", httpx.Write(nil, func(context.Context, NewNote) (Note, error) { return Note{}, nil }, nil))
+	url, c := serve(t, stack(mux, httpx.DefaultOptions{MaxBody: 100}))
+	res, err := c.Post(url, "application/json", io.MultiReader(strings.NewReader(strings.Repeat("x", 200))))
+	require.NoError(t, err)
+	require.Contains(t, text(res), "body_too_large")
+	require.True(t, res.Close)
 }
 
 type countReader struct {

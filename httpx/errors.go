@@ -10,3 +10,8 @@ var (
 	// ErrShutdown is the cancellation cause of requests that were cut off because they outlived [RunOptions].Grace.
 	ErrShutdown = errors.New("httpx: the server is shutting down")
 )
+
+// reportedError was reported where its stack was known; each request that gets it must not report it again.
+type reportedError struct{ error }
+
+func (e reportedError) Unwrap() error { return e.error }

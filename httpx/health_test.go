@@ -35,7 +35,7 @@ func TestHealth(t *testing.T) {
 		mu.Lock()
 		err = errors.New("password authentication failed for user app")
 		mu.Unlock()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		p := ready.Get("/").RequireProblem(503, "not_ready")
 		require.NotContains(t, p, "failing", "anybody learns what this service is made of")
 		detail = true
@@ -47,7 +47,7 @@ func TestHealth(t *testing.T) {
 		mu.Lock()
 		err = nil
 		mu.Unlock()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		ready.Get("/").RequireStatus(200)
 		require.Contains(t, logs.String(), "passes again")
 	})
@@ -61,7 +61,7 @@ func TestHealthOfSlowBrokenAndStuckChecks(t *testing.T) {
 			"slow":  func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 			"panic": func(context.Context) error { panic("boom") },
 			"stuck": func(context.Context) error { stuck++; <-release; return nil },
-			"ok":    func(context.Context) error { time.Sleep(time.Second); return nil },
+			"ok":    func(context.Context) error { pass(time.Second); return nil },
 		}, &httpx.HealthOptions{Detail: func(*http.Request) bool { return true }, Logger: quiet()})
 		c := httpxtest.NewClient(t, h.Ready())
 		for range 5 {
@@ -69,7 +69,7 @@ func TestHealthOfSlowBrokenAndStuckChecks(t *testing.T) {
 			p := c.Get("/").RequireProblem(503, "not_ready")
 			require.Equal(t, []any{"panic", "slow", "stuck"}, p["failing"])
 			require.Equal(t, 2*time.Second, time.Since(began), "checks do not run in parallel, or not within the limit")
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
 		require.Equal(t, 1, stuck, "each probe leaves another goroutine behind")
 		close(release)

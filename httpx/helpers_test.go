@@ -122,6 +122,9 @@ func (r *running) wait(t *testing.T) error {
 	}
 }
 
+// pass lets virtual time go by; it is used inside synctest bubbles only.
+func pass(d time.Duration) { <-time.After(d) }
+
 func stack(mux http.Handler, opts httpx.DefaultOptions) http.Handler {
 	if opts.Logger == nil {
 		opts.Logger = quiet()

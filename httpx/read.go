@@ -176,7 +176,7 @@ func (e *reader) cached(r *http.Request, load load, in reflect.Value, query url.
 			// The cache may run this outside of the request's goroutine, where no Recover would see a panic.
 			defer func() {
 				if v := recover(); v != nil {
-					err = panicError(v)
+					err = reportedError{panicError(v)}
 					info.report(ctx, err, debug.Stack())
 				}
 			}()

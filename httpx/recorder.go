@@ -158,7 +158,7 @@ func bottom(w http.ResponseWriter) http.ResponseWriter {
 
 func looksStandard(status int, h http.Header) bool {
 	return (status == http.StatusNotFound || status == http.StatusMethodNotAllowed) &&
-		h.Get("Content-Type") == "text/plain; charset=utf-8" && h.Get("X-Content-Type-Options") == "nosniff"
+		h.Get("Content-Type") == "text/plain; charset=utf-8"
 }
 
 // isStandardPage recognizes the texts that http.NotFound, http.FileServer and http.ServeMux write in one piece.

@@ -64,7 +64,8 @@ func toProblem(ctx context.Context, info *Info, err error) (*Problem, bool) {
 		p := &Problem{Status: e.HTTPStatus()}
 		return p, p.status() != http.StatusInternalServerError
 	}
-	return &Problem{Status: http.StatusInternalServerError, Code: "internal"}, false
+	_, reported := errors.AsType[reportedError](err)
+	return &Problem{Status: http.StatusInternalServerError, Code: "internal"}, reported
 }
 
 // interrupted recognizes the ends of the request's own context.
