@@ -26,9 +26,14 @@
 // # Consistency
 //
 // An INSERT is answered when its data is written as a MergeTree part; a kill
-// of the process loses no answered INSERT, a power failure may. An INSERT whose body breaks
-// off leaves nothing of the block that was not complete. Deduplication tokens
-// work as in ClickHouse: where the table sets a deduplication window.
+// of the process loses no answered INSERT, a power failure may. An INSERT
+// whose body breaks off leaves nothing of the block that was not complete.
+//
+// Deduplication tokens work as in ClickHouse: where the table sets a window.
+// ClickHouse's MergeTree logs a token just before it puts the part in place,
+// so a kill between the two makes it drop the repetition of an INSERT that it
+// does not have. Who repeats an INSERT after a lost answer has to look whether
+// the rows are there, and if not to send them with a new token.
 //
 // # Tenancy
 //
