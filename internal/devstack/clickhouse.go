@@ -103,7 +103,11 @@ func ClickHouse(ctx context.Context, opts *ClickHouseOptions) (*ClickHouseServer
 	defer cancel()
 	addr, err := launch(s, bin, o.Port, remove)
 	if err != nil {
-		return nil, fmt.Errorf("devstack: start %s: %w", bin, err)
+		err = fmt.Errorf("devstack: start %s: %w", bin, err)
+		if remove != "" {
+			err = errors.Join(err, os.RemoveAll(remove))
+		}
+		return nil, err
 	}
 	if err := s.wait(ctx, name, func() bool { return clickhouseAnswers(ctx, s, addr()) }); err != nil {
 		return nil, errors.Join(err, s.Close())
