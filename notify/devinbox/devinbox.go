@@ -1,14 +1,9 @@
 // Package devinbox is a mailbox for development: it takes e-mail and text messages
 // instead of a provider and shows them in the browser.
 //
-// An [Inbox] is a notify.EmailSender, a notify.SMSSender and an http.Handler:
-//
-//	inbox, err := devinbox.New(nil)
-//	n, err := notify.New(&notify.Options{Email: inbox, SMS: inbox})
-//	mux.Handle("/inbox/", http.StripPrefix("/inbox", inbox))
-//
-// Whoever reaches the handler reads every message, sign-in links included: mount
-// it in development only.
+// An [Inbox] is a [notify.EmailSender], a [notify.SMSSender] and an [http.Handler],
+// mounted anywhere with [http.StripPrefix]. Whoever reaches the handler reads every
+// message, sign-in links included: mount it in development only.
 //
 // # HTTP
 //

@@ -106,7 +106,7 @@ func (in *Inbox) json(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the messages cannot be encoded", http.StatusInternalServerError)
 		return
 	}
-	reply(w, r, "application/json", append(body, '\n'))
+	reply(w, r, http.StatusOK, "application/json", append(body, '\n'))
 }
 
 func (in *Inbox) mail(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +118,7 @@ func (in *Inbox) mail(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", mailPolicy)
 	w.Header().Set("X-Frame-Options", "SAMEORIGIN")
 	// A second doctype or base element in the mail is ignored by browsers.
-	reply(w, r, "text/html; charset=utf-8", []byte(`<!doctype html><base target="_blank">`+m.HTML))
+	reply(w, r, http.StatusOK, "text/html; charset=utf-8", []byte(`<!doctype html><base target="_blank">`+m.HTML))
 }
 
 func (in *Inbox) find(id string) (Message, bool) {
@@ -143,10 +143,11 @@ func (in *Inbox) render(w http.ResponseWriter, r *http.Request, name string) {
 		http.Error(w, "the page cannot be shown; see the log", http.StatusInternalServerError)
 		return
 	}
+	status := http.StatusOK
 	if v.Missing && name == "page" {
-		w.WriteHeader(http.StatusNotFound)
+		status = http.StatusNotFound
 	}
-	reply(w, r, "text/html; charset=utf-8", b.Bytes())
+	reply(w, r, status, "text/html; charset=utf-8", b.Bytes())
 }
 
 func (in *Inbox) clear(w http.ResponseWriter, r *http.Request) {
@@ -160,17 +161,18 @@ func (in *Inbox) clear(w http.ResponseWriter, r *http.Request) {
 }
 
 // reply answers with an ETag, so that polling costs next to nothing.
-func reply(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
+func reply(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
 	sum := fnv.New64a()
 	sum.Write(body)
 	tag := fmt.Sprintf(`"%x"`, sum.Sum64())
 	w.Header().Set("ETag", tag)
-	if r.Header.Get("If-None-Match") == tag {
+	if status == http.StatusOK && r.Header.Get("If-None-Match") == tag {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
 	w.Write(body)
 }
 
@@ -181,6 +183,6 @@ func asset(name, contentType string) http.HandlerFunc {
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
-		reply(w, r, contentType, body)
+		reply(w, r, http.StatusOK, contentType, body)
 	}
 }

@@ -105,6 +105,7 @@ func TestMethodsAndPaths(t *testing.T) {
 	require.Equal(t, 404, get(in, "/message.html?m=nothing").Code)
 	gone := get(in, "/?m=nothing")
 	require.Equal(t, 404, gone.Code)
+	require.Equal(t, "text/html; charset=utf-8", gone.Header().Get("Content-Type"))
 	require.Contains(t, gone.Body.String(), "This message is gone")
 	w := httptest.NewRecorder()
 	in.ServeHTTP(w, httptest.NewRequest("DELETE", "/messages.json", nil))

@@ -20,6 +20,7 @@ var emailCases = []struct {
 }{
 	{"text arrives unchanged", "encodings lose dots, spaces and accents", func(t *testing.T, h EmailHarness) {
 		wantEmail(t, h, notify.Email{Key: "k", To: ann, Subject: "Hello", Text: rich})
+		wantEmail(t, h, notify.Email{Key: "k2", To: ann, Subject: "Hello", Text: "a\rb\nc"}) // quotedprintable loses this \n
 	}},
 	{"html alone", "text may be left out", func(t *testing.T, h EmailHarness) {
 		wantEmail(t, h, notify.Email{Key: "k", To: ann, Subject: "Hello", HTML: "<p>" + rich + "</p>"})

@@ -20,20 +20,25 @@ func fault(b notifytest.Behaviour) notifytest.Fault {
 	}[b]} // Hang: nil
 }
 
+func harness(t *testing.T) (notifytest.EmailHarness, *notifytest.Recorder) {
+	rec := notifytest.New(t)
+	return notifytest.EmailHarness{
+		Sender: rec,
+		Next:   func(b notifytest.Behaviour) { rec.Fail(fault(b)) },
+		Received: func() (list []notify.Email) {
+			for _, s := range rec.All(notifytest.On(notify.ChannelEmail)) {
+				list = append(list, notify.Email{To: notify.Address{Name: s.Name, Email: s.To}, Subject: s.Subject, Text: s.Text, HTML: s.HTML})
+			}
+			return list
+		},
+	}, rec
+}
+
 func TestRecorderEmail(t *testing.T) {
 	t.Parallel()
 	notifytest.RunEmail(t, func(t *testing.T) notifytest.EmailHarness {
-		rec := notifytest.New(t)
-		return notifytest.EmailHarness{
-			Sender: rec,
-			Next:   func(b notifytest.Behaviour) { rec.Fail(fault(b)) },
-			Received: func() (list []notify.Email) {
-				for _, s := range rec.All(notifytest.On(notify.ChannelEmail)) {
-					list = append(list, notify.Email{To: notify.Address{Name: s.Name, Email: s.To}, Subject: s.Subject, Text: s.Text, HTML: s.HTML})
-				}
-				return list
-			},
-		}
+		h, _ := harness(t)
+		return h
 	}, notifytest.Features{Bubble: true})
 }
 

@@ -63,9 +63,11 @@ func encode(from notify.Address, m notify.Email, id string, now time.Time) ([]by
 	return b.Bytes(), err
 }
 
+// writeBody settles the line ends first: after a lone CR, quotedprintable.Writer
+// drops the next LF, wherever it comes.
 func writeBody(w io.Writer, body string) error {
 	q := quotedprintable.NewWriter(w)
-	if _, err := io.WriteString(q, body); err != nil {
+	if _, err := strings.NewReplacer("\r\n", "\n", "\r", "\n").WriteString(q, body); err != nil {
 		return err
 	}
 	return q.Close()

@@ -22,6 +22,7 @@ func FuzzEncode(f *testing.F) {
 	f.Add("Zoë \"Z\", Ltd.", "Grüße =?utf-8?q?x?= 🚀", "a\r\n.\r\nb \n\n=3D")
 	f.Add(" spaces ", " outer ", "lone\rreturn")
 	f.Add("日本語", strings.Repeat("日本語", 28), strings.Repeat("x", 2000))
+	f.Add("", "lone return", "a\rb\nc") // a line end that was once lost
 	f.Add("=?", "=?utf-8?B?aGk=?=", "\t")
 	f.Fuzz(func(t *testing.T, name, subject, text string) {
 		m := notify.Email{Key: "k", To: notify.Address{Name: name, Email: "ann@example.com"}, Subject: subject, Text: text}
