@@ -33,9 +33,13 @@ import (
 	"github.com/ashlar-go/ashlar/tenancy/outbox"
 )
 
-// drain is how long work in flight may take to end after Ctrl-C; a check that
-// takes longer is given back and run again after the next start.
-const drain = 2 * time.Second
+// How long work in flight may take to end after Ctrl-C: a check that takes
+// longer than drain is given back and run again after the next start. Giving
+// back takes time, too, so the workers as a whole have grace.
+const (
+	drain = time.Second
+	grace = 2 * time.Second
+)
 
 // pulse is a wired program.
 type pulse struct {
@@ -81,7 +85,7 @@ func serve(ctx context.Context, c *config, s *servers, out, errs io.Writer) erro
 	}
 	handler := web.New(p.app, web.Options{Health: p.health, Inbox: http.Handler(p.inbox), Checkout: p.provider, Demo: c.demo, Logger: log})
 	return httpx.Run(ctx, c.listen, handler, &httpx.RunOptions{
-		Listener: listener, Health: p.health, Drain: -1, Grace: drain, Workers: p.workers, Logger: log,
+		Listener: listener, Health: p.health, Drain: -1, Grace: grace, Workers: p.workers, Logger: log,
 		Ready: func(net.Addr) {
 			fmt.Fprintf(out, "pulse is at %s and its dev inbox at %s/inbox/ (Ctrl-C ends it)\n", c.base, c.base)
 		},

@@ -22,7 +22,7 @@ var migrations embed.FS
 // Migrations are pulse's own tables; tenancy's and billing's come before them.
 func Migrations() (fs.FS, error) { return fs.Sub(migrations, "migrations") }
 
-// Deps are the blocks that the app is made of. All are required.
+// Deps are the blocks that the app is made of. All but Logger are required.
 type Deps struct {
 	DB        *tenancy.DB
 	Queue     *jobs.Queue
@@ -33,8 +33,8 @@ type Deps struct {
 	SMS       notify.SMSSender
 	Analytics *analytics.Analytics
 	Prober    *probe.Prober
-	Logger    *slog.Logger
-	Base      string // the URL of this server, for links in alerts
+	Logger    *slog.Logger // nil: slog.Default()
+	Base      string       // the URL of this server, for links in alerts
 }
 
 // App is pulse. Its methods are safe for concurrent use.
@@ -50,6 +50,9 @@ type App struct {
 
 // New puts the app together and registers its jobs. It starts nothing.
 func New(d Deps) (*App, error) {
+	if d.Logger == nil {
+		d.Logger = slog.Default()
+	}
 	a := &App{Deps: d}
 	var err error
 	a.Billing, err = billing.New(catalog(), d.Provider, d.Plans, &billing.Options{Tenant: tenancy.IDFrom, Usage: a.usage})
