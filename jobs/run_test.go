@@ -94,7 +94,7 @@ func TestUnknownKindWaitsForAWorkerThatKnowsIt(t *testing.T) {
 	bubble(t, nil, func(b *bench) {
 		stop := run(b, b.q)
 		b.enqueue(Mail{}, &jobs.EnqueueOptions{MaxAttempts: 1})
-		b.sleep(time.Hour)
+		b.sleep(time.Minute)
 		require.NoError(b, stop())
 		next := b.queue(&jobs.Options{Logger: quiet})
 		var got jobs.Info

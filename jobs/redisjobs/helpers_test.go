@@ -43,13 +43,14 @@ func queue(rdb redis.UniversalClient, opts *jobs.Options) (*jobs.Queue, error) {
 	return jobs.New(d, opts)
 }
 
-// counter is a queue whose Count jobs work on rdb.
-func counter(rdb redis.UniversalClient, opts *jobs.Options) (*jobs.Queue, error) {
-	q, err := queue(rdb, opts)
+// counter is a queue over d whose Count jobs work on rdb.
+func counter(d jobs.Driver, rdb redis.UniversalClient, opts *jobs.Options) (*jobs.Queue, error) {
+	q, err := jobs.New(d, opts)
 	if err != nil {
 		return nil, err
 	}
 	jobs.Handle(q, func(ctx context.Context, c Count) error {
+		<-time.After(time.Millisecond) // so that a kill finds handlers at work
 		return rdb.HIncrBy(ctx, ran, strconv.Itoa(c.N), 1).Err()
 	})
 	return q, nil

@@ -5,28 +5,18 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/ashlar-go/ashlar/jobs"
 )
 
-// Stats implements jobs.Driver. A body belongs to exactly one state, so the
-// running jobs are what remains.
+// Stats implements jobs.Driver.
 func (d *Driver) Stats(ctx context.Context) (jobs.Stats, error) {
-	var all, ready, due, dead *redis.IntCmd
-	_, err := d.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		all = p.HLen(ctx, d.key("body", ""))
-		ready = p.ZCard(ctx, d.key("ready", ""))
-		due = p.ZCard(ctx, d.key("due", ""))
-		dead = p.ZCard(ctx, d.key("dead", ""))
-		return nil
-	})
+	reply, err := d.do(ctx, stats, "")
 	if err != nil {
-		return jobs.Stats{}, fmt.Errorf("redisjobs: stats: %w", err)
+		return jobs.Stats{}, err
 	}
-	s := jobs.Stats{Ready: int(ready.Val()), Scheduled: int(due.Val()), Dead: int(dead.Val())}
-	s.Running = int(all.Val()) - s.Ready - s.Scheduled - s.Dead
-	return s, nil
+	r := reader{op: "stats", items: asList(reply)}
+	s := jobs.Stats{Ready: int(r.int()), Scheduled: int(r.int()), Running: int(r.int()), Dead: int(r.int())}
+	return s, r.err
 }
 
 // List implements jobs.Driver.

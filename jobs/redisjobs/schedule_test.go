@@ -32,7 +32,7 @@ func TestFiveSchedulersFireEachTickOnce(t *testing.T) {
 			lateness[tick] = append(lateness[tick], time.Since(time.Unix(tick, 0)))
 			return err
 		})
-		require.NoError(t, q.Cron("second", "@every 1s", Count{}, nil))
+		require.NoError(t, q.Cron("second", "@every 1s", Count{}, &jobs.CronOptions{CatchUp: jobs.CatchUpAll}))
 		return start(t, q)
 	}
 	var stops []func() error

@@ -34,7 +34,9 @@ var (
 	list     = command{"list", "set body meta", "first last order(asc|desc)"}
 	resolve  = command{"resolve", "ready body meta clock wake dead", "how(requeue|delete) {id}..."}
 
-	commands = []command{push, pushAt, fire, exchange, beat, reclaim, list, resolve}
+	stats = command{"stats", "ready due body dead", "none"}
+
+	commands = []command{push, pushAt, fire, exchange, beat, reclaim, list, resolve, stats}
 )
 
 // header is the comment block a script begins with.

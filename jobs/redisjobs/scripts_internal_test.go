@@ -62,6 +62,9 @@ func checkScript(c command, source string) error {
 // checkArgs wants the fixed arguments bound in the header's order, and the
 // repeated ones read from the first position after them.
 func checkArgs(c command, source string) error {
+	if c.argv == "none" {
+		c.argv = ""
+	}
 	fixed := strings.Fields(strings.Split(c.argv, "{")[0])
 	for i, name := range fixed {
 		fixed[i] = strings.Split(name, "(")[0]
