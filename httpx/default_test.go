@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -222,6 +223,25 @@ func TestAccessLog(t *testing.T) {
 	require.Len(t, found.all(), 2)
 	require.Empty(t, found.with[0])
 	require.Contains(t, found.with[1], "default_test.go", "the stack does not lead to the handler")
+}
+
+// The log tells the status that the client saw.
+func TestAccessLogStatus(t *testing.T) {
+	t.Parallel()
+	logs := &logBook{}
+	url, c := serve(t, stack(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusCreated)
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprint(w, "ok")
+		w.WriteHeader(http.StatusInternalServerError)
+	}), httpx.DefaultOptions{Logger: logs.logger()}))
+	res, err := c.Get(url)
+	require.NoError(t, err)
+	require.Equal(t, "ok", text(res))
+	require.Equal(t, http.StatusCreated, res.StatusCode)
+	require.Eventually(t, func() bool { return len(logs.requests(t)) == 1 }, 5*time.Second, time.Millisecond)
+	require.EqualValues(t, http.StatusCreated, logs.requests(t)[0]["status"])
 }
 
 func TestAccessLogWithURL(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,11 +57,11 @@ func TestHealth(t *testing.T) {
 func TestHealthOfSlowBrokenAndStuckChecks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		release, stuck := make(chan struct{}), 0
+		release, stuck := make(chan struct{}), atomic.Int64{}
 		h := httpx.NewHealth(map[string]func(context.Context) error{
 			"slow":  func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 			"panic": func(context.Context) error { panic("boom") },
-			"stuck": func(context.Context) error { stuck++; <-release; return nil },
+			"stuck": func(context.Context) error { stuck.Add(1); <-release; return nil },
 			"ok":    func(context.Context) error { pass(time.Second); return nil },
 		}, &httpx.HealthOptions{Detail: func(*http.Request) bool { return true }, Logger: quiet()})
 		c := httpxtest.NewClient(t, h.Ready())
@@ -71,7 +72,7 @@ func TestHealthOfSlowBrokenAndStuckChecks(t *testing.T) {
 			require.Equal(t, 2*time.Second, time.Since(began), "checks do not run in parallel, or not within the limit")
 			pass(time.Minute)
 		}
-		require.Equal(t, 1, stuck, "each probe leaves another goroutine behind")
+		require.EqualValues(t, 1, stuck.Load(), "each probe leaves another goroutine behind")
 		close(release)
 	})
 }

@@ -79,6 +79,21 @@ func TestReadBinds(t *testing.T) {
 	notes.Get("/notes/7").RequireProblem(404, "note_not_found")
 }
 
+func TestReadBindsNumbers(t *testing.T) {
+	t.Parallel()
+	c := httpxtest.NewClient(t, httpx.Read(func(_ context.Context, in struct {
+		F float32 `query:"f"`
+		U uint8   `query:"u"`
+	},
+	) (string, error) {
+		return fmt.Sprint(in.F, in.U), nil
+	}, nil))
+	require.Equal(t, `"1.5 255"`, string(c.Get("/?f=1.5&u=255").RequireStatus(200).Body))
+	for _, query := range []string{"f=NaN", "f=Inf", "f=1e99", "f=x", "u=256", "u=-1"} {
+		c.Get("/?"+query).RequireProblem(400, "invalid_parameters")
+	}
+}
+
 func TestReadConditional(t *testing.T) {
 	t.Parallel()
 	for _, cache := range []httpx.Cache{nil, &httpxtest.Cache{}} {

@@ -115,7 +115,7 @@ func TestRunDrainLosesNothing(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /readyz", health.Ready())
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "ok") })
-	r := start(t, httpx.Default(mux, &httpx.DefaultOptions{Logger: quiet()}), httpx.RunOptions{Health: health, Drain: 500 * time.Millisecond})
+	r := start(t, httpx.Default(mux, &httpx.DefaultOptions{Logger: quiet()}), httpx.RunOptions{Health: health, Drain: time.Second})
 	client := &http.Client{Transport: &http.Transport{}}
 	var sent, lost, stopped atomic.Int64
 	var users sync.WaitGroup
@@ -150,7 +150,7 @@ func TestRunDrainLosesNothing(t *testing.T) {
 func TestRunAsksConnectionsToCloseWhileDraining(t *testing.T) {
 	t.Parallel()
 	health := httpx.NewHealth(nil, nil)
-	r := start(t, health.Ready(), httpx.RunOptions{Health: health, Drain: 300 * time.Millisecond})
+	r := start(t, health.Ready(), httpx.RunOptions{Health: health, Drain: time.Second})
 	get := func() *http.Response {
 		res, err := http.Get(r.url)
 		require.NoError(t, err)
@@ -159,7 +159,7 @@ func TestRunAsksConnectionsToCloseWhileDraining(t *testing.T) {
 	}
 	require.False(t, get().Close)
 	r.cancel()
-	require.Eventually(t, func() bool { res := get(); return res.Close && res.StatusCode == 503 }, 250*time.Millisecond, time.Millisecond)
+	require.Eventually(t, func() bool { res := get(); return res.Close && res.StatusCode == 503 }, 900*time.Millisecond, time.Millisecond)
 	require.NoError(t, r.wait(t))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,22 @@ func TestWriteInvalidatesAfterTheCommit(t *testing.T) {
 	require.Len(t, found.all(), 2) // the failed commit before, and this
 }
 
+// A client that leaves after the commit must not leave the old answer in the cache.
+func TestWriteInvalidatesForClientsThatLeft(t *testing.T) {
+	t.Parallel()
+	cache := &httpxtest.Cache{}
+	ctx, leave := context.WithCancel(t.Context())
+	h := httpx.Write(nil, func(context.Context, struct{}) (struct{}, error) { leave(); return struct{}{}, nil },
+		&httpx.WriteOptions{Cache: cache, Tags: []string{"x"}, Logger: quiet()})
+	load := func(context.Context) ([]byte, error) { return []byte("v"), nil }
+	for _, want := range []string{"miss", "miss"} {
+		_, _, status, err := cache.GetOrLoad(t.Context(), "k", time.Hour, 0, []string{"x"}, load)
+		require.NoError(t, err)
+		require.Equal(t, want, status)
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "POST", "/", nil))
+	}
+}
+
 func TestWriteLocation(t *testing.T) {
 	t.Parallel()
 	fn := func(_ context.Context, in rename) (renamed, error) { return renamed{in.ID, in.Name}, nil }
@@ -256,6 +273,7 @@ func TestWriteClientGoesAway(t *testing.T) {
 	require.Eventually(t, func() bool { return len(logs.requests(t)) == 1 }, 5*time.Second, time.Millisecond)
 	require.Empty(t, found.all())
 	require.Equal(t, "INFO", logs.requests(t)[0]["level"])
+	require.Equal(t, "canceled", logs.requests(t)[0]["code"])
 	require.Zero(t, db.Commits())
 }
 

@@ -121,7 +121,7 @@ func (c *Cache) InvalidateTags(ctx context.Context, tags ...string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := errors.Join(c.err, c.invErr); err != nil {
+	if err := errors.Join(ctx.Err(), c.err, c.invErr); err != nil {
 		return err
 	}
 	c.epoch++
