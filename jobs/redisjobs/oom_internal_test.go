@@ -28,7 +28,7 @@ func TestFullRedisRefusesAnUnflaggedExchange(t *testing.T) {
 	require.NoError(t, rdb.ConfigSet(t.Context(), "maxmemory", "1").Err())
 
 	// A failed job: the first thing written is one that takes memory.
-	failed := jobs.Exchange{Worker: "w", Seq: 2, Done: []jobs.Outcome{{ID: "a", Action: jobs.Retry, Error: "no"}}}
+	failed := jobs.Exchange{Worker: "w", Seq: 2, Done: []jobs.Outcome{{ID: "a", Action: jobs.Retry, Delay: time.Hour, Error: "no"}}}
 	plain, err := assemble("exchange", false)
 	require.NoError(t, err)
 	flagged := d.scripts["exchange"]
