@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ashlar-go/ashlar/analytics"
@@ -126,23 +127,16 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 		return err
 	}
 	p.close = append(p.close, func() { rdb.Close() })
+	p.health = httpx.NewHealth(map[string]func(context.Context) error{
+		"postgres": appPool.Ping,
+		"redis":    func(ctx context.Context) error { return rdb.Ping(ctx).Err() },
+	}, nil)
 
 	db, err := tenancy.New(appPool, &tenancy.Options{System: systemPool, Logger: log})
 	if err != nil {
 		return err
 	}
-	driver, err := redisjobs.New(rdb, nil)
-	if err != nil {
-		return err
-	}
-	concurrency := 16
-	if !c.runs("worker") {
-		concurrency = -1
-	}
-	queue, err := jobs.New(driver, &jobs.Options{
-		Tenant: tenancy.IDFrom, WithTenant: tenancy.WithID, Concurrency: concurrency,
-		Timeout: time.Minute, MaxAttempts: 10, DrainTimeout: drain, Logger: log,
-	})
+	plans, err := pgbilling.New(systemPool, &pgbilling.Options{Tx: tenancy.Pgx})
 	if err != nil {
 		return err
 	}
@@ -154,7 +148,7 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	plans, err := pgbilling.New(systemPool, &pgbilling.Options{Tx: tenancy.Pgx})
+	queue, err := p.queue(c, rdb, db, log)
 	if err != nil {
 		return err
 	}
@@ -162,6 +156,7 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 	if err != nil {
 		return err
 	}
+	p.workers = append(p.workers, hub.Run, stats.Run)
 	p.provider = billingtest.NewProvider(&billingtest.ProviderOptions{URL: c.base})
 	if p.inbox, err = devinbox.New(&devinbox.Options{Dir: filepath.Join(c.data, "inbox")}); err != nil {
 		return err
@@ -170,31 +165,46 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 		DB: db, Queue: queue, Hub: hub, Provider: p.provider, Plans: plans, Mail: p.inbox, SMS: p.inbox, Analytics: stats,
 		Prober: probe.New(&probe.Options{AllowPrivate: c.allowPrivate}), Logger: log, Base: c.base,
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		p.provider.Connect(p.app.Billing.Webhook())
 	}
-	p.provider.Connect(p.app.Billing.Webhook())
-	p.health = httpx.NewHealth(map[string]func(context.Context) error{
-		"postgres": appPool.Ping,
-		"redis":    func(ctx context.Context) error { return rdb.Ping(ctx).Err() },
-	}, nil)
+	return err
+}
 
-	p.workers = append(p.workers, hub.Run, stats.Run)
+// queue makes the queue, and the relay that fills it from the outbox where the
+// role asks for it.
+func (p *pulse) queue(c *config, rdb *redis.Client, db *tenancy.DB, log *slog.Logger) (*jobs.Queue, error) {
+	driver, err := redisjobs.New(rdb, nil)
+	if err != nil {
+		return nil, err
+	}
+	concurrency := 16
+	if !c.runs("worker") {
+		concurrency = -1 // schedules only
+	}
+	queue, err := jobs.New(driver, &jobs.Options{
+		Tenant: tenancy.IDFrom, WithTenant: tenancy.WithID, Concurrency: concurrency,
+		Timeout: time.Minute, MaxAttempts: 10, DrainTimeout: drain, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
 	if c.runs("worker") || c.runs("scheduler") {
 		p.workers = append(p.workers, queue.Run)
 	}
-	if c.runs("scheduler") {
-		sink, err := outboxjobs.NewSink(driver, &outboxjobs.Options{Map: app.Follow})
-		if err != nil {
-			return err
-		}
-		relay, err := outbox.New(db, sink, nil)
-		if err != nil {
-			return err
-		}
-		p.workers = append(p.workers, relay.Run)
+	if !c.runs("scheduler") {
+		return queue, nil
 	}
-	return nil
+	sink, err := outboxjobs.NewSink(driver, &outboxjobs.Options{Map: app.Follow})
+	if err != nil {
+		return nil, err
+	}
+	relay, err := outbox.New(db, sink, nil)
+	if err != nil {
+		return nil, err
+	}
+	p.workers = append(p.workers, relay.Run)
+	return queue, nil
 }
 
 // analytics keeps the events of checks in ClickHouse, or in memory where there

@@ -11,7 +11,7 @@ const (
 	goRedis    = "github.com/redis/go-redis/v9"
 	clickhouse = "github.com/ClickHouse/"
 	stripe     = "github.com/stripe/stripe-go/v76"
-	sendgrid   = "github.com/sendgrid/sendgrid-go"
+	sendgrid   = "github.com/sendgrid/" // sendgrid-go and the rest client below it
 	twilio     = "github.com/twilio/twilio-go/"
 	otter      = "github.com/maypok86/otter/v2"
 	purego     = "github.com/ebitengine/purego"

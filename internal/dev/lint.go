@@ -20,7 +20,7 @@ func lint(ctx context.Context, out io.Writer) error {
 	if e := tool(io.MultiWriter(out, &unformatted), "gofumpt", "-l", "."); e != nil {
 		err = errors.Join(err, e)
 	} else if unformatted.Len() > 0 {
-		err = errors.Join(err, errors.New("the files above want: go tool -modfile=internal/tools/go.mod gofumpt -w ."))
+		err = errors.Join(err, errors.New("format the files above with go tool -modfile=internal/tools/go.mod gofumpt -w <file>"))
 	}
 	fmt.Fprintln(out, "actionlint")
 	return errors.Join(err, tool(out, "actionlint"))

@@ -30,11 +30,17 @@ const usage = `usage: go run ./internal/dev <command>
   bench [block]  compare with peers in the same run; all blocks without a name
 `
 
+// errUsage is wrapped by errors that the usage answers.
+var errUsage = errors.New("this command is not known")
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "dev:", err)
+		if errors.Is(err, errUsage) {
+			fmt.Fprint(os.Stderr, usage)
+		}
 		stop()
 		os.Exit(1)
 	}
@@ -42,7 +48,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("which command?\n" + usage)
+		return fmt.Errorf("no command: %w", errUsage)
 	}
 	if _, err := os.Stat("internal/dev"); err != nil {
 		return errors.New("run it from the root of the repository: go run ./internal/dev " + strings.Join(args, " "))
@@ -51,7 +57,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case args[0] == "bench" && len(args) <= 2:
 		return bench(ctx, args[1:], out)
 	case len(args) > 1:
-		return fmt.Errorf("unknown argument %q\n%s", args[1], usage)
+		return fmt.Errorf("argument %q: %w", args[1], errUsage)
 	case args[0] == "setup":
 		return setup(ctx, out)
 	case args[0] == "test":
@@ -64,7 +70,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		_, err := io.WriteString(out, usage)
 		return err
 	}
-	return fmt.Errorf("unknown command %q\n%s", args[0], usage)
+	return fmt.Errorf("%q: %w", args[0], errUsage)
 }
 
 // command prepares a program whose output goes to out and that is asked, not

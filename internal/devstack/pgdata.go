@@ -50,7 +50,7 @@ func cachedCluster(ctx context.Context, bin string, who *account, progress io.Wr
 	if _, err := os.Stat(final); err == nil {
 		return final, nil
 	}
-	fmt.Fprintln(progress, "making an empty cluster of " + strings.TrimSpace(string(version)))
+	fmt.Fprintln(progress, "making an empty cluster of "+strings.TrimSpace(string(version)))
 	// Made where the server's account can write, then moved into the cache in
 	// one step: other processes see all of it or nothing.
 	tmp, err := os.MkdirTemp("", "ashlar-initdb-")

@@ -23,11 +23,11 @@ const statusFresh = 5 * time.Second
 
 // Options are what the handler shows besides the app.
 type Options struct {
-	Health   *httpx.Health
-	Inbox    http.Handler // nil: no dev inbox
-	Checkout http.Handler // nil: the provider hosts its own page
-	Demo     bool         // a site at /demo/site that can be broken
-	Logger   *slog.Logger // nil: slog.Default()
+	Health   *httpx.Health // required
+	Inbox    http.Handler  // nil: no dev inbox
+	Checkout http.Handler  // nil: the provider hosts its own page
+	Demo     bool          // true: a site at /demo/site that can be broken
+	Logger   *slog.Logger  // nil: slog.Default()
 }
 
 // New returns the handler of a whole server.
