@@ -144,7 +144,7 @@ func TestSessions(t *testing.T) {
 func TestWholeAnswerOnRequest(t *testing.T) {
 	t.Parallel()
 	addr := server(t).addr
-	const sql = "SELECT throwIf(number = 9000) FROM numbers(20000) SETTINGS max_block_size = 1000, max_threads = 1"
+	const sql = "SELECT throwIf(number = 900000) FROM numbers(1000000) SETTINGS max_block_size = 1000, max_threads = 1"
 	res, body := call(t, addr, "wait_end_of_query=1", sql)
 	require.Equal(t, 500, res.StatusCode, "%.100s", body)
 	require.True(t, strings.HasPrefix(body, "Code: 395."), "%.100s", body)
