@@ -11,7 +11,6 @@ var (
 	ErrShutdown = errors.New("httpx: the server is shutting down")
 )
 
-// reportedError was reported where its stack was known; each request that gets it must not report it again.
+// reportedError was reported where its stack was known; each request that gets it must not report it again. It hides what it
+// wraps: a panic is a 500, whatever its value was.
 type reportedError struct{ error }
-
-func (e reportedError) Unwrap() error { return e.error }
