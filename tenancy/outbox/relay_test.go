@@ -65,12 +65,12 @@ func TestLateCommitIsDelivered(t *testing.T) {
 	require.NoError(t, err)
 
 	require.NoError(t, change(ctx, db, "late", func() {}))
-	require.NoError(t, sink.Wait(t.Context(), 1))
+	wait(t, sink.Wait, 1)
 	require.Equal(t, "changed", sink.Events()[0].Type, "a long transaction delays nobody else")
 	readNaive()
 
 	require.NoError(t, early.Commit(t.Context()))
-	require.NoError(t, sink.Wait(t.Context(), 2))
+	wait(t, sink.Wait, 2)
 	require.Equal(t, "early", sink.Events()[1].Type)
 	readNaive()
 	require.Equal(t, 1, naive, "the planted reader loses the early event")
@@ -142,7 +142,7 @@ func TestKilledAndCutRelaysLoseAndDuplicateNothing(t *testing.T) {
 	wg.Wait()
 	require.Greater(t, total, 100)
 	defer run(t, db, &sink, quiet)()
-	require.NoError(t, sink.Wait(t.Context(), total))
+	wait(t, sink.Wait, total)
 	require.Empty(t, faults(sink.Events(), want))
 	require.Len(t, sink.Events(), total)
 
@@ -178,7 +178,7 @@ func TestLargeEventsTravelInSmallBatches(t *testing.T) {
 	}))
 	sink := &sizes{}
 	defer run(t, db, sink, nil)()
-	require.NoError(t, sink.Wait(t.Context(), 6))
+	wait(t, sink.Wait, 6)
 	require.LessOrEqual(t, sink.largest(), 4)
 }
 
@@ -293,4 +293,12 @@ func pause(d time.Duration) {
 	if d > 0 {
 		<-time.After(d)
 	}
+}
+
+// wait bounds waiting, so that a lost event fails the test instead of hanging it.
+func wait(t *testing.T, until func(context.Context, int) error, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	require.NoError(t, until(ctx, n), "events are missing")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/outbox"
@@ -158,7 +159,9 @@ func relay(s *suite) {
 	for n := range units {
 		s.ok(s.db.Do(s.ctx, func(_ context.Context, tx *tenancy.Tx) error { tx.Emit(happened{n}); return nil }))
 	}
-	s.ok(sink.Wait(s.ctx, units))
+	limit, done := context.WithTimeout(s.ctx, time.Minute)
+	defer done()
+	s.ok(sink.Wait(limit, units))
 	cancel()
 	wg.Wait()
 	for n, e := range sink.Events() {
