@@ -28,7 +28,8 @@ const (
 
 // CronOptions configure a schedule. A nil pointer means the zero value.
 type CronOptions struct {
-	// Zone is the IANA time zone the expression is read in. Empty means UTC.
+	// Zone is the IANA time zone the expression is read in; machines without
+	// zone files need the import of time/tzdata. Empty means UTC.
 	Zone string
 
 	// CatchUp is the policy for missed ticks. Zero means CatchUpOnce.

@@ -54,17 +54,17 @@ func (badArgs) Kind() string { return "bad" }
 func TestEnqueueMany(t *testing.T) {
 	counts := &spy{}
 	bubble(t, &jobs.Options{Concurrency: 1, Metrics: counts}, func(b *bench) {
-		items := make([]jobs.Item, 1200)
+		items := make([]jobs.Item, 620)
 		for i := range items {
 			items[i] = jobs.Item{Args: Note{N: i}}
 		}
-		items[1100].Options = &jobs.EnqueueOptions{Key: "k", ID: "holder"}
-		items[1150].Options = &jobs.EnqueueOptions{Key: "k"}
+		items[550].Options = &jobs.EnqueueOptions{Key: "k", ID: "holder"}
+		items[600].Options = &jobs.EnqueueOptions{Key: "k"}
 		receipts, err := b.q.EnqueueMany(b.Context(), items)
 		require.NoError(b, err)
 		require.Len(b, receipts, len(items))
-		require.Equal(b, jobs.Receipt{ID: "holder", Duplicate: true}, receipts[1150])
-		require.Equal(b, 1199.0, counts.counts["jobs.enqueued"])
+		require.Equal(b, jobs.Receipt{ID: "holder", Duplicate: true}, receipts[600])
+		require.Equal(b, 619.0, counts.counts["jobs.enqueued"])
 
 		var order []int
 		jobs.Handle(b.q, func(_ context.Context, n Note) error {
@@ -72,7 +72,7 @@ func TestEnqueueMany(t *testing.T) {
 			return nil
 		})
 		jobstest.Drain(b, b.d, b.q)
-		require.Len(b, order, 1199)
+		require.Len(b, order, 619)
 		require.IsIncreasing(b, order)
 	})
 }

@@ -7,6 +7,10 @@
 // elsewhere. When Redis is full, enqueueing answers jobs.ErrFull and workers go
 // on until there is room again.
 //
+// Keep the client's ReadTimeout times its retries (12 s by default) below
+// jobs.Options.Lease: a call that hangs longer costs the lease, though no job.
+// A running queue sends about two commands a second while it is idle.
+//
 // # Layout
 //
 // A queue is one hash tag; every key is declared to every script, so a queue
