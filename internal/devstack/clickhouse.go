@@ -44,20 +44,22 @@ type ClickHouseServer struct {
 	*process
 }
 
-func clickhouseMissing() error {
-	e := &NotFoundError{
-		Server: "ClickHouse",
-		Tried:  []string{"CLICKHOUSE_URL", "clickhouse", "npm package @chdb/lib-*"},
-		Install: map[string]string{
-			"macos": "brew install --cask clickhouse",
-			"any":   "see https://clickhouse.com/docs/install",
-		},
-	}
+var clickhouseMissing = &NotFoundError{
+	Server: "ClickHouse",
+	Tried:  []string{"CLICKHOUSE_URL", "clickhouse", "npm package @chdb/lib-*"},
+	Install: map[string]string{
+		"debian": clickhouseOnLinux(),
+		"macos":  "brew install --cask clickhouse",
+		"any":    "see https://clickhouse.com/docs/install",
+	},
+}
+
+// clickhouseOnLinux is what our own engine lacks where there is one.
+func clickhouseOnLinux() string {
 	if runtime.GOARCH == "amd64" {
-		// All that our own engine lacks there.
-		e.Install["debian"] = "apt-get install -y npm"
+		return "apt-get install -y npm"
 	}
-	return e
+	return "" // "any" then
 }
 
 // ClickHouse starts a ClickHouse as opts say; nil means the zero options. The

@@ -34,7 +34,7 @@ func devClickHouse(ctx context.Context, progress io.Writer) (string, error) {
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.ExitCode() == exitUnavailable:
-		return "", clickhouseMissing()
+		return "", clickhouseMissing
 	case err != nil:
 		return "", fmt.Errorf("devstack: install ClickHouse: %w: %s", err, strings.TrimSpace(text.String()))
 	}
