@@ -10,15 +10,16 @@
 package sendgridmail
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
 
-	"github.com/sendgrid/rest"
 	sendgrid "github.com/sendgrid/sendgrid-go"
 	"github.com/sendgrid/sendgrid-go/helpers/mail"
 
@@ -43,7 +44,7 @@ type Mailer struct {
 	key  string
 	from notify.Address
 	base string
-	rest *rest.Client
+	http *http.Client
 }
 
 var _ notify.EmailSender = (*Mailer)(nil)
@@ -67,7 +68,7 @@ func New(key string, from notify.Address, opts *Options) (*Mailer, error) {
 	}
 	return &Mailer{
 		key: key, from: from, base: strings.TrimRight(opts.BaseURL, "/"),
-		rest: &rest.Client{HTTPClient: httpsend.Client(opts.HTTPClient)},
+		http: httpsend.Client(opts.HTTPClient),
 	}, nil
 }
 
@@ -77,23 +78,39 @@ func (s *Mailer) SendEmail(ctx context.Context, m notify.Email) (string, error) 
 	if err := m.Validate(); err != nil {
 		return "", err
 	}
-	body, err := json.Marshal(s.message(m))
+	ctx, call := httpsend.Track(ctx, op, s.key, m.To.Email, s.from.Email)
+	req, err := s.request(ctx, m)
 	if err != nil {
 		return "", fmt.Errorf("%s: encode: %w", op, err)
 	}
-	req := sendgrid.GetRequest(s.key, "/v3/mail/send", s.base)
-	req.Method = rest.Post
-	req.Body = body
-	ctx, call := httpsend.Track(ctx, op, s.key, m.To.Email, s.from.Email)
-	res, err := s.rest.SendWithContext(ctx, req)
-	if res == nil { // a status without a readable body is still an answer
+	res, err := s.http.Do(req)
+	if err != nil {
 		return "", call.Failed(err)
 	}
-	header := http.Header(res.Headers)
+	defer res.Body.Close()
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return "", call.Refused(res.StatusCode, header, explain(res.Body), nil)
+		body, _ := io.ReadAll(res.Body) // a status without a readable body is still an answer
+		return "", call.Refused(res.StatusCode, res.Header, explain(body), nil)
 	}
-	return header.Get("X-Message-Id"), nil
+	return res.Header.Get("X-Message-Id"), nil
+}
+
+// request is the SDK's, made for this message alone and given a context.
+func (s *Mailer) request(ctx context.Context, m notify.Email) (*http.Request, error) {
+	body, err := json.Marshal(s.message(m))
+	if err != nil {
+		return nil, err
+	}
+	sdk := sendgrid.GetRequest(s.key, "/v3/mail/send", s.base)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, sdk.BaseURL, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range sdk.Headers {
+		req.Header.Set(name, value)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return req, nil
 }
 
 func (s *Mailer) message(m notify.Email) *mail.SGMailV3 {
@@ -126,14 +143,14 @@ func address(a notify.Address) *mail.Email {
 }
 
 // explain picks the first reason out of an answer: {"errors":[{"message","field"}]}.
-func explain(body string) string {
+func explain(body []byte) string {
 	var answer struct {
 		Errors []struct {
 			Message string `json:"message"`
 			Field   string `json:"field"`
 		} `json:"errors"`
 	}
-	if json.Unmarshal([]byte(body), &answer) != nil || len(answer.Errors) == 0 {
+	if json.Unmarshal(body, &answer) != nil || len(answer.Errors) == 0 {
 		return ""
 	}
 	first := answer.Errors[0]
