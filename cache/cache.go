@@ -47,8 +47,8 @@ func (c *Cache[K, V]) TagBy(tags func(K) []string) *Cache[K, V] {
 // Fetch returns the value of key, from memory, from the store, or from load. Of all callers
 // in all processes that miss at the same time one runs load; the others wait for its value,
 // each no longer than its own ctx. load gets a context with the values of the ctx of that
-// one caller, but which ends only with Policy.LoadTimeout, and must not use a transaction
-// that its caller ends. An error of load goes to all who wait for it and is not kept, except
+// one caller, but which ends only with Policy.LoadTimeout; it must not use a transaction that
+// its caller ends, nor Fetch the same key, which would wait for itself. An error of load goes to all who wait for it and is not kept, except
 // [ErrNotFound]. Fetch does not fail when the store does: it loads.
 func (c *Cache[K, V]) Fetch(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error) {
 	var zero V

@@ -128,7 +128,8 @@ func TestCutEmptiesMemory(t *testing.T) {
 			b.store.Cut()
 			synctest.Wait()
 			get(t, cb, "k", &src)
-			require.Greater(t, b.count("acquire"), before, "memory is off at once")
+			get(t, cb, "k", &src)
+			require.Equal(t, before+2, b.count("acquire"), "memory is off at once, and stays off")
 			<-time.After(5 * time.Second)
 			synctest.Wait()
 		}
@@ -232,5 +233,27 @@ func TestRunWaitsForLoads(t *testing.T) {
 		v, err := c.Fetch(t.Context(), "k", never)
 		require.NoError(t, err, "the load that outlived its caller was not stored")
 		require.EqualValues(t, 7, v)
+	})
+}
+
+// What another caller reads from the store while the invalidation is on its way to it must
+// not stay in memory, whether or not the message comes back.
+func TestReadsDuringAnInvalidationDoNotStay(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := start(t, cachetest.New(t), nil).run(t)
+		c := numbers(p, minute)
+		var src source
+		get(t, c, "k", &src)
+		src.version.Store(1)
+		p.store.Intercept(func(op string) error {
+			if op == "invalidate" {
+				p.store.DropEvents(true)
+				get(t, c, "k", &src)
+				get(t, c, "k", &src)
+			}
+			return nil
+		})
+		require.NoError(t, c.Invalidate(t.Context(), "k"))
+		require.EqualValues(t, 1, get(t, c, "k", &src))
 	})
 }

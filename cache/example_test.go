@@ -150,13 +150,11 @@ func ExampleHub_GetOrLoad() {
 	fmt.Println(hub.InvalidateTags(ctx, "status"))
 	_, _, status, _ := hub.GetOrLoad(ctx, "GET /status", time.Minute, time.Minute, []string{"status"}, render)
 	fmt.Println(status)
-	fmt.Println(hub.Invalidate(ctx, "GET /status"))
 	fmt.Println(hub.InvalidateAll(ctx))
 	// Output:
 	// <h1>Status</h1> miss <nil>
 	// <h1>Status</h1> hit <nil>
 	// <nil>
 	// miss
-	// <nil>
 	// <nil>
 }

@@ -48,16 +48,3 @@ func (h *Hub) GetOrLoad(ctx context.Context, key string, fresh, stale time.Durat
 	}
 	return r.value, r.stored, r.status, nil
 }
-
-// Invalidate removes values stored by GetOrLoad, by key; see [Cache.Invalidate].
-func (h *Hub) Invalidate(ctx context.Context, keys ...string) error {
-	tenant, err := h.tenantOf(ctx)
-	if err != nil || len(keys) == 0 {
-		return err
-	}
-	names := make([]string, len(keys))
-	for i, k := range keys {
-		names[i] = entryKey(bytesName, tenant, k)
-	}
-	return h.invalidate(ctx, names, nil)
-}

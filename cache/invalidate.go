@@ -33,11 +33,10 @@ func (h *Hub) InvalidateAll(ctx context.Context) error {
 	return h.invalidate(ctx, nil, []string{tenantKey(tenant)})
 }
 
-// invalidate applies an invalidation here, in the store, and here again: the first time for
-// what is in memory, the second time for what was read before the store knew. It goes on when
-// ctx ends, because it usually follows a change that is committed already.
+// invalidate applies an invalidation in the store and then here, also to what was read from
+// the store while it did not know yet. It goes on when ctx ends, because it usually follows a
+// change that is committed already.
 func (c *core) invalidate(ctx context.Context, keys, tags []string) error {
-	c.forget(keys, tags)
 	err := c.send(ctx, keys, tags)
 	if err != nil {
 		c.pending.add(keys, tags)

@@ -15,8 +15,9 @@ import (
 
 // Options configure a store. The zero value, like nil, is ready for use.
 type Options struct {
-	// Prefix begins every key and channel, followed by a colon. Empty means "cache". It must
-	// not contain braces.
+	// Prefix begins every key and channel, followed by a colon; it must be the same in all
+	// processes that share data, and different for programs that do not. Empty means "cache".
+	// Braces are refused.
 	Prefix string
 }
 
