@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -74,16 +75,10 @@ func (e *DriftError) Error() string {
 const (
 	lockKey  = 0x6173686c61725f6d // "ashlar_m"
 	attempts = 5
-
-	ledger = `create schema if not exists ashlar;
-create table if not exists ashlar.migrations (
-    source   text not null,
-    name     text not null,
-    checksum text not null,
-    at       timestamptz not null default clock_timestamp(),
-    primary key (source, name)
-)`
 )
+
+//go:embed ledger.sql
+var ledger string
 
 // Up applies the pending files of the sources, in the order given, and returns those that it applied, also when it then
 // fails. The pool is the owner's.

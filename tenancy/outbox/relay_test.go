@@ -146,8 +146,12 @@ func TestKilledAndCutRelaysLoseAndDuplicateNothing(t *testing.T) {
 	require.Empty(t, faults(sink.Events(), want))
 	require.Len(t, sink.Events(), total)
 
-	// The checker is able to see each kind of fault.
-	events := sink.Events()
+	requireCheckerSees(t, sink.Events(), want)
+}
+
+// requireCheckerSees plants each kind of fault into a faultless delivery.
+func requireCheckerSees(t *testing.T, events []outbox.Event, want map[string]int) {
+	t.Helper()
 	require.NotEmpty(t, faults(events[1:], want), "lost")
 	require.NotEmpty(t, faults(append(events, events[0]), want), "duplicated")
 	swapped := append([]outbox.Event{}, events...)
