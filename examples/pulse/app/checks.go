@@ -47,23 +47,32 @@ func (a *App) registerJobs() error {
 	jobs.Handle(a.Queue, a.sweep)
 	jobs.Handle(a.Queue, a.check)
 	jobs.Handle(a.Queue, a.alert)
-	return a.Queue.Cron("pulse.sweep", "@every 1s", Sweep{}, &jobs.CronOptions{MaxAttempts: 1})
+	return a.Queue.Cron("pulse.sweep", "@every 1s", Sweep{}, nil)
 }
 
 // sweep enqueues the checks that are due, each in the same transaction that
 // says when the next one is: none is lost and none is doubled, whatever dies.
+// A failed sweep is not tried again: the next one comes in a second.
 func (a *App) sweep(ctx context.Context, _ Sweep) error {
+	if err := a.sweepTeams(ctx); err != nil {
+		a.Logger.WarnContext(ctx, "sweep", "error", err)
+	}
+	return nil
+}
+
+func (a *App) sweepTeams(ctx context.Context) error {
 	teams, err := tenancy.All[string](tenancy.System(ctx, "find the teams with due checks"), a.readOnly(),
 		`select distinct tenant_id from pulse.monitors where next_at <= now() limit 1000`)
 	if err != nil {
 		return err
 	}
 	for _, team := range teams {
-		if err := a.sweepTeam(tenancy.WithID(ctx, team)); err != nil {
-			return fmt.Errorf("team %s: %w", team, err)
+		if e := a.sweepTeam(tenancy.WithID(ctx, team)); e != nil {
+			// The others' checks are due, too.
+			err = errors.Join(err, fmt.Errorf("team %s: %w", team, e))
 		}
 	}
-	return nil
+	return err
 }
 
 func (a *App) sweepTeam(ctx context.Context) error {
