@@ -15,7 +15,7 @@ import (
 //	header    = "ashl" version(1) zero(3) id(16) crc32c(4)      id is random: it makes the tokens of the batches unique
 //	frame     = 0xA5 0x1E kind(1) zero(1) length(4) crc32c(4) payload    the checksum covers kind to length, and payload
 //	record    = milliseconds(varint) then id, tenant, name, user, props, each as length(uvarint) and bytes
-//	ledger    = entry…
+//	ledger    = entry… zero…
 //	entry     = offset(8) kind(4) crc32c(4)                     sealed: a batch ends here; settled: it was delivered
 //
 // Frames start with a mark so that a reader finds the next whole frame behind a damaged spot.

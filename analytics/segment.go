@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 )
 
+// ledgerSpace is the length of a new ledger, reserved so that delivery, which makes room, needs none on a full disk.
+const ledgerSpace = 4096
+
 // segment is one data file and its ledger. size and closed are guarded by wal.mu; the rest belongs to whoever ships.
 type segment struct {
 	number  uint64
@@ -17,6 +20,7 @@ type segment struct {
 	ledger  *os.File
 	size    int64 // of the good part of the data file; what lies behind it was never acknowledged
 	settled int64 // written under wal.mu
+	tail    int64 // where the next entry of the ledger goes
 	seals   []int64
 	closed  bool // takes no more records
 }
@@ -33,14 +37,17 @@ func createSegment(dir string, number uint64) (s *segment, err error) {
 	if s.data, err = os.OpenFile(name+".wal", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err != nil {
 		return nil, err
 	}
-	if s.ledger, err = os.OpenFile(name+".log", os.O_CREATE|os.O_TRUNC|os.O_RDWR|os.O_APPEND, 0o600); err == nil {
-		if _, err = s.data.Write(appendHeader(nil, s.id)); err == nil {
-			err = errors.Join(s.data.Sync(), syncDir(dir))
-		}
+	if s.ledger, err = os.OpenFile(name+".log", os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600); err == nil {
+		_, err = s.ledger.Write(make([]byte, ledgerSpace))
+	}
+	if err == nil {
+		_, err = s.data.Write(appendHeader(nil, s.id))
+	}
+	if err == nil {
+		err = errors.Join(s.data.Sync(), syncDir(dir))
 	}
 	if err != nil {
-		s.remove(dir)
-		return nil, err
+		return nil, errors.Join(err, s.remove(dir))
 	}
 	return s, nil
 }
@@ -65,7 +72,7 @@ func openSegment(dir string, number uint64) (s *segment, records uint64, torn in
 	if s.id, err = parseHeader(content); err != nil {
 		return s, 0, 0, fmt.Errorf("%s.wal: %w", name, err)
 	}
-	if s.ledger, err = os.OpenFile(name+".log", os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600); err != nil {
+	if s.ledger, err = os.OpenFile(name+".log", os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return s, 0, 0, err
 	}
 	ledger, err := io.ReadAll(s.ledger)
@@ -74,7 +81,9 @@ func openSegment(dir string, number uint64) (s *segment, records uint64, torn in
 	}
 	var good int
 	s.settled, s.seals, good = parseLedger(ledger, int64(len(content)))
-	if err = s.ledger.Truncate(int64(good)); err != nil {
+	// What follows is void. It is overwritten, not cut off, to keep its space.
+	s.tail = int64(good)
+	if _, err = s.ledger.WriteAt(make([]byte, len(ledger)-good), s.tail); err != nil {
 		return s, 0, 0, err
 	}
 	end := int(s.settled)
@@ -111,7 +120,9 @@ func (s *segment) read(size int64, maxRecords int) (*batch, error) {
 	}
 	records, stop, damaged := readRecords(buf, maxRecords, maxBytes, sealed || end == size)
 	b := &batch{seg: s, records: records, damaged: damaged, bytes: int64(stop), end: s.settled + int64(stop)}
-	b.token = fmt.Sprintf("%x-%x", s.id, s.settled)
+	// Both ends: if the ledger was lost and boundaries are drawn anew, a store that knows the old batch must not take a
+	// longer one for it.
+	b.token = fmt.Sprintf("%x-%x-%x", s.id, s.settled, b.end)
 	if !sealed {
 		// On disk before the first attempt: after a crash the same records go out under the same token.
 		if err := s.enter(b.end, entrySealed, true); err != nil {
@@ -122,18 +133,17 @@ func (s *segment) read(size int64, maxRecords int) (*batch, error) {
 	return b, nil
 }
 
-// enter appends to the ledger. An entry that failed is cut off, so that later ones stay readable.
+// enter adds to the ledger. The place of an entry that failed is taken by the next one.
 func (s *segment) enter(offset int64, kind uint32, sync bool) error {
-	at, err := s.ledger.Seek(0, io.SeekEnd)
-	if err != nil {
+	if _, err := s.ledger.WriteAt(appendEntry(nil, offset, kind), s.tail); err != nil {
 		return err
 	}
-	if _, err = s.ledger.Write(appendEntry(nil, offset, kind)); err == nil && sync {
-		err = s.ledger.Sync()
+	if sync {
+		if err := s.ledger.Sync(); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return errors.Join(err, s.ledger.Truncate(at))
-	}
+	s.tail += entrySize
 	return nil
 }
 

@@ -154,10 +154,10 @@ func (w *wal) write(c *commit) {
 
 	w.mu.Lock()
 	if err != nil {
-		c.err = fmt.Errorf("write-ahead log: %w", err)
 		if s != nil {
-			s.closed = true
+			err = errors.Join(err, w.abandon(s))
 		}
+		c.err = fmt.Errorf("write-ahead log: %w", err)
 	} else {
 		s.size += int64(len(c.buf))
 		w.bytes += int64(len(c.buf))
@@ -173,6 +173,17 @@ func (w *wal) write(c *commit) {
 	close(c.done)
 }
 
+// abandon keeps the newest segment from further use. Without records it goes at once: a disk that stays full would
+// otherwise leave two open files behind for each attempt. The caller holds mu.
+func (w *wal) abandon(s *segment) error {
+	s.closed = true
+	if s.size > headerSize {
+		return nil
+	}
+	w.segments = w.segments[:len(w.segments)-1]
+	return s.remove(w.dir)
+}
+
 // active returns the segment to write n bytes to. The caller holds mu.
 func (w *wal) active(n int64) (*segment, error) {
 	if w.closed {
@@ -185,29 +196,21 @@ func (w *wal) active(n int64) (*segment, error) {
 		}
 		s.closed = true
 	}
-	s, err := createSegment(w.dir, w.number+1)
+	w.number++ // even if it fails: what that leaves may not be in the way of the next
+	s, err := createSegment(w.dir, w.number)
 	if err != nil {
 		return nil, err
 	}
-	w.number++
 	w.segments = append(w.segments, s)
 	return s, nil
 }
 
 func (w *wal) next(maxRecords int) (*batch, error) {
-	for {
-		s, size, err := w.pending()
-		if s == nil || err != nil {
-			return nil, err
-		}
-		b, err := s.read(size, maxRecords)
-		if err != nil || len(b.records) > 0 || b.damaged > 0 {
-			return b, err
-		}
-		if err := w.settle(b); err != nil {
-			return nil, err
-		}
+	s, size, err := w.pending()
+	if s == nil || err != nil {
+		return nil, err
 	}
+	return s.read(size, maxRecords)
 }
 
 // pending returns the oldest segment with undelivered records, and its size.
