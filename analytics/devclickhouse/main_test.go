@@ -29,7 +29,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv("DEVCLICKHOUSE_CHILD") == "" {
 		code := m.Run()
 		if shared != nil {
-			shared.stop()
+			if err := shared.stop(); err != nil {
+				fmt.Fprintln(os.Stderr, "the engine did not end well:", err)
+				code = 1
+			}
 		}
 		os.Exit(code)
 	}
@@ -49,8 +52,12 @@ func child() error {
 		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the parent
 		cancel()
 	}()
+	dir := os.Getenv("DEVCLICKHOUSE_CHILD")
+	if dir == temporary {
+		dir = ""
+	}
 	s, err := devclickhouse.New(ctx, &devclickhouse.Options{
-		Addr: os.Getenv("DEVCLICKHOUSE_ADDR"), Dir: os.Getenv("DEVCLICKHOUSE_CHILD"), Progress: os.Stderr, DrainTimeout: 300 * time.Millisecond,
+		Addr: os.Getenv("DEVCLICKHOUSE_ADDR"), Dir: dir, Progress: os.Stderr, DrainTimeout: 300 * time.Millisecond,
 	})
 	if err != nil {
 		return err
@@ -61,6 +68,9 @@ func child() error {
 	fmt.Println(s.Addr())
 	return s.Run(ctx)
 }
+
+// temporary stands for a directory that the server makes and removes.
+const temporary = "temporary"
 
 // engine is a server process of the tests.
 type engine struct {
@@ -111,10 +121,7 @@ var (
 func server(t testing.TB) *engine {
 	t.Helper()
 	sharedOnce.Do(func() {
-		var dir string
-		if dir, sharedErr = os.MkdirTemp("", "devclickhouse-test-"); sharedErr == nil {
-			shared, sharedErr = startEngine(dir, "127.0.0.1:0")
-		}
+		shared, sharedErr = startEngine(temporary, "127.0.0.1:0")
 	})
 	require.NoError(t, sharedErr)
 	return shared
