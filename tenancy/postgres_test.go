@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -236,35 +237,45 @@ func TestDeadlocksAreRunAgain(t *testing.T) {
 		tx.Defer(`insert into counters (name, n) values ('a', 0), ('b', 0)`)
 		return nil
 	}))
-	var wg sync.WaitGroup
-	errs := make([]error, 12)
-	for i := range errs {
-		first, second := "a", "b"
-		if i%2 == 0 {
-			first, second = second, first
-		}
+	add := func(ctx context.Context, tx *tenancy.Tx, name string) error {
+		_, err := tx.Exec(ctx, `update counters set n = n + 1 where name = $1`, name)
+		return err
+	}
+	var wg, locked sync.WaitGroup // locked: both hold their first row, so the second statements must deadlock
+	locked.Add(2)
+	var runs atomic.Int64
+	errs := make([]error, 2)
+	for i, order := range [][2]string{{"a", "b"}, {"b", "a"}} {
 		wg.Go(func() {
+			first := true
 			errs[i] = db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-				for _, name := range []string{first, second} {
-					if _, err := tx.Exec(ctx, `update counters set n = n + 1 where name = $1`, name); err != nil {
-						return err
-					}
+				runs.Add(1)
+				if err := add(ctx, tx, order[0]); err != nil {
+					return err
 				}
-				return nil
+				if first {
+					first = false
+					locked.Done()
+					locked.Wait()
+				}
+				return add(ctx, tx, order[1])
 			})
 		})
 	}
 	wg.Wait()
 	require.NoError(t, errors.Join(errs...))
+	require.Greater(t, runs.Load(), int64(2))
 	sum, err := tenancy.One[int64](ctx, db, `select sum(n)::bigint from counters`)
 	require.NoError(t, err)
-	require.EqualValues(t, 2*len(errs), sum)
+	require.EqualValues(t, 4, sum)
 }
 
 func TestSerializableUnitsAreRunAgain(t *testing.T) {
 	t.Parallel()
-	db, _ := open(t)
+	_, pg := open(t)
 	ctx := tenancy.WithID(t.Context(), "acme")
+	db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System, Retries: 50}) // on a slow machine they meet often
+	require.NoError(t, err)
 	serializable := db.With(&tenancy.TxOptions{Isolation: pgx.Serializable})
 	var wg sync.WaitGroup
 	errs := make([]error, 4)
