@@ -145,6 +145,17 @@ func TestNamesNeverBecomeSQL(t *testing.T) {
 	require.ErrorIs(t, err, analytics.ErrInvalid)
 }
 
+func TestLongSeriesKeepTheURLShort(t *testing.T) {
+	t.Parallel()
+	q := sold("acme")
+	for i := range 5000 {
+		q.Buckets = append(q.Buckets, noon.Add(time.Duration(i)*time.Minute))
+	}
+	st, err := (&Store{events: "events"}).statement(q)
+	require.NoError(t, err)
+	require.Less(t, len(fmt.Sprint(st.args...)), 500)
+}
+
 func TestMigrationsAreNumberedWithoutGaps(t *testing.T) {
 	t.Parallel()
 	names, err := fs.Glob(files, "sql/*.sql")

@@ -19,11 +19,11 @@ func (s *Store) Migrate(ctx context.Context) error {
 	err := s.conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS "+versions+
 		" (version UInt32, applied DateTime DEFAULT now()) ENGINE = ReplacingMergeTree ORDER BY version")
 	if err != nil {
-		return fmt.Errorf("clickhouseanalytics: migrate: %w", err)
+		return wrap(err, "migrate")
 	}
 	var current uint32
 	if err := s.conn.QueryRow(ctx, "SELECT max(version) FROM "+versions).Scan(&current); err != nil {
-		return fmt.Errorf("clickhouseanalytics: migrate: %w", err)
+		return wrap(err, "migrate")
 	}
 	names, err := fs.Glob(files, "sql/*.sql") // sorted; file n is version n, a test sees to it
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 			err = s.conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s (version) SELECT %d", versions, version))
 		}
 		if err != nil {
-			return fmt.Errorf("clickhouseanalytics: migrate: %s: %w", name, err)
+			return wrap(err, "migrate: %s", name)
 		}
 	}
 	return nil

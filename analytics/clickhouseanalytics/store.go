@@ -91,7 +91,7 @@ func (s *Store) Insert(ctx context.Context, b analytics.Batch) error {
 		}))
 	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+s.events+" (tenant, event, id, user_id, time, props)")
 	if err != nil {
-		return fmt.Errorf("clickhouseanalytics: insert: %w", classify(err))
+		return wrapInsert(err, len(b.Records))
 	}
 	defer batch.Close()
 	if err := fill(batch, b.Records); err != nil {
@@ -99,7 +99,7 @@ func (s *Store) Insert(ctx context.Context, b analytics.Batch) error {
 		return fmt.Errorf("clickhouseanalytics: %w: %w", analytics.ErrRejected, err)
 	}
 	if err := batch.Send(); err != nil {
-		return fmt.Errorf("clickhouseanalytics: insert %d events: %w", len(b.Records), classify(err))
+		return wrapInsert(err, len(b.Records))
 	}
 	return nil
 }
@@ -125,29 +125,4 @@ func fill(batch driver.Batch, records []analytics.Record) error {
 		batch.Column(4).Append(times),
 		texts(5, func(r analytics.Record) string { return string(r.Props) }),
 	)
-}
-
-// dataErrors are server errors that the content of a batch causes, by their code in ClickHouse's ErrorCodes.cpp. Errors
-// that a wrong schema or configuration could cause as well are not among them: those are retried until an operator
-// has mended it.
-var dataErrors = map[int32]bool{
-	6:   true, // CANNOT_PARSE_TEXT
-	26:  true, // CANNOT_PARSE_QUOTED_STRING
-	27:  true, // CANNOT_PARSE_INPUT_ASSERTION_FAILED
-	38:  true, // CANNOT_PARSE_DATE
-	41:  true, // CANNOT_PARSE_DATETIME
-	72:  true, // CANNOT_PARSE_NUMBER
-	117: true, // INCORRECT_DATA
-	131: true, // TOO_LARGE_STRING_SIZE
-	306: true, // TOO_DEEP_RECURSION
-	321: true, // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
-	376: true, // CANNOT_PARSE_UUID
-}
-
-func classify(err error) error {
-	var ex *clickhouse.Exception
-	if errors.As(err, &ex) && dataErrors[ex.Code] {
-		return fmt.Errorf("%w: %w", analytics.ErrRejected, err)
-	}
-	return err
 }
