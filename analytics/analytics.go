@@ -40,6 +40,9 @@ func New(store Store, opts *Options) (*Analytics, error) {
 			return nil, fmt.Errorf("analytics: Options.Dir: %w", err)
 		}
 		a.journal = w
+		if w.unreadable > 0 {
+			a.damage(context.Background(), w.unreadable, "in segments without a readable header, moved to the dead folder")
+		}
 	}
 	a.gate.max = opts.maxBacklog()
 	_, _, a.gate.used = a.journal.counts()
@@ -111,8 +114,9 @@ func (a *Analytics) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Close releases the log's directory. Track, Flush and Run fail with [ErrClosed] afterwards; queries go on working. It
-// delivers nothing: call it after Run returned, or after Flush. A second Close does nothing.
+// Close releases the log's directory, after an attempt to deliver that is under way. Track, Flush and Run fail with
+// [ErrClosed] afterwards; queries go on working. It delivers nothing: call it after Run returned, or after Flush. A
+// second Close does nothing.
 func (a *Analytics) Close() error {
 	a.gate.close()
 	if _, ok := <-a.turn; !ok { // waits for a delivery under way

@@ -293,6 +293,15 @@ func TestCloseEndsEverything(t *testing.T) {
 		require.ErrorIs(t, a.Run(ctx), analytics.ErrClosed)
 		_, err = a.Value(t.Context(), SignedUp.Count(), analytics.Last(time.Hour), nil)
 		require.NoError(t, err, "queries go on")
+
+		if dir != "" {
+			dir = t.TempDir()
+		}
+		a, err = analytics.New(analyticstest.NewStore(), &analytics.Options{Dir: dir, FlushInterval: time.Millisecond})
+		require.NoError(t, err)
+		require.NoError(t, a.Close())
+		require.ErrorIs(t, a.Flush(ctx), analytics.ErrClosed, "with nothing to deliver too")
+		require.ErrorIs(t, a.Run(ctx), analytics.ErrClosed)
 	}
 }
 

@@ -45,6 +45,13 @@ func (g *gate) enter(ctx context.Context, n int64, wait bool) error {
 	}
 }
 
+// closed reports whether close was called.
+func (g *gate) closed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.shut
+}
+
 // leave gives n bytes back.
 func (g *gate) leave(n int64) {
 	g.mu.Lock()

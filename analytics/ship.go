@@ -63,6 +63,9 @@ func (a *Analytics) drain(ctx context.Context) error {
 func (a *Analytics) ship(ctx context.Context, target uint64) error {
 	pause := firstBackoff
 	for {
+		if a.gate.closed() {
+			return ErrClosed
+		}
 		if _, settled, _ := a.journal.counts(); settled >= target {
 			return nil
 		}
@@ -121,7 +124,7 @@ func (a *Analytics) step(ctx context.Context) (more bool, err error) {
 		a.opts.logger().InfoContext(ctx, "analytics: delivery works again")
 	}
 	if b.damaged > 0 {
-		a.damage(ctx, b)
+		a.damage(ctx, b.damaged, "skipped in front of or within batch "+b.token)
 	}
 	if err := a.journal.settle(b); err != nil {
 		a.opts.report(ctx, fmt.Errorf("analytics: note a delivered batch: %w", err))
@@ -189,10 +192,10 @@ func (a *Analytics) fail(ctx context.Context, err error) {
 	}
 }
 
-func (a *Analytics) damage(ctx context.Context, b *batch) {
-	a.damaged.Add(uint64(b.damaged))
-	a.opts.count(ctx, "damaged", b.damaged)
-	err := fmt.Errorf("analytics: %d bytes of the log are damaged and were skipped, near batch %s", b.damaged, b.token)
-	a.opts.logger().ErrorContext(ctx, err.Error())
-	a.opts.report(ctx, err)
+// damage tells of bytes of the log that cannot be read; where also says what became of them.
+func (a *Analytics) damage(ctx context.Context, n int, where string) {
+	a.damaged.Add(uint64(n))
+	a.opts.count(ctx, "damaged", n)
+	a.opts.logger().ErrorContext(ctx, "analytics: the log is damaged", "bytes", n, "where", where)
+	a.opts.report(ctx, fmt.Errorf("analytics: %d bytes of the log are damaged, %s", n, where))
 }

@@ -31,6 +31,8 @@ type wal struct {
 	settled  uint64
 	bytes    int64 // not settled
 	closed   bool
+
+	unreadable int // bytes of segments set aside by load
 }
 
 // commit is one group of records that shares a write and an fsync.
@@ -48,7 +50,7 @@ func newCommit() *commit {
 
 // openWAL takes ownership of the directory and reads what an earlier process left.
 func openWAL(dir string, log *slog.Logger) (*wal, error) {
-	if err := os.MkdirAll(filepath.Join(dir, "dead"), 0o700); err != nil {
+	if err := makeDir(filepath.Join(dir, "dead")); err != nil {
 		return nil, err
 	}
 	lock, err := lockDir(dir)
@@ -77,7 +79,7 @@ func (w *wal) load(log *slog.Logger) error {
 		w.number = max(w.number, number)
 		s, records, torn, err := openSegment(w.dir, number)
 		if errors.Is(err, errBadHeader) {
-			if err := w.setAside(number, log); err != nil {
+			if err := w.setAside(number); err != nil {
 				return err
 			}
 			continue
@@ -96,7 +98,7 @@ func (w *wal) load(log *slog.Logger) error {
 }
 
 // setAside handles a segment without a header: the creation that a crash cut short, or damage for a human to look at.
-func (w *wal) setAside(number uint64, log *slog.Logger) error {
+func (w *wal) setAside(number uint64) error {
 	name := segmentName(w.dir, number)
 	info, err := os.Stat(name + ".wal")
 	if err != nil {
@@ -105,7 +107,7 @@ func (w *wal) setAside(number uint64, log *slog.Logger) error {
 	if info.Size() <= headerSize {
 		return errors.Join(removeIfThere(name+".wal"), removeIfThere(name+".log"))
 	}
-	log.Error("analytics: a segment has no readable header and was moved to the dead folder", "file", filepath.Base(name)+".wal")
+	w.unreadable += int(info.Size())
 	// Numbers start over when all is delivered, so the name alone could hit one set aside before.
 	kept := fmt.Sprintf("%s-%d.wal", filepath.Base(name), time.Now().UnixNano())
 	return errors.Join(os.Rename(name+".wal", filepath.Join(w.dir, "dead", kept)), removeIfThere(name+".log"))
@@ -221,6 +223,7 @@ func (w *wal) pending() (*segment, int64, error) {
 		return nil, 0, err
 	}
 	if len(w.segments) == 0 || w.segments[0].settled == w.segments[0].size {
+		w.settled = w.total // damage after the count at the start may have eaten records
 		return nil, 0, nil
 	}
 	return w.segments[0], w.segments[0].size, nil

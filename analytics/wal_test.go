@@ -170,6 +170,22 @@ func TestDamageCostsOnlyWhatItHit(t *testing.T) {
 	require.NoError(t, a.Close())
 }
 
+func TestDamageWhileRunningLeavesNoBacklog(t *testing.T) {
+	t.Parallel()
+	dir, store := t.TempDir(), analyticstest.NewStore()
+	a := open(t, store, dir)
+	track(t, a, 0, 30)
+	edit(t, segments(t, dir)[0], func(b []byte) []byte {
+		b[bytes.Index(b, []byte(`"seats":7}`))] ^= 1
+		return b
+	})
+	require.NoError(t, a.Flush(t.Context()))
+	require.Len(t, seats(t, store), 29)
+	require.Zero(t, a.Stats().Backlog)
+	require.Zero(t, a.Stats().BacklogBytes)
+	require.NoError(t, a.Close())
+}
+
 func TestUnreadableSegments(t *testing.T) {
 	t.Parallel()
 	prepare := func(t *testing.T, change func([]byte) []byte) (string, *analyticstest.Store) {
@@ -192,7 +208,12 @@ func TestUnreadableSegments(t *testing.T) {
 	t.Run("a damaged header", func(t *testing.T) {
 		t.Parallel()
 		dir, store := prepare(t, func(b []byte) []byte { b[0]++; return b })
-		require.NoError(t, open(t, store, dir).Close())
+		reports := &reporter{}
+		a, err := analytics.New(store, &analytics.Options{Dir: dir, Logger: quiet, Errors: reports})
+		require.NoError(t, err)
+		require.Positive(t, a.Stats().Damaged)
+		require.Len(t, reports.errs, 1)
+		require.NoError(t, a.Close())
 		kept, err := filepath.Glob(filepath.Join(dir, "dead", "*.wal"))
 		require.NoError(t, err)
 		require.Len(t, kept, 1, "kept for a human")
