@@ -14,8 +14,9 @@ import (
 type Event[T any] struct{ schema *schema }
 
 // Define declares an event. T is a struct; each exported field becomes a typed column named by its tag
-// `event:"name"`, or else by its Go name in snake case (UserID is user_id). Fields may be strings, booleans, integers,
-// floats, time.Time (kept as RFC 3339 text in UTC) and time.Duration (kept as seconds), and types based on those.
+// `event:"name"`, or else by its Go name in snake case (UserID is user_id). Its type is time.Time (kept as RFC 3339 text
+// in UTC), time.Duration (kept as seconds), or any other whose underlying type is a string, a boolean, an integer or
+// a float.
 //
 // Tag options: `event:"-"` leaves a field out; `event:",time"` makes a time.Time field the time of the event (zero: now);
 // `event:",user"` makes a string field its user (empty: the user of [WithUser]).
@@ -43,7 +44,8 @@ func (e Event[T]) Name() string {
 //
 // With Options.Dir, nil means that the event is on stable storage; see the package documentation. Track waits for the
 // disk, not for the store, except when the backlog is full under the [Block] policy: then until there is room or ctx
-// ends. A context that ended before does not stop it: what happened is recorded. It returns [ErrNoTenant], [ErrInvalid], [ErrFull], [ErrClosed], or the error of the disk.
+// ends. A context that ended before does not stop it: what happened is recorded. It returns [ErrNoTenant], [ErrInvalid],
+// [ErrFull], [ErrClosed], or the error of the disk.
 func (e Event[T]) Track(ctx context.Context, a *Analytics, props T) error {
 	if e.schema == nil {
 		return fmt.Errorf("%w: event was not made by Define", ErrInvalid)

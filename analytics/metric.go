@@ -2,6 +2,7 @@ package analytics
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"time"
 )
@@ -116,12 +117,12 @@ func normalize(f Field, value any) (any, error) {
 			return int64(v.Uint()), nil
 		}
 	case reflect.Float64:
-		if v.CanFloat() {
+		if v.CanFloat() && !math.IsNaN(v.Float()) && !math.IsInf(v.Float(), 0) {
 			return v.Float(), nil
 		}
 		if v.CanInt() {
 			return float64(v.Int()), nil
 		}
 	}
-	return nil, fmt.Errorf("%w: field %q cannot equal a %T", ErrInvalid, f.Name, value)
+	return nil, fmt.Errorf("%w: field %q of kind %v cannot equal this %T", ErrInvalid, f.Name, f.Kind, value)
 }

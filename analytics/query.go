@@ -1,11 +1,11 @@
 package analytics
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -149,10 +149,7 @@ func series(q Query, rows []Row, loc *time.Location) []Point {
 		groups = append(groups, g)
 	}
 	slices.SortFunc(groups, func(a, b string) int {
-		if total[a] != total[b] {
-			return int(min(max(total[b]-total[a], -1), 1))
-		}
-		return strings.Compare(a, b)
+		return cmp.Or(cmp.Compare(total[b], total[a]), cmp.Compare(a, b))
 	})
 	points := make([]Point, 0, len(groups)*len(q.Buckets))
 	for _, g := range groups {

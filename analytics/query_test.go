@@ -3,6 +3,7 @@ package analytics_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,6 +105,7 @@ func TestSeriesPicksAnInterval(t *testing.T) {
 
 func TestQueriesRefuseMistakes(t *testing.T) {
 	t.Parallel()
+	paid := analytics.Define[struct{ Amount float64 }]("Paid")
 	a, err := analytics.New(untouchable{t}, nil)
 	require.NoError(t, err)
 	hour := analytics.Last(time.Hour)
@@ -119,6 +121,8 @@ func TestQueriesRefuseMistakes(t *testing.T) {
 		"unknown filter":  SignedUp.Count().Where("price", 1),
 		"filter by type":  SignedUp.Count().Where("plan", 1),
 		"filter by nil":   SignedUp.Count().Where("plan", nil),
+		"filter by NaN":   paid.Count().Where("amount", math.NaN()),
+		"filter by Inf":   paid.Count().Where("amount", math.Inf(1)),
 		"text for number": SignedUp.Count().Where("seats", "1"),
 	} {
 		_, err := a.Value(t.Context(), metric, hour, nil)

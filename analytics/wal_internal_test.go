@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -79,6 +81,30 @@ func withoutIDs(rs []Record) []Record {
 		rs[i].ID = ""
 	}
 	return rs
+}
+
+func TestConcurrentAppendsShareOneWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := openTestWAL(t, t.TempDir())
+		w.leading = true // somebody is busy with the disk
+		c := w.group
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				if err := appendTo(w, i); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		require.EqualValues(t, 20, c.n)
+		c.lead <- struct{}{} // the disk is free
+		wg.Wait()
+		require.False(t, w.leading, "one commit for all of them")
+		total, _, _ := w.counts()
+		require.EqualValues(t, 20, total)
+	})
 }
 
 func TestVanishedDirectoryIsAnErrorUntilItIsBack(t *testing.T) {

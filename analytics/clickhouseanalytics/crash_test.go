@@ -137,4 +137,5 @@ func TestKilledProcessLosesNothingAndRepeatsNothing(t *testing.T) {
 		_, found := slices.BinarySearch(numbers, i)
 		require.True(t, found, "event %d was acknowledged and is lost", i)
 	}
+	t.Logf("%d acknowledged, 0 lost, 0 duplicated among %d stored", len(acked), len(numbers))
 }
