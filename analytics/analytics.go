@@ -105,7 +105,7 @@ func (a *Analytics) drop(ctx context.Context) {
 
 // Flush delivers every event tracked before the call and returns nil when the store has them (or refused them for good,
 // see Stats.Dead). It works with and without a running [Analytics.Run]. While the store fails it keeps trying until ctx
-// ends, and then returns an error that wraps both the store's and the context's.
+// ends, and then returns an error that wraps the context's and, if an attempt of its own failed, the store's.
 func (a *Analytics) Flush(ctx context.Context) error {
 	total, _, _ := a.journal.counts()
 	if err := a.ship(ctx, total); err != nil {

@@ -20,7 +20,8 @@
 //
 // An error from Track means that the event may or may not be recorded (the disk may have failed after the write).
 // A batch that the store refuses for its content ([ErrRejected]) is split until the offending events are alone;
-// those go to Dir/dead as JSON lines, and into [Stats], and the rest is delivered.
+// those go to Dir/dead as JSON lines, and into [Stats], and the rest is delivered. Nothing deletes them; a crash in
+// between may write one twice.
 //
 // Without Dir events wait in memory: nothing survives the process, and Run says how many were lost.
 //
@@ -38,6 +39,6 @@
 //
 // # Concurrency
 //
-// All types are safe for concurrent use. [New] starts no goroutine. One process at a time may own a Dir; a second one
-// gets an error from New.
+// All types are safe for concurrent use. [New] starts no goroutine. One process at a time may own a Dir; on Unix a second
+// one gets an error from New.
 package analytics

@@ -28,33 +28,33 @@ func decode(raw json.RawMessage) (props, error) {
 
 // text returns a field's value as it appears in groups, and whether the event has it.
 func (p props) text(f analytics.Field) (string, bool) {
+	if f.Kind == reflect.Float64 {
+		n, ok := p.number(f)
+		return strconv.FormatFloat(n, 'g', -1, 64), ok
+	}
 	switch v := p[f.Name].(type) {
 	case string:
 		return v, f.Kind == reflect.String
 	case bool:
 		return strconv.FormatBool(v), f.Kind == reflect.Bool
 	case json.Number:
-		if f.Kind == reflect.Float64 {
-			n, err := v.Float64()
-			return strconv.FormatFloat(n, 'g', -1, 64), err == nil
-		}
 		_, err := v.Int64()
 		return v.String(), err == nil && f.Kind == reflect.Int64
 	}
 	return "", false
 }
 
-// number returns a numeric or boolean field's value.
+// number returns a numeric or boolean field's value, whichever of these types it was recorded with.
 func (p props) number(f analytics.Field) (float64, bool) {
 	switch v := p[f.Name].(type) {
 	case bool:
 		if v {
-			return 1, f.Kind == reflect.Bool
+			return 1, true
 		}
-		return 0, f.Kind == reflect.Bool
+		return 0, true
 	case json.Number:
 		n, err := v.Float64()
-		return n, err == nil && (f.Kind == reflect.Int64 || f.Kind == reflect.Float64)
+		return n, err == nil
 	}
 	return 0, false
 }

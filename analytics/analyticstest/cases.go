@@ -3,6 +3,7 @@ package analyticstest
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -207,6 +208,50 @@ func testEvolution(t *testing.T, s *suite) {
 	s.track(t, "a", ordered, order{Price: 2}, order{Price: 1.5})
 	equal(t, "sum", s.value(t, "a", ordered.Sum("price")).Value, 6.5)
 	equal(t, "median", s.value(t, "a", ordered.Quantile("price", .5)).Value, 2)
+
+	type flag struct {
+		At   time.Time `event:",time"`
+		Up   bool
+		Load bool
+	}
+	type level struct {
+		At   time.Time `event:",time"`
+		Up   float64
+		Load int
+	}
+	check(t, analytics.Define[flag]("Changed").Track(tenant(t, "a"), s.a, flag{At: t0, Up: true, Load: true}))
+	changed := analytics.Define[level]("Changed")
+	check(t, changed.Track(tenant(t, "a"), s.a, level{At: t0, Up: 0.5, Load: 2}))
+	s.flush(t)
+	equal(t, "average over a former boolean", s.value(t, "a", changed.Avg("up")).Value, 0.75)
+	equal(t, "average over integers and booleans", s.value(t, "a", changed.Avg("load")).Value, 1.5)
+	equal(t, "uniques over a former boolean", s.value(t, "a", changed.Uniques("up")).Value, 2)
+	equal(t, "a former boolean equals 1", s.value(t, "a", changed.Count().Where("up", 1)).Value, 1)
+	equal(t, "average by the former type", s.value(t, "a", analytics.Define[flag]("Changed").Avg("load")).Value, 1.5)
+}
+
+func testExtremes(t *testing.T, s *suite) {
+	floats := []float64{
+		0, 0.1, 1e-7, 1e21, 123456789.123456789, math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64, math.MaxFloat32, 1 << 53, 1 << 63,
+	}
+	ints := []int{0, -1, math.MinInt64, math.MaxInt64, math.MaxInt64 - 1, 1<<53 + 1, math.MaxUint32, math.MinInt32 - 1, 1 << 62, 3, 4}
+	var orders []order
+	for i, f := range floats {
+		orders = append(orders, order{Price: f, Seats: ints[i]})
+	}
+	s.track(t, "a", ordered, orders...)
+	for i, f := range floats {
+		equal(t, fmt.Sprint("float of ", ints[i]), s.value(t, "a", ordered.Sum("price").Where("seats", ints[i])).Value, f)
+		equal(t, fmt.Sprint("events with ", f), s.value(t, "a", ordered.Count().Where("price", f)).Value, 1)
+	}
+	groups, _ := s.by(t, "a", ordered.Count(), "seats", 100)
+	want := make([]string, len(ints))
+	for i, n := range ints {
+		want[i] = fmt.Sprint(n)
+	}
+	slices.Sort(groups)
+	slices.Sort(want)
+	equal(t, "integers", fmt.Sprint(groups), fmt.Sprint(want))
 }
 
 func testText(t *testing.T, s *suite) {

@@ -48,6 +48,7 @@ var cases = []struct {
 	{"count, sum, avg, uniques, quantile", testAggregations},
 	{"events without the field do not count", testMissing},
 	{"numbers stay numbers when a field's type changes", testEvolution},
+	{"numbers of any size stay exact", testExtremes},
 	{"text that looks like something else stays text", testText},
 	{"filters compare by value, whatever the text", testWhere},
 	{"groups are the texts of values, limited to the largest", testGroups},

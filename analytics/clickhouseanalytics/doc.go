@@ -3,8 +3,8 @@
 //
 // # Usage
 //
-// Open a connection with clickhouse.Open, over HTTP or the native protocol, give it to [New], and call [Store.Migrate]
-// when the program starts. The caller keeps owning the connection and closes it.
+// Open a connection with clickhouse.Open, give it to [New], and call [Store.Migrate] when the program starts. The caller
+// keeps owning the connection and closes it. The tests of this package connect over HTTP; nothing here depends on it.
 //
 // # Consistency
 //
@@ -12,7 +12,7 @@
 // repeats among the last 10 000 inserts. Past that window a repeat is stored, counted until its parts merge, and then
 // collapsed by event id. async_insert, on by default since ClickHouse 26.3, is switched off for these inserts.
 //
-// Over 2^14 distinct values, uniques are estimated (uniqCombined64, well within 1 %); over 8192 values, quantiles are
+// Over 4096 distinct values, uniques are estimated (uniqCombined64, within about 1 %); over 8192 values, quantiles are
 // those of a random sample.
 //
 // # Tenancy
@@ -20,13 +20,13 @@
 // Every query has the tenant as a parameter in its condition. The same condition is repeated as the setting
 // additional_table_filters under readonly=1, which applies to each use of the table in the query and which the query
 // cannot change. It is a second wall around the statements of this package, not a sandbox for SQL of others: table
-// functions such as merge() go around it. Values are sent as parameters; only field names, which analytics restricts to [a-z0-9_], and the names of
-// [Options] are part of the text.
+// functions such as merge() go around it. Values are sent as parameters; only numbers, field names, which analytics
+// restricts to [a-z0-9_], and the names of [Options] are part of the text.
 //
 // # Errors
 //
 // Errors wrap those of clickhouse-go: errors.As with *clickhouse.Exception gives the code. Insert errors caused by the
-// data wrap analytics.ErrRejected.
+// data wrap analytics.ErrRejected. The text of an error holds no values of events or filters; the errors it wraps may.
 //
 // # Concurrency
 //

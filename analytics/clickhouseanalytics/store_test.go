@@ -3,6 +3,7 @@ package clickhouseanalytics_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -96,6 +97,57 @@ func TestRepeatsAreDroppedByToken(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 99*100/2, sum.Value)
 	require.NoError(t, a.Close())
+}
+
+func TestLateRepeatsCollapseByID(t *testing.T) {
+	t.Parallel()
+	store, conn := newStore(t)
+	require.NoError(t, conn.Exec(t.Context(), "SYSTEM STOP MERGES events"))
+	b := analytics.Batch{Records: []analytics.Record{
+		{ID: "018e2f6a-0000-7000-8000-000000000001", Name: "x", Time: noon, Props: []byte(`{}`)},
+		{ID: "018e2f6a-0000-7000-8000-000000000002", Name: "x", Time: noon, Props: []byte(`{}`)},
+	}}
+	for _, b.Token = range []string{"known", "known", "forgotten"} {
+		require.NoError(t, store.Insert(t.Context(), b))
+	}
+	count := func() (n uint64) {
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT count() FROM events").Scan(&n))
+		return n
+	}
+	require.EqualValues(t, 4, count(), "counted until parts merge")
+	require.NoError(t, conn.Exec(t.Context(), "SYSTEM START MERGES events"))
+	require.NoError(t, conn.Exec(t.Context(), "OPTIMIZE TABLE events FINAL"))
+	require.EqualValues(t, 2, count())
+}
+
+// The documentation says from where on numbers are estimates, and how good those of uniques are.
+func TestEstimatesAreCloseAndSmallNumbersExact(t *testing.T) {
+	t.Parallel()
+	store, conn := newStore(t)
+	a, err := analytics.New(store, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, a.Close()) })
+	stored := 0
+	for _, n := range []int{4096, 8192, 1_000_000} {
+		require.NoError(t, conn.Exec(t.Context(), fmt.Sprintf("INSERT INTO events (event, id, user_id, time, props) SELECT 'Signed Up', "+
+			"generateUUIDv4(), 'user ' || toString(number), toDateTime64('2026-03-10 12:00:00', 3, 'UTC'), '{\"n\":' || toString(number) || '}' "+
+			"FROM numbers(%d, %d)", stored, n-stored)))
+		stored = n
+		users, err := a.Value(t.Context(), signedUp.Users(), day, nil)
+		require.NoError(t, err)
+		median, err := a.Value(t.Context(), signedUp.Quantile("n", 0.5), day, nil)
+		require.NoError(t, err)
+		t.Logf("of %d: users %v, median %v", n, users.Value, median.Value)
+		require.EqualValues(t, n, users.Events)
+		if n <= 4096 {
+			require.EqualValues(t, n, users.Value)
+		}
+		if n <= 8192 {
+			require.EqualValues(t, float64(n-1)/2, median.Value)
+		}
+		require.InEpsilon(t, n, users.Value, 0.01)
+		require.InEpsilon(t, float64(n)/2, median.Value, 0.1)
+	}
 }
 
 func TestOutageOfTheNetworkLosesNothing(t *testing.T) {
