@@ -77,8 +77,14 @@ func command(args ...string) *exec.Cmd {
 // it says that it is there.
 func start(t *testing.T, dir, port string) *program {
 	t.Helper()
+	return startCommand(t, port, nil, "-listen", "127.0.0.1:"+port, "-data", dir)
+}
+
+func startCommand(t *testing.T, port string, env []string, args ...string) *program {
+	t.Helper()
 	p := &program{t: t, base: "http://127.0.0.1:" + port, logs: &buffer{}, done: make(chan struct{})}
-	p.cmd = command("-listen", "127.0.0.1:"+port, "-data", dir)
+	p.cmd = command(args...)
+	p.cmd.Env = append(p.cmd.Env, env...)
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	p.cmd.Stderr = p.logs
@@ -122,6 +128,17 @@ func (p *program) end(within time.Duration) {
 	case <-time.After(within):
 		p.t.Fatalf("pulse still runs after %v", within)
 	}
+}
+
+// dataDir returns a folder that PostgreSQL's account can reach, too, when the
+// tests run as root.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		require.NoError(t, os.Chmod(d, 0o755))
+	}
+	return dir
 }
 
 func freePort(t *testing.T) string {
@@ -172,7 +189,7 @@ func TestReadmeSession(t *testing.T) {
 	require.NoError(t, err)
 	session := regexp.MustCompile("(?s)<!-- session -->\n```sh\n(.*?)```").FindSubmatch(readme)
 	require.NotNil(t, session, "README.md has no session")
-	p := start(t, t.TempDir(), freePort(t))
+	p := start(t, dataDir(t), freePort(t))
 	script := strings.Replace(string(session[1]), "http://127.0.0.1:8080", p.base, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -202,7 +219,7 @@ func gone(t *testing.T, servers []int) {
 // and expects everything that was accepted after the restart.
 func TestKillLosesNothing(t *testing.T) {
 	t.Parallel()
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := dataDir(t), freePort(t)
 	p := start(t, dir, port)
 	var team struct {
 		Key  string `json:"api_key"`
@@ -306,11 +323,11 @@ func TestBadConfigurationIsOneSentence(t *testing.T) {
 		"manage what":         {args: []string{"manage", "everything"}, want: "pulse manage migrate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := command(append(c.args, "-data", t.TempDir())...)
+			cmd := command(append(c.args, "-data", dataDir(t))...)
 			if len(c.args) > 1 && !strings.HasPrefix(c.args[1], "-") || strings.HasPrefix(c.args[0], "-") {
 				cmd = command(c.args...)
 			}
-			cmd.Dir = t.TempDir()
+			cmd.Dir = dataDir(t)
 			cmd.Env = append(cmd.Env, c.env...)
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError

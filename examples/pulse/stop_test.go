@@ -28,7 +28,7 @@ func TestCtrlCFinishesRequestsAndGivesJobsBack(t *testing.T) {
 		}
 	}))
 	defer site.Close()
-	dir, port := t.TempDir(), freePort(t)
+	dir, port := dataDir(t), freePort(t)
 	p := start(t, dir, port)
 	var team struct {
 		Key string `json:"api_key"`

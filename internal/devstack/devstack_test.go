@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -77,6 +79,33 @@ func TestServersEndWithTheirProgram(t *testing.T) {
 	}
 }
 
+// TestServersRunAsAUser starts them without root's rights, when the tests have
+// those; otherwise all other tests do.
+func TestServersRunAsAUser(t *testing.T) {
+	home := t.TempDir()
+	bin := filepath.Join(home, "devstack.test")
+	src, err := os.ReadFile(os.Args[0])
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(bin, src, 0o755))
+	cmd := exec.Command(bin)
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), "DEVSTACK_CHILD=exit", "HOME="+home, "XDG_CACHE_HOME="+home, "TMPDIR=/tmp")
+	if os.Geteuid() == 0 {
+		nobody, err := user.Lookup("nobody")
+		require.NoError(t, err)
+		uid, err := strconv.Atoi(nobody.Uid)
+		require.NoError(t, err)
+		for _, d := range []string{home, filepath.Dir(home)} {
+			require.NoError(t, os.Chmod(d, 0o777))
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+	}
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, 3, exit.ExitCode(), "%s", out) // what the child ends with once both run
+}
+
 // running reports whether a process exists and is more than a zombie that
 // nobody reaped.
 func running(t *testing.T, pid string) bool {
@@ -112,6 +141,9 @@ func TestPostgresRoles(t *testing.T) {
 func TestPostgresKeepsItsDirThroughKill(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		require.NoError(t, os.Chmod(d, 0o755)) // PostgreSQL's account must get there, too
+	}
 	o := &devstack.PostgresOptions{URL: "none", Dir: dir + "/data"}
 	pg, err := devstack.Postgres(ctx, o)
 	require.NoError(t, err)
@@ -123,6 +155,7 @@ func TestPostgresKeepsItsDirThroughKill(t *testing.T) {
 	_, err = devstack.Postgres(shortContext(t), o)
 	require.ErrorContains(t, err, "in use by another PostgreSQL")
 
+	require.Equal(t, dir+"/data", pg.Dir)
 	require.NoError(t, pg.Kill())
 	require.NoError(t, pg.Close())
 	pg, err = devstack.Postgres(ctx, o)

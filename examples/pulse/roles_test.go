@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/devstack"
+	"github.com/ashlar-go/ashlar/internal/testenv"
+)
+
+// TestRolesInSeparateProcesses runs pulse as one would in production: servers
+// given by URL, migrations first, then a process per role.
+func TestRolesInSeparateProcesses(t *testing.T) {
+	t.Parallel()
+	pg, err := devstack.Postgres(t.Context(), &devstack.PostgresOptions{URL: "none", Database: "pulse"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, pg.Close()) })
+	ch := testenv.ClickHouse(t)
+	env := []string{
+		"DATABASE_URL=" + pg.AdminURL,
+		"REDIS_URL=redis://" + testenv.RedisServer(t).Addr,
+		"CLICKHOUSE_URL=" + ch.URL + "/" + ch.Database,
+	}
+	dir, port := dataDir(t), freePort(t)
+	migrate := command("manage", "migrate")
+	migrate.Env = append(migrate.Env, env...)
+	out, err := migrate.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "applied 4 migrations")
+
+	// The roles with the least rights that do: only migrations need the owner.
+	env = append(env[1:], "APP_DATABASE_URL="+pg.AppURL, "SYSTEM_DATABASE_URL="+pg.SystemURL)
+	for _, role := range []string{"worker", "scheduler"} {
+		cmd := command(role, "-data", dir, "-allow-private")
+		cmd.Env = append(cmd.Env, env...)
+		logs := &buffer{}
+		cmd.Stdout, cmd.Stderr = logs, logs
+		require.NoError(t, cmd.Start())
+		t.Cleanup(func() {
+			require.NoError(t, cmd.Process.Signal(os.Interrupt))
+			require.NoError(t, cmd.Wait(), "%s: %s", role, logs)
+		})
+	}
+	api := startCommand(t, port, env, "api", "-listen", "127.0.0.1:"+port, "-data", dir)
+	var team struct {
+		Key string `json:"api_key"`
+	}
+	require.Equal(t, 201, api.call("POST", "/signup", "", map[string]string{"team": "Acme", "slug": "acme", "email": "ops@acme.example"}, &team))
+	var monitor struct{ ID, State string }
+	require.Equal(t, 201, api.call("POST", "/monitors", team.Key, map[string]string{"name": "Itself", "url": api.base + "/livez", "interval": "5s"}, &monitor))
+	eventually(t, "a check by the worker", func() bool {
+		api.call("GET", "/monitors/"+monitor.ID, team.Key, nil, &monitor)
+		return monitor.State == "up"
+	})
+	eventually(t, "its event in ClickHouse", func() bool { return api.checks(team.Key, monitor.ID) >= 1 })
+	require.Equal(t, 200, api.call("GET", "/readyz", "", nil, nil))
+	require.NoError(t, api.cmd.Process.Signal(os.Interrupt))
+	api.end(5 * time.Second)
+}
+
+func TestHelpIsNoError(t *testing.T) {
+	t.Parallel()
+	out, err := command("-h").Output()
+	require.NoError(t, err)
+	require.Contains(t, string(out), "scheduler")
+	require.Contains(t, string(out), "DATABASE_URL")
+}
