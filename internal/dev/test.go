@@ -58,7 +58,7 @@ func goTest(ctx context.Context, t *tally, dir string, soak bool, args ...string
 	if soak {
 		cmd.Env = append(cmd.Environ(), "ASHLAR_SOAK=1")
 	}
-	cmd.Stdout, cmd.Stderr = nil, t.out
+	cmd.Stdout, cmd.Stderr = nil, os.Stderr // not t.out: two writers would meet in it
 	events, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
