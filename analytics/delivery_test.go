@@ -151,6 +151,47 @@ func TestLostAnswersWouldDuplicateWithoutTokens(t *testing.T) {
 	})
 }
 
+func TestResentBatchInMemoryIsTheSameBatch(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	store := &recorder{Store: analyticstest.NewStore(), after: cancel}
+	a, err := analytics.New(store, &analytics.Options{Logger: quiet})
+	require.NoError(t, err)
+	track(t, a, 0, 3)
+	store.LoseAnswers(1)
+	require.Error(t, a.Flush(ctx), "one attempt, whose answer is lost")
+	track(t, a, 3, 5)
+	require.NoError(t, a.Flush(t.Context()))
+	require.Equal(t, store.batches[0], store.batches[1])
+	require.Equal(t, upTo(5), seats(t, store.Store))
+}
+
+// silent is a store whose first answer never comes.
+type silent struct {
+	*analyticstest.Store
+	calls int
+}
+
+func (s *silent) Insert(ctx context.Context, b analytics.Batch) error {
+	if s.calls++; s.calls == 1 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Store.Insert(ctx, b)
+}
+
+func TestSilentStoreIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, err := analytics.New(&silent{Store: analyticstest.NewStore()}, &analytics.Options{Logger: quiet})
+		require.NoError(t, err)
+		track(t, a, 0, 1)
+		begin := time.Now()
+		require.NoError(t, a.Flush(t.Context()))
+		require.Less(t, time.Since(begin), time.Minute)
+	})
+}
+
 func TestFlushGivesUpWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -185,8 +226,9 @@ func TestStoppingWithoutDirSaysWhatIsLost(t *testing.T) {
 
 func TestFullBacklog(t *testing.T) {
 	t.Parallel()
+	metrics := &reporter{}
 	full := func(t *testing.T, policy analytics.Policy) (*analytics.Analytics, *analyticstest.Store, int) {
-		a, store := analyticstest.New(t, &analytics.Options{WhenFull: policy, MaxBacklog: 10_000, Logger: quiet})
+		a, store := analyticstest.New(t, &analytics.Options{WhenFull: policy, MaxBacklog: 10_000, Logger: quiet, Metrics: metrics})
 		n := 0
 		for ; a.Stats().BacklogBytes < 9_900; n++ {
 			track(t, a, n, n+1)
@@ -225,6 +267,7 @@ func TestFullBacklog(t *testing.T) {
 			require.NoError(t, SignedUp.Track(t.Context(), a, SignUp{Plan: strings.Repeat("x", 200)}))
 		}
 		require.EqualValues(t, 5, a.Stats().Dropped)
+		require.EqualValues(t, 5, metrics.count("analytics.dropped"))
 		require.NoError(t, a.Flush(t.Context()))
 		track(t, a, n, n+1)
 		require.NoError(t, a.Flush(t.Context()))
@@ -244,7 +287,7 @@ func TestRefusedEventsDieAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reports := &reporter{}
-		a, store := analyticstest.New(t, &analytics.Options{Logger: quiet, Errors: reports})
+		a, store := analyticstest.New(t, &analytics.Options{Logger: quiet, Errors: reports, Metrics: reports})
 		store.Refuse(func(r analytics.Record) bool {
 			v, err := SignedUp.Decode(r)
 			return err != nil || v.Plan == "poison"
@@ -261,6 +304,8 @@ func TestRefusedEventsDieAlone(t *testing.T) {
 		require.NoError(t, a.Flush(t.Context()))
 		require.Equal(t, want, seats(t, store))
 		require.EqualValues(t, 3, a.Stats().Dead)
+		require.EqualValues(t, 3, reports.counts["analytics.dead"])
+		require.EqualValues(t, 997, reports.counts["analytics.sent"])
 		require.Zero(t, a.Stats().Backlog)
 		require.Len(t, reports.errs, 1)
 		require.ErrorIs(t, reports.errs[0], analytics.ErrRejected)
@@ -328,6 +373,12 @@ func (r *reporter) Report(_ context.Context, err error, _ []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.errs = append(r.errs, err)
+}
+
+func (r *reporter) count(name string) float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.counts[name]
 }
 
 func (r *reporter) Add(_ context.Context, name string, n float64, _ ...string) {

@@ -73,3 +73,32 @@ func TestDeliveryTakesNoSpace(t *testing.T) {
 	require.Len(t, drain(t, w, 1), 2)
 	require.NoError(t, w.close())
 }
+
+func TestDamagedLedgerIsVoidFromThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w, err := openWAL(dir, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	for i := range 3 {
+		require.NoError(t, appendTo(w, i))
+	}
+	for range 2 {
+		b, err := w.next(1)
+		require.NoError(t, err)
+		require.NoError(t, w.settle(b))
+	}
+	name := w.segments[0].ledger.Name()
+	require.NoError(t, w.close())
+	ledger, err := os.ReadFile(name)
+	require.NoError(t, err)
+	ledger[2*entrySize-1] ^= 1 // the checksum of the first "settled"
+	require.NoError(t, os.WriteFile(name, ledger, 0o600))
+
+	w = openTestWAL(t, dir)
+	total, _, _ := w.counts()
+	require.EqualValues(t, 3, total)
+	ledger, err = os.ReadFile(name)
+	require.NoError(t, err)
+	require.Equal(t, make([]byte, ledgerSpace-entrySize), ledger[entrySize:])
+	require.Len(t, drain(t, w, 10), 3)
+}

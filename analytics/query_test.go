@@ -51,20 +51,34 @@ func TestSeriesCutsBucketsByTheCalendar(t *testing.T) {
 		interval             analytics.Interval
 		want                 []string // starts, in the zone
 	}{
-		{"a day of 25 hours", "Europe/Berlin", "2026-10-24T22:00:00Z", "2026-10-26T23:00:00Z", analytics.Day,
-			[]string{"2026-10-25T00:00:00+02:00", "2026-10-26T00:00:00+01:00"}},
-		{"the hour that comes twice", "Europe/Berlin", "2026-10-25T00:00:00Z", "2026-10-25T02:00:01Z", analytics.Hour,
-			[]string{"2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00", "2026-10-25T03:00:00+01:00"}},
-		{"a day without midnight", "America/Santiago", "2026-09-05T12:00:00Z", "2026-09-07T12:00:00Z", analytics.Day,
-			[]string{"2026-09-05T00:00:00-04:00", "2026-09-06T01:00:00-03:00", "2026-09-07T00:00:00-03:00"}},
-		{"half-hour zone", "Asia/Kolkata", "2026-01-01T00:10:00Z", "2026-01-01T01:40:00Z", analytics.Hour,
-			[]string{"2026-01-01T05:00:00+05:30", "2026-01-01T06:00:00+05:30", "2026-01-01T07:00:00+05:30"}},
-		{"weeks begin on Monday", "", "2026-03-01T00:00:00Z", "2026-03-10T00:00:00Z", analytics.Week,
-			[]string{"2026-02-23T00:00:00Z", "2026-03-02T00:00:00Z", "2026-03-09T00:00:00Z"}},
-		{"months", "", "2025-12-31T23:59:59Z", "2026-03-01T00:00:00Z", analytics.Month,
-			[]string{"2025-12-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"}},
-		{"minutes", "", "2026-01-01T00:00:59Z", "2026-01-01T00:02:00Z", analytics.Minute,
-			[]string{"2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"}},
+		{
+			"a day of 25 hours", "Europe/Berlin", "2026-10-24T22:00:00Z", "2026-10-26T23:00:00Z", analytics.Day,
+			[]string{"2026-10-25T00:00:00+02:00", "2026-10-26T00:00:00+01:00"},
+		},
+		{
+			"the hour that comes twice", "Europe/Berlin", "2026-10-25T00:00:00Z", "2026-10-25T02:00:01Z", analytics.Hour,
+			[]string{"2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00", "2026-10-25T03:00:00+01:00"},
+		},
+		{
+			"a day without midnight", "America/Santiago", "2026-09-05T12:00:00Z", "2026-09-07T12:00:00Z", analytics.Day,
+			[]string{"2026-09-05T00:00:00-04:00", "2026-09-06T01:00:00-03:00", "2026-09-07T00:00:00-03:00"},
+		},
+		{
+			"half-hour zone", "Asia/Kolkata", "2026-01-01T00:10:00Z", "2026-01-01T01:40:00Z", analytics.Hour,
+			[]string{"2026-01-01T05:00:00+05:30", "2026-01-01T06:00:00+05:30", "2026-01-01T07:00:00+05:30"},
+		},
+		{
+			"weeks begin on Monday", "", "2026-03-01T00:00:00Z", "2026-03-10T00:00:00Z", analytics.Week,
+			[]string{"2026-02-23T00:00:00Z", "2026-03-02T00:00:00Z", "2026-03-09T00:00:00Z"},
+		},
+		{
+			"months", "", "2025-12-31T23:59:59Z", "2026-03-01T00:00:00Z", analytics.Month,
+			[]string{"2025-12-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"},
+		},
+		{
+			"minutes", "", "2026-01-01T00:00:59Z", "2026-01-01T00:02:00Z", analytics.Minute,
+			[]string{"2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -161,9 +161,10 @@ func TestDamageCostsOnlyWhatItHit(t *testing.T) {
 		return b
 	})
 	reports := &reporter{}
-	a, err := analytics.New(store, &analytics.Options{Dir: dir, Logger: quiet, Errors: reports})
+	a, err := analytics.New(store, &analytics.Options{Dir: dir, Logger: quiet, Errors: reports, Metrics: reports})
 	require.NoError(t, err)
 	require.NoError(t, a.Flush(t.Context()))
+	require.EqualValues(t, a.Stats().Damaged, reports.counts["analytics.damaged"])
 	require.Equal(t, slices.DeleteFunc(upTo(30), func(n int) bool { return n == 7 }), seats(t, store))
 	require.Positive(t, a.Stats().Damaged)
 	require.Len(t, reports.errs, 1)

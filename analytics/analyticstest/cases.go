@@ -255,8 +255,10 @@ func testExtremes(t *testing.T, s *suite) {
 }
 
 func testText(t *testing.T, s *suite) {
-	texts := append([]string{"", "2026-03-10", "2026-03-10 12:00:00", "2026-03-10T12:00:00.000Z", "12", "1.5", "true", "{}", "[1]",
-		"127.0.0.1", "018e2f6a-0000-7000-8000-000000000001"}, hostile...)
+	texts := append([]string{
+		"", "2026-03-10", "2026-03-10 12:00:00", "2026-03-10T12:00:00.000Z", "12", "1.5", "true", "{}", "[1]",
+		"127.0.0.1", "018e2f6a-0000-7000-8000-000000000001",
+	}, hostile...)
 	var orders []order
 	for _, text := range texts {
 		orders = append(orders, order{Plan: text})

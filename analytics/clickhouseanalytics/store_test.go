@@ -261,8 +261,10 @@ func TestMigrateRepeatsAndRaces(t *testing.T) {
 	conn := ch.Conn()
 	var ddl string
 	require.NoError(t, conn.QueryRow(t.Context(), "SHOW CREATE TABLE web").Scan(&ddl))
-	for _, part := range []string{"ReplacingMergeTree", "non_replicated_deduplication_window = 10000", "toYYYYMM(time)",
-		"(tenant, event, toDate(time), cityHash64(user_id), id)"} {
+	for _, part := range []string{
+		"ReplacingMergeTree", "non_replicated_deduplication_window = 10000", "toYYYYMM(time)",
+		"(tenant, event, toDate(time), cityHash64(user_id), id)",
+	} {
 		require.Contains(t, ddl, part)
 	}
 }
