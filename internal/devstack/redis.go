@@ -138,8 +138,8 @@ func startRedis(ctx context.Context, bin string, o RedisOptions) (*RedisServer, 
 	return s, nil
 }
 
-// redisAnswers reports whether a PING gets its PONG (while the server loads
-// its data it says LOADING).
+// redisAnswers reports whether a PING gets its PONG, or the answer that it
+// takes a password; while the server loads its data it says LOADING.
 func redisAnswers(network, addr string) bool {
 	c, err := net.DialTimeout(network, addr, time.Second)
 	if err != nil {
@@ -153,7 +153,7 @@ func redisAnswers(network, addr string) bool {
 		return false
 	}
 	line, err := bufio.NewReader(c).ReadString('\n')
-	return err == nil && strings.HasPrefix(line, "+PONG")
+	return err == nil && (strings.HasPrefix(line, "+PONG") || strings.HasPrefix(line, "-NOAUTH"))
 }
 
 // Close stops a server that devstack started; one given by URL stays.
