@@ -25,6 +25,11 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// unlockDir gives the directory back. Closing the file would not be enough while a child that is being started has a copy.
+func unlockDir(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+}
+
 // syncDir makes the names in a directory survive a power loss.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)

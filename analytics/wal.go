@@ -290,5 +290,5 @@ func (w *wal) close() error {
 		errs = append(errs, s.closeFiles())
 	}
 	w.segments = nil
-	return errors.Join(append(errs, w.lock.Close())...)
+	return errors.Join(append(errs, unlockDir(w.lock))...)
 }
