@@ -48,8 +48,9 @@ func (c *Cache[K, V]) TagBy(tags func(K) []string) *Cache[K, V] {
 // in all processes that miss at the same time one runs load; the others wait for its value,
 // each no longer than its own ctx. load gets a context with the values of the ctx of that
 // one caller, but which ends only with Policy.LoadTimeout; it must not use a transaction that
-// its caller ends, nor Fetch the same key, which would wait for itself. An error of load goes to all who wait for it and is not kept, except
-// [ErrNotFound]. Fetch does not fail when the store does: it loads.
+// its caller ends, nor Fetch the same key, which would wait for itself. An error of load goes
+// to all who wait for it and is not kept, except [ErrNotFound]. Fetch does not fail when the
+// store does: it loads.
 func (c *Cache[K, V]) Fetch(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error) {
 	var zero V
 	tenant, name, err := c.locate(ctx, key)
@@ -106,7 +107,7 @@ func (c *Cache[K, V]) locate(ctx context.Context, key K) (tenant, name string, e
 	if tenant, err = c.hub.tenantOf(ctx); err != nil {
 		return "", "", err
 	}
-	text, err := c.encode(reflect.ValueOf(&key).Elem())
+	text, err := keyText(key, c.encode)
 	if err != nil {
 		return "", "", fmt.Errorf("cache: %s: key: %w", c.space.name, err)
 	}

@@ -104,6 +104,11 @@ func FuzzParseBody(f *testing.F) {
 	})
 }
 
+// level is a number that is written as a text.
+type level int
+
+func (level) MarshalText() ([]byte, error) { return []byte("high"), nil }
+
 func TestSchema(t *testing.T) {
 	t.Parallel()
 	type node struct {
@@ -114,12 +119,18 @@ func TestSchema(t *testing.T) {
 		N int `json:"n"`
 	}
 	type deep struct{ List map[string][]tagged }
+	type Base struct{ N int }
+	type embedded struct{ Base }
+	type named struct{ Base Base }
+	type status struct{ S int }
+	type written struct{ S level }
 	seen := map[uint64]reflect.Type{}
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[int](), reflect.TypeFor[int64](), reflect.TypeFor[string](), reflect.TypeFor[[]byte](),
 		reflect.TypeFor[[4]byte](), reflect.TypeFor[[5]byte](), reflect.TypeFor[map[string]int](), reflect.TypeFor[map[int]string](),
 		reflect.TypeFor[struct{ N int }](), reflect.TypeFor[struct{ M int }](), reflect.TypeFor[tagged](), reflect.TypeFor[*tagged](),
 		reflect.TypeFor[node](), reflect.TypeFor[deep](), reflect.TypeFor[struct{ N, M int }](), reflect.TypeFor[any](),
+		reflect.TypeFor[embedded](), reflect.TypeFor[named](), reflect.TypeFor[status](), reflect.TypeFor[written](), reflect.TypeFor[time.Time](),
 	} {
 		h := schemaOf(typ)
 		require.Equal(t, h, schemaOf(typ))

@@ -83,8 +83,9 @@ func (c *coherence) distrust() {
 
 // Run keeps values in process memory coherent with the store, and retries invalidations that
 // did not get through. Without it, or while it has no contact, the hub works from the store
-// alone. It blocks until ctx ends, then waits for loads in progress (each bounded by its
-// Policy.LoadTimeout) and returns nil. A second Run meanwhile returns [ErrRunning].
+// alone, and whoever waits for a load of another process looks for its value at intervals of
+// up to 250 ms. It blocks until ctx ends, then waits for the loads that began before (each
+// bounded by its Policy.LoadTimeout) and returns nil. A second Run meanwhile returns [ErrRunning].
 func (h *Hub) Run(ctx context.Context) error {
 	if !h.coherence.running.CompareAndSwap(false, true) {
 		return ErrRunning

@@ -3,6 +3,8 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,6 +235,44 @@ func TestRunWaitsForLoads(t *testing.T) {
 		v, err := c.Fetch(t.Context(), "k", never)
 		require.NoError(t, err, "the load that outlived its caller was not stored")
 		require.EqualValues(t, 7, v)
+	})
+}
+
+// Callers who go on while the program stops must not keep it from stopping.
+func TestRunEndsUnderTraffic(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := start(t, cachetest.New(t), nil)
+		c := numbers(p, &cache.Policy{TTL: time.Minute, NoLocal: true})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- p.Run(ctx) }()
+		over := make(chan struct{})
+		var wg sync.WaitGroup
+		for i := range 2 { // their loads overlap, so that there always is one in progress
+			wg.Go(func() {
+				<-time.After(time.Duration(i) * time.Second / 2)
+				for n := 0; ; n++ {
+					select {
+					case <-over:
+						return
+					default:
+					}
+					_, _ = c.Fetch(t.Context(), fmt.Sprint(i, n), func(context.Context, string) (int64, error) {
+						<-time.After(time.Second)
+						return 1, nil
+					})
+				}
+			})
+		}
+		<-time.After(10*time.Second + time.Second/4)
+		stop()
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		n := len(ended)
+		close(over)
+		wg.Wait()
+		require.Equal(t, 1, n, "Run waits for loads that began after its end")
+		require.NoError(t, <-ended)
 	})
 }
 

@@ -33,8 +33,9 @@
 // When the store fails, Fetch loads: slower, never wrong. An Invalidate that did not get
 // through returns an error; this process then neither reads nor stores what it named until a
 // retry succeeded. Not covered: a store that forgets acknowledged writes (a failover with
-// asynchronous replication, a restart from an old snapshot), changes of data that nobody
-// invalidates (only the TTL ends those), an Invalidate that was refused by a failing store
+// asynchronous replication, a restart from an old snapshot), a load that reads from a replica
+// of its database which has not seen the change yet, changes of data that nobody invalidates
+// (only the TTL ends those), an Invalidate that was refused by a failing store
 // and whose process then died, and a Fetch inside a transaction that sees its own uncommitted
 // changes: that one would store them.
 //
@@ -49,7 +50,9 @@
 // [ErrNotFound] of a load is an answer and kept like one. Other errors of a load go to all
 // callers who wait for it, as they are, and are not kept. A panic in a load becomes an error
 // that wraps [ErrLoadPanic]. Errors of the store do not reach callers of Fetch; they go to
-// Options.Logger and Options.Errors once per outage and are counted in Options.Metrics.
+// Options.Logger and Options.Errors once per outage and are counted in Options.Metrics. A
+// panic or an error in encoding or decoding a value is reported in Options.Errors; after an
+// error the value is loaded.
 //
 // # Concurrency
 //

@@ -25,7 +25,7 @@ func loadUser(_ context.Context, id int64) (User, error) {
 
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
-	store := cachetest.New(nil) // in production: rediscache.New(rdb, nil)
+	store := cachetest.NewStore() // in production: rediscache.New(rdb, nil)
 	hub, err := cache.New(store, nil)
 	if err != nil {
 		log.Fatal(err)
@@ -62,7 +62,7 @@ func ExampleCache_TagBy() {
 		Number int
 	}
 	ctx := context.Background()
-	hub, _ := cache.New(cachetest.New(nil), nil) // nothing to refuse
+	hub, _ := cache.New(cachetest.NewStore(), nil) // nothing to refuse
 	pages := cache.Define[Page, string](hub, "pages", &cache.Policy{TTL: time.Hour, Stale: time.Hour}).
 		TagBy(func(p Page) []string { return []string{fmt.Sprint("org:", p.Org)} })
 
@@ -91,7 +91,7 @@ func ExampleCache_TagBy() {
 // Every option of a hub, with what its zero value means in the comments of Options.
 func ExampleNew() {
 	type tenantKey struct{}
-	hub, err := cache.New(cachetest.New(nil), &cache.Options{
+	hub, err := cache.New(cachetest.NewStore(), &cache.Options{
 		Tenant: func(ctx context.Context) (string, bool) {
 			id, ok := ctx.Value(tenantKey{}).(string)
 			return id, ok
@@ -129,7 +129,7 @@ func ExampleNew() {
 // What belongs to no tenant is kept once, through the Shared view.
 func ExampleHub_Shared() {
 	noTenant := func(context.Context) (string, bool) { return "", false }
-	hub, _ := cache.New(cachetest.New(nil), &cache.Options{Tenant: noTenant})
+	hub, _ := cache.New(cachetest.NewStore(), &cache.Options{Tenant: noTenant})
 	plans := cache.Define[string, []string](hub.Shared(), "plans", &cache.Policy{TTL: time.Hour})
 	list, err := plans.Fetch(context.Background(), "eu", func(context.Context, string) ([]string, error) {
 		return []string{"free", "pro"}, nil
@@ -141,7 +141,7 @@ func ExampleHub_Shared() {
 // GetOrLoad is the seam for HTTP caches: bytes, when they were stored, and what happened.
 func ExampleHub_GetOrLoad() {
 	ctx := context.Background()
-	hub, _ := cache.New(cachetest.New(nil), nil)
+	hub, _ := cache.New(cachetest.NewStore(), nil)
 	render := func(context.Context) ([]byte, error) { return []byte("<h1>Status</h1>"), nil }
 	for range 2 {
 		page, _, status, err := hub.GetOrLoad(ctx, "GET /status", time.Minute, time.Minute, []string{"status"}, render)

@@ -2,7 +2,6 @@ package cache_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 	"sync"
@@ -132,66 +131,6 @@ func TestAFailedFillGivesTheLeaseBack(t *testing.T) {
 	})
 }
 
-// fickle is a value whose codec fails.
-type fickle struct {
-	N    int
-	Fail string
-}
-
-func (f fickle) MarshalJSON() ([]byte, error) {
-	switch f.Fail {
-	case "error":
-		return nil, errors.New("cannot be written")
-	case "panic":
-		panic("cannot be written")
-	}
-	type plain fickle
-	return json.Marshal(plain(f))
-}
-
-func TestCodecFailures(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		p := start(t, cachetest.New(t), nil)
-		c := cache.Define[string, fickle](p.Hub, "fickle", minute)
-		v, err := c.Fetch(t.Context(), "a", func(context.Context, string) (fickle, error) { return fickle{1, "error"}, nil })
-		require.NoError(t, err, "the value is there, though it cannot be stored")
-		require.Equal(t, 1, v.N)
-		require.Len(t, p.seen.reported(), 1)
-		_, err = c.Fetch(t.Context(), "b", func(context.Context, string) (fickle, error) { return fickle{1, "panic"}, nil })
-		require.ErrorIs(t, err, cache.ErrLoadPanic)
-		for range 2 {
-			v, err = c.Fetch(t.Context(), "a", func(context.Context, string) (fickle, error) { return fickle{2, ""}, nil })
-			require.NoError(t, err)
-			require.Equal(t, fickle{2, ""}, v)
-		}
-	})
-}
-
-// During a deploy that changes a type, neither version reads the other's entries.
-func TestSchemaChange(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		type v1 struct{ Name string }
-		type v2 struct {
-			Name  string `json:"full_name"`
-			Admin bool
-		}
-		base := cachetest.New(t)
-		before := cache.Define[string, v1](start(t, base.Node(), nil).Hub, "users", minute)
-		after := cache.Define[string, v2](start(t, base.Node(), nil).Hub, "users", minute)
-		for range 3 {
-			x, err := before.Fetch(t.Context(), "k", func(context.Context, string) (v1, error) { return v1{"ann"}, nil })
-			require.NoError(t, err)
-			require.Equal(t, v1{"ann"}, x)
-			y, err := after.Fetch(t.Context(), "k", func(context.Context, string) (v2, error) { return v2{"ann", true}, nil })
-			require.NoError(t, err)
-			require.Equal(t, v2{"ann", true}, y)
-		}
-		y, err := after.Fetch(t.Context(), "k", nil)
-		require.NoError(t, err)
-		require.Equal(t, v2{"ann", true}, y)
-	})
-}
-
 func TestTenantFailsClosedBeforeIO(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := start(t, cachetest.New(t), &cache.Options{Tenant: func(context.Context) (string, bool) { return "", false }})
@@ -262,6 +201,13 @@ func TestGetOrLoad(t *testing.T) {
 
 		_, _, _, err := p.GetOrLoad(t.Context(), "k", 0, 0, nil, nil)
 		require.Error(t, err)
+
+		for name, n := range map[string]int{
+			"cache.hits": 4, "cache.stale": 1, "cache.misses": 5, "cache.collapsed": 1, "cache.bypasses": 1,
+		} {
+			require.EqualValues(t, n, p.seen.metric(name), name)
+		}
+		require.Positive(t, p.seen.metric("cache.store_errors"))
 	})
 }
 

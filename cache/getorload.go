@@ -2,7 +2,7 @@ package cache
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 )
 
@@ -16,16 +16,17 @@ const (
 )
 
 // GetOrLoad is Fetch for bytes under a free key, the seam for HTTP caches. A value is fresh
-// for fresh and may then be served for stale more while it is loaded again; tags are those of
-// [Hub.InvalidateTags] and belong to the key: pass the same ones each time. stored is when
+// for fresh and may then be served for stale more while it is loaded again, as [Policy] says
+// of TTL and Stale; tags are those of [Hub.InvalidateTags]. All three belong to the key: pass
+// the same ones each time. A load ends after 10 s. stored is when
 // the value was stored, by this machine's clock; status is one of the Status constants. The
 // bytes are shared and must not be changed. Errors of load are returned as they are and never
 // kept, not even [ErrNotFound].
 func (h *Hub) GetOrLoad(ctx context.Context, key string, fresh, stale time.Duration, tags []string,
 	load func(context.Context) ([]byte, error),
 ) (val []byte, stored time.Time, status string, err error) {
-	if fresh < time.Millisecond || stale < 0 {
-		return nil, time.Time{}, "", errors.New("cache: GetOrLoad: fresh must be at least a millisecond, stale not negative")
+	if err := checkLife("fresh", fresh, "stale", stale); err != nil {
+		return nil, time.Time{}, "", fmt.Errorf("cache: GetOrLoad: %w", err)
 	}
 	tenant, err := h.tenantOf(ctx)
 	if err != nil {

@@ -71,6 +71,9 @@ func New(store Store, opts *Options) (*Hub, error) {
 // Shared returns a view of the hub for data that belongs to no tenant, such as plans or
 // exchange rates: caches defined on it, and its GetOrLoad, never ask Options.Tenant. Both
 // views have the same store, memory and Run. Without Options.Tenant it is the hub itself.
+//
+// What one tenant's request loads there is served to all: such a load must not read what
+// depends on the tenant of its context.
 func (h *Hub) Shared() *Hub {
 	if h.opts.tenant() == nil {
 		return h

@@ -57,6 +57,19 @@ func bound(part string) string {
 
 var textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 
+// keyText writes the usual keys, and leaves the others to encode.
+func keyText[K comparable](key K, encode func(reflect.Value) (string, error)) (string, error) {
+	switch k := any(key).(type) {
+	case string:
+		return k, nil
+	case int:
+		return strconv.Itoa(k), nil
+	case int64:
+		return strconv.FormatInt(k, 10), nil
+	}
+	return encode(reflect.ValueOf(key))
+}
+
 // keyEncoder returns the function that writes keys of type t, such that different keys get
 // different texts, or an error for types of which that cannot be said (floats, pointers…).
 func keyEncoder(t reflect.Type) (func(reflect.Value) (string, error), error) {

@@ -41,8 +41,9 @@ func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context
 			s.abandon(ctx, g.lease)
 			return r
 		}
-	case errors.Is(err, ErrNotFound) && sp.notFound >= time.Millisecond:
-		b.notFound, b.fresh, b.life = true, sp.notFound, sp.notFound
+	case errors.Is(err, ErrNotFound) && (sp.notFound >= time.Millisecond || g.beside()):
+		// Absence that is not to be kept still has to replace an old value.
+		b.notFound, b.fresh, b.life = true, max(sp.notFound, 0), max(sp.notFound, time.Millisecond)
 	case g.beside():
 		// The lease is left to run out: the next attempt, by anybody, comes after that.
 		s.opts.report(ctx, fmt.Errorf("cache: %s: refresh: %w", s.name, err), nil)
@@ -91,12 +92,13 @@ func (s *space[V]) abandon(ctx context.Context, l Lease) {
 	s.outcome(ctx, "abandon", s.store.Abandon(sctx, []Lease{l}))
 }
 
-// callLeased runs load while renewing the lease at each third of its length.
+// callLeased runs load while renewing the lease at each third of its length, but not beyond
+// the load's timeout: a load that ignores it must not keep others from taking over.
 func (s *space[V]) callLeased(ctx context.Context, sp *spec, load func(context.Context) (V, error), l Lease) (V, error) {
 	var mu sync.Mutex
 	var t *time.Timer
 	stopped := false
-	every := s.opts.lease() / 3
+	every, end := s.opts.lease()/3, s.now()+sp.timeout
 	mu.Lock()
 	t = time.AfterFunc(every, func() {
 		sctx, cancel := s.storeContext(ctx)
@@ -105,7 +107,7 @@ func (s *space[V]) callLeased(ctx context.Context, sp *spec, load func(context.C
 		s.outcome(ctx, "renew", err) // a lost lease shows when the fill is refused
 		mu.Lock()
 		defer mu.Unlock()
-		if !stopped {
+		if !stopped && (sp.timeout < 0 || s.now() < end) {
 			t.Reset(every)
 		}
 	})

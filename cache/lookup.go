@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"time"
 )
 
@@ -48,7 +49,7 @@ func (s *space[V]) lookup(ctx context.Context, sp *spec, load func(context.Conte
 		mode    Mode
 		seen    string
 		pause   = firstPoll
-		patient = s.now() + max(sp.timeout, 0) + s.opts.lease()
+		patient = s.now() + sp.timeout + s.opts.lease()
 	)
 	for rounds := 0; rounds < maxRounds; rounds++ {
 		m := s.coherence.mark(sp.key, sp.tags)
@@ -81,7 +82,7 @@ func (s *space[V]) lookup(ctx context.Context, sp *spec, load func(context.Conte
 				wake = ch
 				continue
 			}
-			if s.now() > patient {
+			if sp.timeout >= 0 && s.now() > patient {
 				return s.bypass(ctx, sp, load)
 			}
 			rounds--
@@ -125,6 +126,7 @@ func (s *space[V]) accept(ctx context.Context, sp *spec, e Entry, m mark, load f
 	if b.notFound {
 		r.err = ErrNotFound
 	} else if r.value, err = decode[V](b.payload); err != nil {
+		s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, err), nil) // or it would never hit, silently
 		return result[V]{}, false
 	}
 	if age >= fresh {

@@ -34,7 +34,8 @@ type Options struct {
 	Logger *slog.Logger
 
 	// Errors gets what no caller sees: panics of loads, refreshes in the background that
-	// ended in an error, values that cannot be encoded, the store failing. Nil drops them.
+	// ended in an error, values that cannot be encoded or decoded, the store failing and
+	// coherence lost. Nil drops them.
 	Errors interface {
 		Report(ctx context.Context, err error, stack []byte)
 	}
@@ -95,8 +96,10 @@ func (o *Options) report(ctx context.Context, err error, stack []byte) {
 	}
 }
 
+func (o *Options) counted() bool { return o != nil && o.Metrics != nil }
+
 func (o *Options) count(ctx context.Context, name string, kv ...string) {
-	if o != nil && o.Metrics != nil {
+	if o.counted() {
 		o.Metrics.Add(ctx, name, 1, kv...)
 	}
 }

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -8,7 +9,7 @@ import (
 )
 
 // schemaOf is a fingerprint of everything about a type that its encoding depends on: kinds,
-// field names, tags. During a deploy that changes a struct, old and new processes take each
+// fields and their tags, and the name of a type that encodes itself. During a deploy that changes a struct, old and new processes take each
 // other's entries for missing ones instead of reading half of them.
 func schemaOf(t reflect.Type) uint64 {
 	h := fnv.New64a()
@@ -16,9 +17,15 @@ func schemaOf(t reflect.Type) uint64 {
 	return h.Sum64()
 }
 
+var jsonMarshaler = reflect.TypeFor[json.Marshaler]()
+
 func writeSchema(w io.Writer, t reflect.Type, open map[reflect.Type]bool) {
 	if open[t] { // a recursive type is written once
 		fmt.Fprintf(w, "^%s;", t.Name())
+		return
+	}
+	if t.Implements(jsonMarshaler) || t.Implements(textMarshaler) {
+		fmt.Fprintf(w, "=%s;", t)
 		return
 	}
 	open[t] = true
@@ -36,7 +43,7 @@ func writeSchema(w io.Writer, t reflect.Type, open map[reflect.Type]bool) {
 	case reflect.Struct:
 		for i := range t.NumField() {
 			f := t.Field(i)
-			fmt.Fprintf(w, "%s %q ", f.Name, f.Tag)
+			fmt.Fprintf(w, "%s %v %q ", f.Name, f.Anonymous, f.Tag)
 			writeSchema(w, f.Type, open)
 		}
 	}

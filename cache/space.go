@@ -63,13 +63,15 @@ func (s *space[V]) fromLocal(ctx context.Context, key string, noLocal bool) (r r
 	if now >= it.fresh || !s.coherence.holds(&it.mark, now) {
 		return r, false
 	}
-	s.opts.count(ctx, "cache.hits", "cache", s.name, "level", "l1")
+	if s.opts.counted() { // or the labels would be allocated for nobody
+		s.opts.count(ctx, "cache.hits", "cache", s.name, "level", "l1")
+	}
 	r = result[V]{stored: it.stored, status: StatusHit}
 	if it.notFound {
 		r.err = ErrNotFound
 		return r, true
 	}
-	r.value = it.value.(V)
+	r.value, _ = it.value.(V) // not ok only for a nil of an interface type
 	return r, true
 }
 
