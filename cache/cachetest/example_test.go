@@ -12,7 +12,7 @@ import (
 // Two processes share a store; one of them loses it.
 func ExampleStore_Node() {
 	ctx := context.Background()
-	here := cachetest.New(nil) // in a test: cachetest.New(t)
+	here := cachetest.NewStore() // in a test: cachetest.New(t)
 	there := here.Node()
 	a, _ := cache.New(here, nil) // nothing to refuse
 	b, _ := cache.New(there, nil)

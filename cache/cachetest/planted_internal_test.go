@@ -2,6 +2,7 @@ package cachetest
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -142,6 +143,19 @@ func TestTheSuiteFindsPlantedFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A program that serves free keys from the fake must not grow without end.
+func TestEndedRecordsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(t)
+		for i := range 100_000 {
+			_, err := s.Acquire(t.Context(), []cache.Claim{{Key: fmt.Sprint(i), Token: "token", TTL: time.Second}})
+			require.NoError(t, err)
+			<-time.After(time.Millisecond)
+		}
+		require.Less(t, len(s.server.records), 5000, "1000 of them are alive")
+	})
 }
 
 // failing runs all cases and returns the names of those that fail.

@@ -12,6 +12,7 @@ import (
 type server struct {
 	mu       sync.Mutex
 	records  map[string]*record
+	swept    int // number of records that the last sweep left
 	stamps   map[string]int64
 	clock    int64 // highest stamp given out
 	versions int64
@@ -45,6 +46,22 @@ func (s *server) get(key string) *record {
 	return r
 }
 
+const sweepAfter = 1024
+
+// sweep removes ended records whenever their number has doubled, for those that nobody asks
+// for again. The caller holds mu.
+func (s *server) sweep(now time.Time) {
+	if len(s.records) < 2*s.swept+sweepAfter {
+		return
+	}
+	for key, r := range s.records {
+		if !now.Before(r.expires) {
+			delete(s.records, key)
+		}
+	}
+	s.swept = len(s.records)
+}
+
 func (s *server) touch(r *record) {
 	s.versions++
 	r.version = strconv.FormatInt(s.versions, 10)
@@ -66,6 +83,7 @@ func (s *server) acquire(c cache.Claim) cache.Entry {
 	defer s.mu.Unlock()
 	seq, now, r := s.stamp(c.Tags), time.Now(), s.get(c.Key)
 	if r == nil || c.Mode == cache.ClaimReplace && r.filled && r.version == c.Seen {
+		s.sweep(now)
 		r = &record{token: c.Token, expires: now.Add(c.TTL)}
 		s.touch(r)
 		s.records[c.Key] = r

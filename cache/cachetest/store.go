@@ -30,13 +30,16 @@ type Store struct {
 
 var _ cache.Store = (*Store)(nil)
 
-// New makes an empty store. Its watches end with t; t may be nil, in a program or an Example.
+// New returns an empty store for a test.
 func New(t testing.TB) *Store {
-	s := connect(&server{records: make(map[string]*record), stamps: make(map[string]int64)})
-	if t != nil {
-		t.Cleanup(s.Cut)
-	}
-	return s
+	t.Helper()
+	return NewStore()
+}
+
+// NewStore returns an empty store for a program, such as a demo, or an Example. It forgets
+// entries when their time is over, but keeps a number for each tag it ever saw.
+func NewStore() *Store {
+	return connect(&server{records: make(map[string]*record), stamps: make(map[string]int64)})
 }
 
 func connect(srv *server) *Store { return &Store{server: srv, cut: make(chan struct{})} }

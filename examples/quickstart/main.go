@@ -81,7 +81,7 @@ func (s *service) list(ctx context.Context, _ struct{}) ([]Note, error) {
 func newServer(counted func(team string, words int)) (http.Handler, []func(context.Context) error, error) {
 	kit := tenancytest.NewKit()                  // tenancy.New(pool, nil)
 	db, driver := kit.DB(), jobstest.NewDriver() // redisjobs.New(rdb, nil)
-	store := cachetest.New(nil)                  // rediscache.New(rdb, nil)
+	store := cachetest.NewStore()                // rediscache.New(rdb, nil)
 	notes := tenancytest.NewTable[int, Note](kit)
 
 	queue, err := jobs.New(driver, &jobs.Options{Tenant: tenancy.IDFrom, WithTenant: tenancy.WithID})
