@@ -53,8 +53,10 @@ func TestParsePhone(t *testing.T) {
 		require.NoError(t, err, in)
 		require.Equal(t, want, got)
 	}
-	for _, bad := range []string{"", "+", "14155550100", "0014155550100", "+0155550100", "+123456", "+1234567890123456", "+1415555010O",
-		"+1415555０100", "++14155550100", "+1 415\r\n5550100", "+1415555,0100", strings.Repeat(" ", 65) + "+14155550100"} {
+	for _, bad := range []string{
+		"", "+", "14155550100", "0014155550100", "+0155550100", "+123456", "+1234567890123456", "+1415555010O",
+		"+1415555０100", "++14155550100", "+1 415\r\n5550100", "+1415555,0100", strings.Repeat(" ", 65) + "+14155550100",
+	} {
 		_, err := notify.ParsePhone(bad)
 		require.ErrorIs(t, err, notify.ErrInvalid, "%q", bad)
 		require.NotContains(t, err.Error(), "0100")

@@ -37,13 +37,17 @@ type delivery struct {
 }
 
 func newDelivery(tenant, kind, key string, channel Channel, to Recipient, c content) *delivery {
-	return &delivery{Version: taskVersion, Key: key, Kind: kind, Tenant: tenant, Channel: channel,
-		ID: to.ID, Name: to.Name, To: to.at(channel), content: c}
+	return &delivery{
+		Version: taskVersion, Key: key, Kind: kind, Tenant: tenant, Channel: channel,
+		ID: to.ID, Name: to.Name, To: to.at(channel), content: c,
+	}
 }
 
 func (d *delivery) email() Email {
-	return Email{Key: d.Key, Kind: d.Kind, Tenant: d.Tenant, To: Address{Name: d.Name, Email: d.To},
-		Subject: d.Subject, Text: d.Text, HTML: d.HTML}
+	return Email{
+		Key: d.Key, Kind: d.Kind, Tenant: d.Tenant, To: Address{Name: d.Name, Email: d.To},
+		Subject: d.Subject, Text: d.Text, HTML: d.HTML,
+	}
 }
 
 func (d *delivery) sms() SMS {
@@ -99,8 +103,10 @@ func (n *Notifier) decode(name string, payload []byte) (*delivery, error) {
 	}
 	if d.Version != taskVersion {
 		// A newer release enqueued it during a rolling deploy: leave it for that one.
-		return nil, &Error{Op: "notify: run task", Kind: ErrUnknownTask, Retryable: true,
-			Err: fmt.Errorf("payload version %d, this release knows %d", d.Version, taskVersion)}
+		return nil, &Error{
+			Op: "notify: run task", Kind: ErrUnknownTask, Retryable: true,
+			Err: fmt.Errorf("payload version %d, this release knows %d", d.Version, taskVersion),
+		}
 	}
 	if n.opts.Tenant != nil && d.Tenant == "" {
 		return nil, &Error{Op: "notify: run task", Kind: ErrNoTenant, Err: errors.New("payload has no tenant although Options.Tenant is set")}
@@ -111,8 +117,10 @@ func (n *Notifier) decode(name string, payload []byte) (*delivery, error) {
 // deliver makes one attempt with one provider.
 func (n *Notifier) deliver(ctx context.Context, d *delivery) error {
 	if !n.opts.has(d.Channel) {
-		return &Error{Op: "notify: " + string(d.Channel), Kind: ErrNoChannel, Retryable: true,
-			Err: errors.New("this process has no sender for the channel")}
+		return &Error{
+			Op: "notify: " + string(d.Channel), Kind: ErrNoChannel, Retryable: true,
+			Err: errors.New("this process has no sender for the channel"),
+		}
 	}
 	call := ctx
 	if limit := n.opts.timeout(); limit > 0 {

@@ -138,8 +138,10 @@ func (n *Notifier) prepare(ctx context.Context, note Notification) ([]*delivery,
 			}
 		}
 		if !reached {
-			return nil, &Error{Op: "notify: send " + kind, Kind: ErrNoChannel,
-				Err: fmt.Errorf("recipient %s: its addresses, the templates and the configured senders have no channel in common", to)}
+			return nil, &Error{
+				Op: "notify: send " + kind, Kind: ErrNoChannel,
+				Err: fmt.Errorf("recipient %s: its addresses, the templates and the configured senders have no channel in common", to),
+			}
 		}
 	}
 	return list, nil

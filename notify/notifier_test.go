@@ -106,9 +106,13 @@ func TestKeys(t *testing.T) {
 		m    notify.Message
 		want int
 	}{
-		{"first", acme, m, 1}, {"same fact", acme, m, 1}, {"same person, new address", acme, moved, 1},
-		{"another tenant", globex, m, 2}, {"another person", acme, notify.Message{To: bob, Subject: "s", Text: "t", Key: "fact-1"}, 3},
-		{"another channel", acme, notify.Message{To: ann, SMS: "x", Key: "fact-1"}, 4}, {"no key", acme, notify.Message{To: ann, Subject: "s", Text: "t"}, 5},
+		{"first", acme, m, 1},
+		{"same fact", acme, m, 1},
+		{"same person, new address", acme, moved, 1},
+		{"another tenant", globex, m, 2},
+		{"another person", acme, notify.Message{To: bob, Subject: "s", Text: "t", Key: "fact-1"}, 3},
+		{"another channel", acme, notify.Message{To: ann, SMS: "x", Key: "fact-1"}, 4},
+		{"no key", acme, notify.Message{To: ann, Subject: "s", Text: "t"}, 5},
 		{"no key is a new fact", acme, notify.Message{To: ann, Subject: "s", Text: "t"}, 6},
 	} {
 		require.NoError(t, n.Send(step.ctx, step.m), step.why)
@@ -185,8 +189,10 @@ func TestTasksCarryTheTenantAndTheText(t *testing.T) {
 		seen, _ = tenantFrom(ctx)
 		return rec.SendEmail(ctx, m)
 	})
-	n := build(t, notify.Options{Email: spy, SMS: rec, Tenant: tenantFrom, WithTenant: withTenant, Enqueue: q.add,
-		Templates: files("x/subject.txt", "Hi {{.Name}}", "x/email.txt", "{{.Name}}", "x/email.html", "<b>{{.Name}}</b>", "x/sms.txt", "{{.Name}}")})
+	n := build(t, notify.Options{
+		Email: spy, SMS: rec, Tenant: tenantFrom, WithTenant: withTenant, Enqueue: q.add,
+		Templates: files("x/subject.txt", "Hi {{.Name}}", "x/email.txt", "{{.Name}}", "x/email.html", "<b>{{.Name}}</b>", "x/sms.txt", "{{.Name}}"),
+	})
 	require.NoError(t, n.Send(withTenant(t.Context(), "acme"), note{kind: "x", Name: "Zoë <&>", to: []notify.Recipient{ann}}))
 	rec.None()
 	require.Len(t, q.tasks, 2, "one per channel, so that a retry repeats one message only")
@@ -199,8 +205,10 @@ func TestTasksCarryTheTenantAndTheText(t *testing.T) {
 	}
 	require.Equal(t, "acme", seen)
 	mail := rec.One(notifytest.On(notify.ChannelEmail))
-	require.Equal(t, notifytest.Sent{Channel: "email", ID: mail.ID, Key: q.tasks[0].key, Kind: "x", Tenant: "acme", Name: ann.Name, To: ann.Email,
-		Subject: "Hi Zoë <&>", Text: "Zoë <&>\n", HTML: "<b>Zoë &lt;&amp;&gt;</b>"}, mail)
+	require.Equal(t, notifytest.Sent{
+		Channel: "email", ID: mail.ID, Key: q.tasks[0].key, Kind: "x", Tenant: "acme", Name: ann.Name, To: ann.Email,
+		Subject: "Hi Zoë <&>", Text: "Zoë <&>\n", HTML: "<b>Zoë &lt;&amp;&gt;</b>",
+	}, mail)
 	require.Equal(t, ann.Phone, rec.One(notifytest.On(notify.ChannelSMS)).To)
 }
 
@@ -278,7 +286,7 @@ func TestPanickingSender(t *testing.T) {
 	require.NotContains(t, err.Error(), ann.Phone)
 	require.Len(t, s.reports, 1)
 	require.Contains(t, s.reports[0], "TestPanickingSender", "the stack names the culprit")
-	require.Equal(t, []string{"notify_deliveries 1 [channel sms kind message result outcome_uncertain]"}, s.metrics)
+	require.Equal(t, []string{"notify.deliveries 1 [channel sms kind message result outcome_uncertain]"}, s.metrics)
 
 	var log bytes.Buffer
 	quiet := build(t, notify.Options{SMS: boom, Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -305,11 +313,13 @@ func TestLogsAndMetricsOfSuccess(t *testing.T) {
 	t.Parallel()
 	rec, s := notifytest.New(t), &spies{}
 	var log bytes.Buffer
-	n := build(t, notify.Options{Email: rec, SMS: rec, Metrics: s,
+	n := build(t, notify.Options{
+		Email: rec, SMS: rec, Metrics: s,
 		Logger:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Templates: files("x/subject.txt", "s", "x/email.txt", "t", "x/sms.txt", "m")})
+		Templates: files("x/subject.txt", "s", "x/email.txt", "t", "x/sms.txt", "m"),
+	})
 	require.NoError(t, n.Send(t.Context(), note{kind: "x", to: []notify.Recipient{ann}}))
-	require.Equal(t, []string{"notify_deliveries 1 [channel email kind x result sent]", "notify_deliveries 1 [channel sms kind x result sent]"}, s.metrics)
+	require.Equal(t, []string{"notify.deliveries 1 [channel email kind x result sent]", "notify.deliveries 1 [channel sms kind x result sent]"}, s.metrics)
 	require.Contains(t, log.String(), "recipient=ann provider_id=email-1")
 	require.NotContains(t, log.String(), "example.com")
 	require.NotContains(t, log.String(), "4155550100")

@@ -52,7 +52,7 @@ type Options struct {
 	Errors interface {
 		Report(ctx context.Context, err error, stack []byte)
 	}
-	// Metrics gets "notify_deliveries" by channel, kind and result. nil: none.
+	// Metrics gets "notify.deliveries" by channel, kind and result. nil: none.
 	Metrics interface {
 		Add(ctx context.Context, name string, n float64, kv ...string)
 	}
@@ -74,7 +74,7 @@ func (o *Options) logger() *slog.Logger {
 
 func (o *Options) count(ctx context.Context, d *delivery, result string) {
 	if o.Metrics != nil {
-		o.Metrics.Add(ctx, "notify_deliveries", 1, "channel", string(d.Channel), "kind", d.Kind, "result", result)
+		o.Metrics.Add(ctx, "notify.deliveries", 1, "channel", string(d.Channel), "kind", d.Kind, "result", result)
 	}
 }
 

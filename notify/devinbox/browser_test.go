@@ -222,11 +222,13 @@ func TestInBrowser(t *testing.T) {
 	require.Contains(t, b.eval(`document.body.innerText`), "Waiting for the first message")
 
 	// The list refreshes itself, escapes what it shows and announces the news.
-	_, err := in.SendEmail(t.Context(), notify.Email{Key: "k1", Kind: "incident.opened", Tenant: "acme",
+	_, err := in.SendEmail(t.Context(), notify.Email{
+		Key: "k1", Kind: "incident.opened", Tenant: "acme",
 		To: notify.Address{Name: "<img src=x onerror=alert(1)>", Email: "ann@example.com"}, Subject: "<b>down</b>",
 		Text: "https://acme.dev/incidents/1", HTML: `<!doctype html><html><body><h1>Down</h1><a href="https://acme.dev/incidents/1">open</a>
 			<script>new Image().src = "` + srv.URL + `/leak?script"; top.location = "` + srv.URL + `/leak?top"</script>
-			<img src="` + srv.URL + `/leak?img"><form action="` + srv.URL + `/leak?form"><input autofocus></form></body></html>`})
+			<img src="` + srv.URL + `/leak?img"><form action="` + srv.URL + `/leak?form"><input autofocus></form></body></html>`,
+	})
 	require.NoError(t, err)
 	b.wait(`document.querySelectorAll(".item").length === 1`)
 	require.Equal(t, "1 new message", b.eval(`document.getElementById("status").textContent`))

@@ -136,8 +136,10 @@ func (in *Inbox) SendEmail(ctx context.Context, m notify.Email) (string, error) 
 	if err := m.Validate(); err != nil {
 		return "", err
 	}
-	return in.keep(ctx, Message{Channel: notify.ChannelEmail, Key: m.Key, Kind: m.Kind, Tenant: m.Tenant,
-		To: m.To.Email, Name: m.To.Name, Subject: m.Subject, Text: m.Text, HTML: m.HTML})
+	return in.keep(ctx, Message{
+		Channel: notify.ChannelEmail, Key: m.Key, Kind: m.Kind, Tenant: m.Tenant,
+		To: m.To.Email, Name: m.To.Name, Subject: m.Subject, Text: m.Text, HTML: m.HTML,
+	})
 }
 
 // SendSMS keeps m and returns its id, like [Inbox.SendEmail].

@@ -63,8 +63,10 @@ func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type filter struct{ to, kind, tenant, channel, q string }
 
 func filterOf(q url.Values) filter {
-	return filter{to: q.Get("to"), kind: q.Get("kind"), tenant: q.Get("tenant"), channel: q.Get("channel"),
-		q: strings.ToLower(strings.TrimSpace(q.Get("q")))}
+	return filter{
+		to: q.Get("to"), kind: q.Get("kind"), tenant: q.Get("tenant"), channel: q.Get("channel"),
+		q: strings.ToLower(strings.TrimSpace(q.Get("q"))),
+	}
 }
 
 func (f filter) match(m Message) bool {

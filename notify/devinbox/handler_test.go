@@ -26,8 +26,10 @@ func get(h http.Handler, target string, header ...string) *httptest.ResponseReco
 func filled(t *testing.T) *devinbox.Inbox {
 	in := open(t, nil)
 	ctx := t.Context()
-	_, err := in.SendEmail(ctx, notify.Email{Key: "k1", Kind: "auth.verify", Tenant: "acme", To: notify.Address{Name: "Ann", Email: "ann@example.com"},
-		Subject: "Verify", Text: "Open https://acme.dev/v?a=1.", HTML: `<p><a href="https://acme.dev/v?a=1&amp;b=2">verify</a>`})
+	_, err := in.SendEmail(ctx, notify.Email{
+		Key: "k1", Kind: "auth.verify", Tenant: "acme", To: notify.Address{Name: "Ann", Email: "ann@example.com"},
+		Subject: "Verify", Text: "Open https://acme.dev/v?a=1.", HTML: `<p><a href="https://acme.dev/v?a=1&amp;b=2">verify</a>`,
+	})
 	require.NoError(t, err)
 	_, err = in.SendSMS(ctx, notify.SMS{Key: "k2", Kind: "incident.opened", Tenant: "globex", To: "+14155550100", Text: "DOWN"})
 	require.NoError(t, err)

@@ -87,24 +87,30 @@ func newView(all []Message, query url.Values) *view {
 			counts[string(m.Channel)]++
 		}
 		if f.match(m) {
-			v.Items = append(v.Items, item{Message: m, Snippet: snippet(m), Active: m.ID == open,
-				URL: link("", "m", m.ID, "q", v.Search, "channel", f.channel)})
+			v.Items = append(v.Items, item{
+				Message: m, Snippet: snippet(m), Active: m.ID == open,
+				URL: link("", "m", m.ID, "q", v.Search, "channel", f.channel),
+			})
 		}
 	}
 	for _, t := range []struct{ label, channel string }{{"All", ""}, {"Email", string(notify.ChannelEmail)}, {"SMS", string(notify.ChannelSMS)}} {
-		v.Tabs = append(v.Tabs, tab{Label: t.label, Count: counts[t.channel], Active: f.channel == t.channel,
-			URL: link("", "m", open, "q", v.Search, "channel", t.channel)})
+		v.Tabs = append(v.Tabs, tab{
+			Label: t.label, Count: counts[t.channel], Active: f.channel == t.channel,
+			URL: link("", "m", open, "q", v.Search, "channel", t.channel),
+		})
 	}
 	return v
 }
 
 func newDetail(m Message, query url.Values) *detail {
 	keep := []string{"m", m.ID, "q", strings.TrimSpace(query.Get("q")), "channel", query.Get("channel")}
-	d := &detail{Message: m, Who: m.Name, IsSMS: m.Channel == notify.ChannelSMS,
+	d := &detail{
+		Message: m, Who: m.Name, IsSMS: m.Channel == notify.ChannelSMS,
 		ShowText: m.HTML == "" || query.Get("view") == "text" && m.Text != "",
 		HTMLURL:  link("", keep...), TextURL: link("", append(keep, "view", "text")...),
 		FrameURL: link("message.html", "m", m.ID), Links: links(m),
-		RemoteImages: remoteImage.MatchString(m.HTML)}
+		RemoteImages: remoteImage.MatchString(m.HTML),
+	}
 	if d.Who == "" {
 		d.Who = m.To
 	}

@@ -26,8 +26,14 @@ var smsCases = []struct {
 	}},
 	{"malformed messages", "better here than at the provider", func(t *testing.T, h SMSHarness) {
 		for _, m := range []notify.SMS{
-			{}, {To: phoneTo}, {To: "4155550123", Text: "x"}, {To: "+0155550123", Text: "x"}, {To: phoneTo + "\r\n", Text: "x"},
-			{To: "whatsapp:" + phoneTo, Text: "x"}, {To: phoneTo, Text: strings.Repeat("x", 1601)}, {To: phoneTo, Text: "\xff"},
+			{},
+			{To: phoneTo},
+			{To: "4155550123", Text: "x"},
+			{To: "+0155550123", Text: "x"},
+			{To: phoneTo + "\r\n", Text: "x"},
+			{To: "whatsapp:" + phoneTo, Text: "x"},
+			{To: phoneTo, Text: strings.Repeat("x", 1601)},
+			{To: phoneTo, Text: "\xff"},
 		} {
 			_, err := h.Sender.SendSMS(t.Context(), m)
 			if !errors.Is(err, notify.ErrInvalid) || notify.Retryable(err) {

@@ -74,8 +74,10 @@ func (r *Recorder) SendEmail(ctx context.Context, m notify.Email) (string, error
 	if err := m.Validate(); err != nil {
 		return "", err
 	}
-	return r.accept(ctx, Sent{Channel: notify.ChannelEmail, Key: m.Key, Kind: m.Kind, Tenant: m.Tenant,
-		Name: m.To.Name, To: m.To.Email, Subject: m.Subject, Text: m.Text, HTML: m.HTML})
+	return r.accept(ctx, Sent{
+		Channel: notify.ChannelEmail, Key: m.Key, Kind: m.Kind, Tenant: m.Tenant,
+		Name: m.To.Name, To: m.To.Email, Subject: m.Subject, Text: m.Text, HTML: m.HTML,
+	})
 }
 
 // SendSMS records m, or fails as [Recorder.Fail] said.

@@ -68,7 +68,8 @@ func open(t *testing.T) *fake {
 			var w wire
 			_ = json.Unmarshal(body, &w)
 			text, _ := json.Marshal(map[string]any{"errors": []map[string]string{{
-				"message": fmt.Sprintf(message, w.Personalizations[0].To[0].Email), "field": "personalizations.0.to"}}})
+				"message": fmt.Sprintf(message, w.Personalizations[0].To[0].Email), "field": "personalizations.0.to",
+			}}})
 			return providertest.Answer{Status: status, Header: header, Body: string(text)}
 		}
 	}
@@ -76,7 +77,8 @@ func open(t *testing.T) *fake {
 		notifytest.Reject:       refusal(400, "The address <%s> is not good enough", nil),
 		notifytest.Unauthorized: refusal(401, "The key "+key+" may not write to %s", nil),
 		notifytest.Throttle: refusal(429, "too many requests for %s", map[string]string{
-			"X-RateLimit-Reset": fmt.Sprint(time.Now().Add(time.Minute).Unix())}),
+			"X-RateLimit-Reset": fmt.Sprint(time.Now().Add(time.Minute).Unix()),
+		}),
 		notifytest.Break: refusal(503, "no luck with %s", nil),
 	}})
 	return f

@@ -41,8 +41,10 @@ func open(t *testing.T) *fake {
 	refusal := func(status, code int, message string, header map[string]string) func([]byte) providertest.Answer {
 		return func(body []byte) providertest.Answer {
 			form, _ := url.ParseQuery(string(body))
-			text, _ := json.Marshal(map[string]any{"code": code, "status": status, "message": fmt.Sprintf(message, form.Get("To")),
-				"more_info": fmt.Sprintf("https://www.twilio.com/docs/errors/%d", code), "details": map[string]string{"to": form.Get("To")}})
+			text, _ := json.Marshal(map[string]any{
+				"code": code, "status": status, "message": fmt.Sprintf(message, form.Get("To")),
+				"more_info": fmt.Sprintf("https://www.twilio.com/docs/errors/%d", code), "details": map[string]string{"to": form.Get("To")},
+			})
 			return providertest.Answer{Status: status, Header: header, Body: string(text)}
 		}
 	}
@@ -162,7 +164,8 @@ func TestRefusalsDoNotLeak(t *testing.T) {
 	}))
 	defer srv.Close()
 	s, err := twiliosms.New(sid, token, from, &twiliosms.Options{BaseURL: srv.URL, HTTPClient: &http.Client{
-		Transport: &http.Transport{DisableKeepAlives: true}}})
+		Transport: &http.Transport{DisableKeepAlives: true},
+	}})
 	require.NoError(t, err)
 	before := runtime.NumGoroutine()
 	for range 50 {
@@ -184,8 +187,13 @@ func TestEnvironmentIsIgnored(t *testing.T) {
 func TestNewChecksArguments(t *testing.T) {
 	t.Parallel()
 	for _, bad := range [][4]string{
-		{"", token, from, ""}, {"AC/../../x", token, from, ""}, {sid, "", from, ""}, {sid, "to ken", from, ""},
-		{sid, token, "", ""}, {sid, token, "a\nb", ""}, {sid, token, from, "://"},
+		{"", token, from, ""},
+		{"AC/../../x", token, from, ""},
+		{sid, "", from, ""},
+		{sid, "to ken", from, ""},
+		{sid, token, "", ""},
+		{sid, token, "a\nb", ""},
+		{sid, token, from, "://"},
 	} {
 		_, err := twiliosms.New(bad[0], bad[1], bad[2], &twiliosms.Options{BaseURL: bad[3]})
 		require.Error(t, err)
