@@ -60,6 +60,13 @@ var planted = map[string]struct {
 		}
 		return &e
 	})},
+	"takes a hang for failure": {"hanging_provider", wrap(func(err error, _ notify.Email) error {
+		e := *asError(err)
+		if errors.Is(err, context.DeadlineExceeded) {
+			e.Kind = notify.ErrUnavailable
+		}
+		return &e
+	})},
 	"repairs injected headers": {"header_and_command_injection", func(rec *notifytest.Recorder) notify.EmailFunc {
 		return func(ctx context.Context, m notify.Email) (string, error) {
 			m.Subject = strings.NewReplacer("\r", "", "\n", "").Replace(m.Subject)

@@ -40,12 +40,21 @@ func (c *boundedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// stage is how far a conversation has come: what a refusal is about depends on it.
+type stage int
+
+const (
+	greeting stage = iota // before AUTH: the server itself
+	identity              // AUTH and MAIL: who sends
+	message               // RCPT and DATA: this message
+	sent                  // the final dot went out
+)
+
 // conversation is one connection with one message.
 type conversation struct {
 	mailer  *Mailer
 	secrets []string
-	sent    bool // the final dot went out
-	login   bool // the failure came from AUTH
+	stage   stage
 }
 
 func (c *conversation) run(ctx context.Context, to string, data []byte) error {
@@ -65,9 +74,11 @@ func (c *conversation) run(ctx context.Context, to string, data []byte) error {
 	if err := c.open(client); err != nil {
 		return err
 	}
+	c.stage = identity
 	if err := client.Mail(c.mailer.from.Email); err != nil {
 		return err
 	}
+	c.stage = message
 	if err := client.Rcpt(to); err != nil {
 		return err
 	}
@@ -81,7 +92,7 @@ func (c *conversation) run(ctx context.Context, to string, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err // still without the final dot, so the server must discard it
 	}
-	c.sent = true
+	c.stage = sent
 	if err := w.Close(); err != nil {
 		return err
 	}
@@ -131,11 +142,8 @@ func (c *conversation) open(client *smtp.Client) error {
 	if err != nil {
 		return err
 	}
-	if err := client.Auth(auth); err != nil {
-		c.login = true
-		return err
-	}
-	return nil
+	c.stage = identity
+	return client.Auth(auth)
 }
 
 func (s *Mailer) tlsConfig() *tls.Config {
@@ -198,7 +206,7 @@ func (c *conversation) classify(ctx context.Context, err error) error {
 		err = &textproto.Error{Code: reply.Code, Msg: redact.Text(reply.Msg, c.secrets...)}
 	case errors.Is(err, errNoTLS), errors.Is(err, errNoAuth):
 		e.Kind = notify.ErrUnauthorized
-	case c.sent:
+	case c.stage == sent:
 		e.Kind = notify.ErrUncertain
 	}
 	// A dead context shows up as an i/o timeout on the connection.
@@ -209,18 +217,20 @@ func (c *conversation) classify(ctx context.Context, err error) error {
 	return e
 }
 
+// kindOf: a permanent refusal is a verdict on the message only once the server has
+// seen one. Before, it is about this sender (RFC 5321 §3.1, §3.3), and mail must
+// not be given up because of a wrong password or a blocked network.
 func (c *conversation) kindOf(reply *textproto.Error) (kind error, retryable bool) {
 	switch code := reply.Code; {
-	case code == 530 || code == 534 || code == 535 || code == 538 || c.login && code >= 500:
+	case code == 530 || code == 534 || code == 535 || code == 538:
 		return notify.ErrUnauthorized, true
 	case strings.HasPrefix(reply.Msg, "4.7."):
 		return notify.ErrRateLimited, true
-	case code >= 400 && code < 500:
-		return notify.ErrUnavailable, true
-	case code >= 500 && code < 600:
+	case code >= 500 && code < 600 && c.stage == identity:
+		return notify.ErrUnauthorized, true
+	case code >= 500 && code < 600 && c.stage >= message:
 		return notify.ErrRejected, false
-	}
-	if c.sent { // an answer that is no SMTP
+	case c.stage == sent && (code < 400 || code >= 600): // an answer that is no SMTP
 		return notify.ErrUncertain, true
 	}
 	return notify.ErrUnavailable, true

@@ -41,6 +41,8 @@ type server struct {
 	implicit  bool   // TLS from the first byte
 	plaintext bool   // no STARTTLS offered
 	auth      string // mechanisms offered
+	// refuse holds the answer to a verb, "220" being the greeting.
+	refuse map[string]string
 
 	conns    sync.WaitGroup
 	mu       sync.Mutex
@@ -147,6 +149,10 @@ type session struct {
 func (c *session) run() {
 	text := textproto.NewConn(c.conn)
 	reply := func(format string, args ...any) { text.PrintfLine(format, args...) }
+	if no := c.refuse["220"]; no != "" {
+		reply("%s", no)
+		return
+	}
 	reply("220 fake ESMTP")
 	for {
 		line, err := text.ReadLine()
@@ -154,6 +160,10 @@ func (c *session) run() {
 			return
 		}
 		verb, arg, _ := strings.Cut(line, " ")
+		if no := c.refuse[strings.ToUpper(verb)]; no != "" {
+			reply("%s", no)
+			continue
+		}
 		switch strings.ToUpper(verb) {
 		case "EHLO":
 			reply("250-fake")
@@ -208,7 +218,9 @@ func (c *session) run() {
 func (c *session) data(text *textproto.Conn, reply func(string, ...any)) bool {
 	var err error
 	if c.mail.data, err = readData(text.R); err != nil {
-		c.t.Error(err)
+		if !errors.Is(err, errGaveUp) {
+			c.t.Error(err)
+		}
 		return false
 	}
 	switch {
@@ -229,6 +241,9 @@ func (c *session) data(text *textproto.Conn, reply func(string, ...any)) bool {
 	return true
 }
 
+// errGaveUp: the client went away before the final dot, so there is no message.
+var errGaveUp = errors.New("no final dot")
+
 // readData undoes dot-stuffing (RFC 5321 §4.5.2) and refuses what a strict server
 // refuses: bare line feeds, long lines, bytes that are not ASCII.
 func readData(r *bufio.Reader) ([]byte, error) {
@@ -236,7 +251,7 @@ func readData(r *bufio.Reader) ([]byte, error) {
 	for {
 		line, err := r.ReadString('\n')
 		if err != nil {
-			return nil, nil // the client gave up
+			return nil, errGaveUp
 		}
 		body, ok := strings.CutSuffix(line, "\r\n")
 		switch {

@@ -2,6 +2,7 @@ package smtpmail_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"net/mail"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -199,14 +201,62 @@ func TestServersThatSpeakNonsense(t *testing.T) {
 	}
 }
 
+// A provider that refuses us says nothing about the message: it must stay in the
+// queue until the configuration is right.
+func TestOnlyRefusedMessagesAreGivenUp(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		verb, answer string
+		want         error
+		retryable    bool
+	}{
+		{"220", "554 5.7.1 your network is blocked", notify.ErrUnavailable, true},
+		{"220", "421 4.3.2 shutting down", notify.ErrUnavailable, true},
+		{"STARTTLS", "502 5.5.1 not today", notify.ErrUnavailable, true},
+		{"AUTH", "535 5.7.8 wrong password", notify.ErrUnauthorized, true},
+		{"AUTH", "554 5.7.0 account disabled", notify.ErrUnauthorized, true},
+		{"AUTH", "454 4.7.0 later", notify.ErrRateLimited, true},
+		{"MAIL", "550 5.7.60 not allowed to send as this sender", notify.ErrUnauthorized, true},
+		{"MAIL", "452 4.3.1 full", notify.ErrUnavailable, true},
+		{"RCPT", "550 5.1.1 no such mailbox", notify.ErrRejected, false},
+		{"RCPT", "530 5.7.0 log in first", notify.ErrUnauthorized, true},
+		{"DATA", "554 5.6.0 no valid recipients", notify.ErrRejected, false},
+	} {
+		t.Run(c.verb+" "+c.answer, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, func(s *server) { s.refuse = map[string]string{c.verb: c.answer} })
+			_, err := s.mailer(s.options()).SendEmail(t.Context(), ann)
+			require.ErrorIs(t, err, c.want)
+			require.Equal(t, c.retryable, notify.Retryable(err))
+			require.Empty(t, s.emails())
+		})
+	}
+}
+
+// Over a pipe, in virtual time: the server takes the message and says no more.
 func TestOwnTimeout(t *testing.T) {
 	t.Parallel()
-	s := start(t, nil)
-	opts := s.options()
-	opts.Timeout = 200 * time.Millisecond
-	s.Next(notifytest.Hang)
-	_, err := s.mailer(opts).SendEmail(t.Context(), ann)
-	require.ErrorIs(t, err, notify.ErrUncertain)
+	for timeout, want := range map[time.Duration]time.Duration{0: 30 * time.Second, time.Minute: time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &server{t: t, plaintext: true, next: notifytest.Hang}
+			m, err := smtpmail.New("127.0.0.1:25", from, &smtpmail.Options{TLS: smtpmail.TLSNone, Timeout: timeout,
+				Dial: func(context.Context, string, string) (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					s.conns.Go(func() {
+						defer theirs.Close()
+						(&session{server: s, conn: theirs}).run()
+					})
+					return ours, nil
+				}})
+			require.NoError(t, err)
+			start := time.Now()
+			_, err = m.SendEmail(t.Context(), ann)
+			require.ErrorIs(t, err, notify.ErrUncertain)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, want, time.Since(start))
+			s.conns.Wait()
+		})
+	}
 }
 
 func TestNewChecksArguments(t *testing.T) {
