@@ -11,6 +11,9 @@
 // A batch is one synchronous insert of one block, with the batch's token as insert_deduplication_token: ClickHouse drops
 // repeats among the last 10 000 inserts. Past that window a repeat is stored, counted until its parts merge, and then
 // collapsed by event id. async_insert, on by default since ClickHouse 26.3, is switched off for these inserts.
+// A server that is killed at the wrong moment remembers the token of an insert that it lost; each insert is therefore
+// looked up, on the same connection pool, and sent again under another token if it is not there. On a replicated table,
+// let the pool reach one replica, or set select_sequential_consistency.
 //
 // Over 4096 distinct values, uniques are estimated (uniqCombined64, within about 1 %); over 8192 values, quantiles are
 // those of a random sample.

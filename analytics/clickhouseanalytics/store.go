@@ -1,12 +1,10 @@
 package clickhouseanalytics
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"regexp"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/ashlar-go/ashlar/analytics"
@@ -60,48 +58,6 @@ func (o *Options) table() string {
 		return "events"
 	}
 	return o.Table
-}
-
-// columns and types of an insert, so that the driver need not ask the server before each batch.
-var insertColumns = []clickhouse.ColumnNameAndType{
-	{Name: "tenant", Type: "LowCardinality(String)"},
-	{Name: "event", Type: "LowCardinality(String)"},
-	{Name: "id", Type: "UUID"},
-	{Name: "user_id", Type: "String"},
-	{Name: "time", Type: "DateTime64(3, 'UTC')"},
-	{Name: "props", Type: "JSON"},
-}
-
-// Insert implements analytics.Store.
-func (s *Store) Insert(ctx context.Context, b analytics.Batch) error {
-	if len(b.Records) == 0 {
-		return nil
-	}
-	ctx = clickhouse.Context(ctx,
-		clickhouse.WithColumnNamesAndTypes(insertColumns),
-		clickhouse.WithSettings(clickhouse.Settings{
-			"async_insert":               0,
-			"insert_deduplicate":         1,
-			"insert_deduplication_token": b.Token,
-			"deduplicate_blocks_in_dependent_materialized_views": 1,
-			"max_partitions_per_insert_block":                    0, // a late event may open any month
-			// Text that looks like a date stays text.
-			"input_format_try_infer_dates":     0,
-			"input_format_try_infer_datetimes": 0,
-		}))
-	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+s.events+" (tenant, event, id, user_id, time, props)")
-	if err != nil {
-		return wrapInsert(err, len(b.Records))
-	}
-	defer batch.Close()
-	if err := fill(batch, b.Records); err != nil {
-		// The driver could not encode a value: no repeat will change that.
-		return fmt.Errorf("clickhouseanalytics: %w: %w", analytics.ErrRejected, err)
-	}
-	if err := batch.Send(); err != nil {
-		return wrapInsert(err, len(b.Records))
-	}
-	return nil
 }
 
 // fill appends column by column, which allocates a quarter of what appending rows does.

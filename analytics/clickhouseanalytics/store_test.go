@@ -274,3 +274,33 @@ func TestNewNeedsAConnection(t *testing.T) {
 	_, err := clickhouseanalytics.New(nil, nil)
 	require.ErrorContains(t, err, "connection")
 }
+
+// TestOrphanedTokenLosesNothing plants what a server killed between writing a token down and putting the part in place
+// leaves behind: a token that it remembers, for rows that it does not have.
+func TestOrphanedTokenLosesNothing(t *testing.T) {
+	t.Parallel()
+	store, conn := newStore(t)
+	var batch analytics.Batch
+	batch.Token = "orphan"
+	for i := range 6 {
+		// Two months: one of them is orphaned twice, the other not at all.
+		batch.Records = append(batch.Records, analytics.Record{
+			ID: fmt.Sprintf("018f0000-0000-7000-8000-%012d", i), Tenant: "acme", Name: "Signed Up",
+			Time: noon.AddDate(0, i%2, 0), Props: []byte(`{"n":1}`),
+		})
+	}
+	other := analytics.Batch{Token: "orphan", Records: []analytics.Record{{
+		ID: "018f0000-0000-7000-8000-999999999999", Tenant: "other", Name: "Signed Up", Time: noon, Props: []byte(`{}`),
+	}}}
+	require.NoError(t, store.Insert(t.Context(), other))
+	other.Token, other.Records[0].ID = "orphan+", "018f0000-0000-7000-8000-999999999998"
+	require.NoError(t, store.Insert(t.Context(), other))
+
+	for range 3 { // repeats change nothing
+		require.NoError(t, store.Insert(t.Context(), batch))
+		var rows, ids uint64
+		require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(), uniqExact(id) FROM events WHERE tenant = 'acme'`).Scan(&rows, &ids))
+		require.EqualValues(t, 6, ids, "an event was lost")
+		require.EqualValues(t, 6, rows, "an event was stored twice")
+	}
+}
