@@ -168,8 +168,7 @@ func (n *Notifier) call(ctx context.Context, d *delivery) (id string, err error)
 func (d *delivery) failure(err error) error {
 	var e *Error
 	if !errors.As(err, &e) {
-		e = &Error{Op: "notify: " + string(d.Channel), Kind: ErrUncertain, Retryable: true, Err: err}
-		err = e
+		return &Error{Op: "notify: " + string(d.Channel), Kind: ErrUncertain, Retryable: true, Err: redact.Error(err, d.To)}
 	}
 	return redact.Error(err, d.To)
 }

@@ -42,8 +42,9 @@
 //
 // A failed delivery is an [*Error]: Kind is a sentinel of this package, Retryable
 // tells whether the same message may succeed later, Err is the provider's reason.
-// Texts and wrapped errors hold no secret, e-mail address or phone number, and
-// [Recipient] logs as its ID. Subjects, names and addresses with a line break are
+// Texts hold no secret, e-mail address or phone number, even if a sender of your
+// own puts the recipient into its errors; those of our adapters hold none down to
+// the last wrapped one. [Recipient] logs as its ID. Subjects, names and addresses with a line break are
 // refused ([ErrInvalid]), not repaired: they are an attack or a bug.
 //
 // # Concurrency

@@ -67,8 +67,9 @@ func (n *Notifier) checkSample(sample Notification) error {
 // Send renders note for each recipient and channel and sends it, or hands it to
 // [Options].Enqueue. Everything is rendered and validated before the first
 // message leaves: an error of kind [ErrInvalid], [ErrTemplate], [ErrNoTenant] or
-// [ErrNoChannel] means that nobody was told. Otherwise each delivery is
-// attempted, and the errors of those that failed are joined.
+// [ErrNoChannel] means that nobody was told. Otherwise each delivery is attempted
+// until ctx ends, one after the other, and the errors of those that failed are
+// joined.
 func (n *Notifier) Send(ctx context.Context, note Notification) error {
 	list, err := n.prepare(ctx, note)
 	if err != nil {

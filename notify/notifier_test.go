@@ -306,6 +306,7 @@ func TestForeignErrorsAreCleaned(t *testing.T) {
 	require.ErrorIs(t, err, cause)
 	var e *notify.Error
 	require.ErrorAs(t, err, &e)
+	require.NotContains(t, e.Error(), "ann@example.com", "errors.As digs it out, and somebody logs that")
 	require.ErrorIs(t, err, notify.ErrUncertain, "an unknown error does not say whether the message went out")
 }
 

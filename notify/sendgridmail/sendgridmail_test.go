@@ -169,9 +169,9 @@ func TestRateLimitResetIsHonoured(t *testing.T) {
 func TestStatusClassification(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]error{
-		200: nil, 202: nil, 302: notify.ErrRejected, 400: notify.ErrRejected, 401: notify.ErrUnauthorized, 403: notify.ErrUnauthorized,
-		408: notify.ErrUnavailable, 413: notify.ErrRejected, 429: notify.ErrRateLimited, 500: notify.ErrUnavailable,
-		502: notify.ErrUnavailable, 503: notify.ErrUnavailable, 504: notify.ErrUncertain,
+		200: nil, 202: nil, 302: notify.ErrUnavailable, 400: notify.ErrRejected, 401: notify.ErrUnauthorized, 403: notify.ErrUnauthorized,
+		404: notify.ErrUnavailable, 405: notify.ErrUnavailable, 408: notify.ErrUnavailable, 413: notify.ErrRejected, 429: notify.ErrRateLimited, 500: notify.ErrUnavailable,
+		502: notify.ErrUncertain, 503: notify.ErrUnavailable, 504: notify.ErrUncertain,
 	} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", "/elsewhere")
@@ -182,6 +182,7 @@ func TestStatusClassification(t *testing.T) {
 		require.NoError(t, err)
 		_, err = m.SendEmail(t.Context(), mail)
 		require.ErrorIs(t, err, want, "status %d", status)
+		require.Equal(t, want != nil && want != notify.ErrRejected, notify.Retryable(err), "status %d", status)
 		srv.Close()
 	}
 }

@@ -135,12 +135,12 @@ func TestAnswersThatAreNotTwilios(t *testing.T) {
 		body   string
 		want   error
 	}{
-		{502, "<html>bad gateway</html>", notify.ErrUnavailable},
+		{502, "<html>bad gateway</html>", notify.ErrUncertain},
 		{400, "", notify.ErrRejected},
 		{400, `{"code":21611}`, notify.ErrRateLimited}, // the account's queue is full
 		{201, "", notify.ErrUncertain},                 // accepted? the answer was cut
 		{201, `{}`, nil},
-		{307, "", notify.ErrRejected},
+		{307, "", notify.ErrUnavailable},
 	} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", "/elsewhere")

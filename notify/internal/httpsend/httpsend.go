@@ -99,7 +99,10 @@ func (c *Call) Refused(status int, header http.Header, detail string, cause erro
 		e.Kind, e.Retryable = notify.ErrRateLimited, true
 	case status == http.StatusRequestTimeout:
 		e.Kind, e.Retryable = notify.ErrUnavailable, true
-	case status == http.StatusGatewayTimeout: // the gateway does not know either
+	case status < 400 || status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
+		// Not the API: a wrong BaseURL or account, or a portal. No verdict on the message.
+		e.Kind, e.Retryable = notify.ErrUnavailable, true
+	case status == http.StatusBadGateway || status == http.StatusGatewayTimeout: // the gateway does not know either
 		e.Kind, e.Retryable = notify.ErrUncertain, true
 	case status >= 500:
 		e.Kind, e.Retryable = notify.ErrUnavailable, true

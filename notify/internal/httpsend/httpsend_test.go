@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,10 @@ import (
 
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, testRetryAfter) // on a clock that does not run away
+}
+
+func testRetryAfter(t *testing.T) {
 	_, call := httpsend.Track(t.Context(), "x: send")
 	in := func(d time.Duration) time.Time { return time.Now().Add(d) }
 	for header, want := range map[[2]string]time.Duration{
@@ -31,7 +36,7 @@ func TestRetryAfter(t *testing.T) {
 		err := call.Refused(429, http.Header{http.CanonicalHeaderKey(header[0]): {header[1]}}, "", nil)
 		var e *notify.Error
 		require.ErrorAs(t, err, &e)
-		require.InDelta(t, want.Seconds(), e.RetryAfter.Seconds(), 2, header)
+		require.Equal(t, want, e.RetryAfter, header)
 	}
 }
 
