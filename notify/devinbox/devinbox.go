@@ -49,7 +49,8 @@ type Options struct {
 	// negative is an error, because an inbox without a limit eats the machine.
 	Max int
 	// Dir is a directory that keeps the messages, one file each, so that they
-	// survive the program, even kill -9. It is created if missing, and several
+	// survive the program, even kill -9; they are not synced to the disk, so the
+	// latest may be lost with the power. It is created if missing, and several
 	// processes may share it: each shows what the others receive. Files that are
 	// not the inbox's are left alone. Empty: memory only.
 	Dir string
@@ -99,7 +100,7 @@ type Inbox struct {
 	mu       sync.Mutex
 	messages []*stored // oldest first
 	bytes    int
-	unread   map[string]bool // files that could not be read, reported once
+	reported map[string]bool // files that could not be read
 }
 
 // stored is a message and the name that orders it, which is also its file's.
@@ -122,7 +123,7 @@ func New(opts *Options) (*Inbox, error) {
 	if opts.Max < 0 {
 		return nil, errors.New("devinbox: Options.Max is negative")
 	}
-	in := &Inbox{opts: *opts, unread: map[string]bool{}}
+	in := &Inbox{opts: *opts, reported: map[string]bool{}}
 	in.mux = in.routes()
 	if err := in.openDir(); err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package devinbox
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,7 +41,8 @@ func (in *Inbox) openDir() error {
 }
 
 // readDir brings the memory in line with the directory: another process may have
-// added or removed messages. A file that cannot be read is reported once.
+// added or removed messages. A file that cannot be read is tried again each time,
+// since the reason may pass, but reported once.
 func (in *Inbox) readDir() error {
 	if in.opts.Dir == "" {
 		return nil
@@ -63,18 +65,16 @@ func (in *Inbox) readDir() error {
 		delete(present, s.file)
 		return gone
 	})
+	maps.DeleteFunc(in.reported, func(file string, _ bool) bool { return !present[file] })
 	for file := range present {
-		if in.unread[file] {
-			continue
-		}
 		s, err := readFile(in.opts.Dir, file)
 		switch {
-		case os.IsNotExist(err): // removed meanwhile
-		case err != nil:
-			in.unread[file] = true
-			in.opts.logger().Warn("devinbox: skipping a file", "file", file, "error", err)
-		default:
+		case err == nil:
 			in.insert(s)
+		case os.IsNotExist(err): // removed meanwhile
+		case !in.reported[file]:
+			in.reported[file] = true
+			in.opts.logger().Warn("devinbox: skipping a file", "file", file, "error", err)
 		}
 	}
 	return nil

@@ -126,6 +126,10 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 	require.Empty(t, in.Messages())
 	require.Empty(t, in.Messages())
 	require.Equal(t, 1, strings.Count(log.String(), broken), "reported once")
+	write(broken, `{"id":"0123456789abcdef","to":"a"}`)
+	require.Len(t, in.Messages(), 1, "what could not be read once is tried again")
+	write(broken, `{"id": "0123`)
+	in = open(t, &devinbox.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 	in.Clear()
 	for _, name := range []string{"README", ".new-123", broken} {
 		require.FileExists(t, filepath.Join(dir, name))
