@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -18,27 +19,33 @@ const giveBack = 5 * time.Second
 // maxErrorText bounds what is stored of an error, in bytes.
 const maxErrorText = 2 << 10
 
-// execute runs one job and says what becomes of it. base ends, with a cause,
-// when the job must be given up.
-func (q *Queue) execute(base context.Context, s Stored) Outcome {
+// errGoexit is the failure of a handler that ended its goroutine, as FailNow of
+// package testing does.
+var errGoexit = errors.New("jobs: handler called runtime.Goexit")
+
+// execute runs one job and tells settle what becomes of it. base ends, with a
+// cause, when the job must be given up.
+func (q *Queue) execute(base context.Context, s Stored, settle func(Outcome)) {
 	env, err := decode(s.Body)
-	log := q.opts.logger().With("job", s.ID, "kind", env.Kind)
 	switch {
 	case err == errCorrupt:
-		log.ErrorContext(base, "jobs: stored job is not readable, moved to the dead")
-		return Outcome{ID: s.ID, Action: Bury, Error: err.Error()}
+		q.log(s, env).ErrorContext(base, "jobs: stored job is not readable, moved to the dead")
+		settle(Outcome{ID: s.ID, Action: Bury, Error: err.Error()})
+		return
 	case err != nil:
-		return q.cannot(base, log, s, env, err.Error())
+		settle(q.cannot(base, s, env, err.Error()))
+		return
 	}
 	run := q.handler(env.Kind)
 	if run == nil {
-		return q.cannot(base, log, s, env, "no handler for this kind")
+		settle(q.cannot(base, s, env, "no handler for this kind"))
+		return
 	}
-	info := q.info(s, env)
-	ctx := context.WithValue(base, infoKey{}, info)
+	ctx := context.WithValue(base, infoKey{}, q.info(s, env))
 	if env.Tenant != "" {
 		if q.opts == nil || q.opts.WithTenant == nil {
-			return q.cannot(base, log, s, env, "job has a tenant but Options.WithTenant is nil")
+			settle(q.cannot(base, s, env, "job has a tenant but Options.WithTenant is nil"))
+			return
 		}
 		ctx = q.opts.WithTenant(ctx, env.Tenant)
 	}
@@ -47,37 +54,39 @@ func (q *Queue) execute(base context.Context, s Stored) Outcome {
 		ctx, cancel = context.WithTimeoutCause(ctx, d, ErrTimeout)
 		defer cancel()
 	}
-	err = q.protect(ctx, run, env.Args)
-	if err == nil {
+	err = errGoexit
+	defer func() { // also after a panic and after Goexit
+		if v := recover(); v != nil {
+			p := &PanicError{Value: v, Stack: debug.Stack()}
+			q.opts.report(context.WithoutCancel(ctx), p, p.Stack)
+			err = p
+		}
+		settle(q.outcome(base, ctx, s, env, err))
+	}()
+	err = run(ctx, env.Args)
+}
+
+func (q *Queue) outcome(base, ctx context.Context, s Stored, env envelope, err error) Outcome {
+	switch {
+	case err == nil:
 		q.opts.count(ctx, "jobs.finished", 1, "kind", env.Kind)
 		return Outcome{ID: s.ID, Action: Finish}
-	}
-	if cause := context.Cause(base); cause != nil {
+	case base.Err() != nil:
 		// The handler was told to stop: its error says nothing about the job.
 		q.opts.count(ctx, "jobs.returned", 1, "kind", env.Kind)
 		return Outcome{ID: s.ID, Action: Return}
 	}
-	return q.failed(ctx, log, info, err)
+	return q.failed(ctx, s, env, err)
 }
 
-// protect turns a panic into an error.
-func (q *Queue) protect(ctx context.Context, run handler, args []byte) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			p := &PanicError{Value: v, Stack: debug.Stack()}
-			q.opts.report(ctx, p, p.Stack)
-			err = p
-		}
-	}()
-	return run(ctx, args)
-}
-
-func (q *Queue) failed(ctx context.Context, log *slog.Logger, info Info, err error) Outcome {
-	if cause := context.Cause(ctx); cause == ErrTimeout {
+func (q *Queue) failed(ctx context.Context, s Stored, env envelope, err error) Outcome {
+	if context.Cause(ctx) == ErrTimeout {
 		err = fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
+	ctx = context.WithoutCancel(ctx) // what is reported must not depend on the handler's time
+	info := q.info(s, env)
 	out := Outcome{ID: info.ID, Action: Retry, Error: shorten(err.Error())}
-	log = log.With("attempt", info.Attempt, "error", err)
+	log := q.log(s, env).With("attempt", info.Attempt, "error", err)
 	if info.Attempt >= info.MaxAttempts {
 		out.Action = Bury
 		q.opts.count(ctx, "jobs.buried", 1, "kind", info.Kind)
@@ -92,11 +101,15 @@ func (q *Queue) failed(ctx context.Context, log *slog.Logger, info Info, err err
 }
 
 // cannot puts a job back for a worker that can run it; no attempt is counted.
-func (q *Queue) cannot(ctx context.Context, log *slog.Logger, s Stored, env envelope, why string) Outcome {
+func (q *Queue) cannot(ctx context.Context, s Stored, env envelope, why string) Outcome {
 	delay := giveBack + rand.N(giveBack/5)
 	q.opts.count(ctx, "jobs.returned", 1, "kind", env.Kind)
-	log.WarnContext(ctx, "jobs: job given back for another worker", "reason", why, "retry_in", delay)
+	q.log(s, env).WarnContext(ctx, "jobs: job given back for another worker", "reason", why, "retry_in", delay)
 	return Outcome{ID: s.ID, Action: Return, Delay: delay}
+}
+
+func (q *Queue) log(s Stored, env envelope) *slog.Logger {
+	return q.opts.logger().With("job", s.ID, "kind", env.Kind)
 }
 
 // shorten keeps the beginning of an error's text, as valid UTF-8.

@@ -94,15 +94,16 @@ func (b *bench) sleep(d time.Duration) {
 // spy remembers what it is told.
 type spy struct {
 	mu     sync.Mutex
+	ctx    context.Context // of the last report
 	errs   []error
 	stacks [][]byte
 	counts map[string]float64
 }
 
-func (s *spy) Report(_ context.Context, err error, stack []byte) {
+func (s *spy) Report(ctx context.Context, err error, stack []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.errs, s.stacks = append(s.errs, err), append(s.stacks, stack)
+	s.ctx, s.errs, s.stacks = ctx, append(s.errs, err), append(s.stacks, stack)
 }
 
 func (s *spy) Add(_ context.Context, name string, n float64, _ ...string) {

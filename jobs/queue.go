@@ -48,8 +48,8 @@ func New(driver Driver, opts *Options) (*Queue, error) {
 // concurrently and, after a crash, possibly more than once: make them
 // idempotent. They should end soon after their context does.
 //
-// Handle panics if A is not a struct type, its kind is malformed or already
-// has a handler, or h is nil. Register everything before Run: a job whose kind
+// Handle panics if A is a pointer or an interface, its kind is malformed or
+// already has a handler, or h is nil. Register everything before Run: a job whose kind
 // has no handler is put back for a worker that has one.
 func Handle[A Args](q *Queue, h func(context.Context, A) error) {
 	var zero A

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -78,6 +79,20 @@ func TestPanicIsAFailedAttempt(t *testing.T) {
 	})
 }
 
+func TestGoexitIsAFailedAttempt(t *testing.T) {
+	bubble(t, &jobs.Options{Concurrency: 1}, func(b *bench) {
+		jobs.Handle(b.q, func(ctx context.Context, _ Mail) error {
+			if info, _ := jobs.InfoFrom(ctx); info.Attempt == 1 {
+				runtime.Goexit()
+			}
+			return nil
+		})
+		b.enqueue(Mail{}, nil)
+		jobstest.Drain(b, b.d, b.q) // with the slot lost it would not end
+		b.stats(jobs.Stats{})
+	})
+}
+
 func TestLongErrorIsShortened(t *testing.T) {
 	bubble(t, nil, func(b *bench) {
 		jobs.Handle(b.q, func(context.Context, Mail) error { return errors.New(strings.Repeat("ß", 5000) + "\xff") })
@@ -127,7 +142,8 @@ func TestUnreadableJobs(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
-	bubble(t, &jobs.Options{Timeout: time.Minute}, func(b *bench) {
+	seen := &spy{}
+	bubble(t, &jobs.Options{Timeout: time.Minute, Errors: seen}, func(b *bench) {
 		jobs.Handle(b.q, func(ctx context.Context, _ Mail) error {
 			<-ctx.Done()
 			return context.Cause(ctx)
@@ -139,6 +155,9 @@ func TestTimeout(t *testing.T) {
 		dead, err := b.q.List(b.Context(), jobs.Dead, 0, 1)
 		require.NoError(b, err)
 		require.Contains(b, dead[0].Error, jobs.ErrTimeout.Error())
+		require.Len(b, seen.errs, 1)
+		require.ErrorIs(b, seen.errs[0], jobs.ErrTimeout)
+		require.NoError(b, seen.ctx.Err(), "a reporter has to have time")
 	})
 }
 
@@ -196,5 +215,14 @@ func TestRunFailsWhereTheStoreRefuses(t *testing.T) {
 	bubble(t, nil, func(b *bench) {
 		b.d.Fail(jobstest.OpBeat, 1, errors.New("wrong password"))
 		require.ErrorContains(b, b.q.Run(b.Context()), "jobs: run: wrong password")
+	})
+}
+
+func TestRunRefusesAContextWithATenant(t *testing.T) {
+	opts := tenantOptions()
+	bubble(t, opts, func(b *bench) {
+		b.d.Fail(jobstest.OpBeat, 1, errors.New("nothing may be sent"))
+		err := b.q.Run(opts.WithTenant(b.Context(), "acme"))
+		require.ErrorContains(b, err, "the context has a tenant")
 	})
 }

@@ -217,7 +217,7 @@ func (w *worker) start(job Stored) {
 	jobs, epoch := w.jobs, w.epoch
 	// The loop counts this goroutine in running and reads its settlement; one
 	// that ignores its context outlives Run, which then returns an error.
-	go func() { w.settled <- settlement{epoch, w.q.execute(jobs, job)} }()
+	go w.q.execute(jobs, job, func(o Outcome) { w.settled <- settlement{epoch, o} })
 }
 
 // holdOff spreads the repetitions of a failing call: 50 ms to 1 s.
