@@ -129,7 +129,10 @@ type Beat struct {
 
 // Pulse is an answer of Driver.Beat: what happened to the jobs of workers
 // whose lease expired.
-type Pulse struct{ Reclaimed, Buried int }
+type Pulse struct {
+	Reclaimed, Buried int
+	Err               error // giving them back failed; the own lease is renewed all the same
+}
 
 // Tick is a request of Driver.Fire. Without a Job it only reads, and starts
 // the schedule at the present if it is new.

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// joinTime is what a new lease may take at least: there is none to be late for,
+// and the first call to a store also connects.
+const joinTime = 5 * time.Second
+
 // renew beats and copes with what can go wrong.
 func (w *worker) renew() {
 	err := w.beat()
@@ -24,7 +28,11 @@ func (w *worker) renew() {
 func (w *worker) beat() error {
 	lease := w.q.opts.lease()
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(w.outer, lease/2)
+	limit := lease / 2
+	if !w.joined {
+		limit = max(limit, joinTime)
+	}
+	ctx, cancel := context.WithTimeout(w.outer, limit)
 	defer cancel()
 	pulse, err := w.q.driver.Beat(ctx, Beat{
 		Worker: w.id, Lease: lease, Join: !w.joined, MaxCrashes: w.q.opts.maxCrashes(),
@@ -35,6 +43,9 @@ func (w *worker) beat() error {
 	}
 	w.joined = true
 	w.nextHit = began.Add(lease / 3)
+	if pulse.Err != nil {
+		w.log.WarnContext(w.outer, "jobs: jobs of a dead worker not given back, will be repeated", "error", pulse.Err)
+	}
 	if pulse.Reclaimed+pulse.Buried > 0 {
 		// Another one may have expired as well.
 		w.nextHit = time.Now()

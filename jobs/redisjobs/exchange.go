@@ -56,7 +56,9 @@ func (d *Driver) Beat(ctx context.Context, b jobs.Beat) (jobs.Pulse, error) {
 		return jobs.Pulse{}, fmt.Errorf("redisjobs: beat: %w", jobs.ErrLeaseLost)
 	}
 	if expired := r.text(); expired != "" && r.err == nil {
-		return d.reclaim(ctx, expired, "expired", b.MaxCrashes)
+		pulse, err := d.reclaim(ctx, expired, "expired", b.MaxCrashes)
+		pulse.Err = err
+		return pulse, nil
 	}
 	return jobs.Pulse{}, r.err
 }
