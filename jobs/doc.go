@@ -19,8 +19,10 @@
 // is dead, as long as the store keeps what it acknowledged. A worker that dies
 // or is cut off loses its lease (Options.Lease) and its jobs go to others, in
 // front; so a job may run again if its worker died between finishing and
-// reporting. Handlers must be idempotent. Dead jobs (out of attempts, or three
-// workers died with them) stay until Requeue or Delete. A job of an unknown
+// reporting. It is also stored again, if it has finished meanwhile, when the
+// answer to its Enqueue got lost and the caller or the store's client repeats
+// the call. Handlers must be idempotent. Dead jobs (out of attempts, or three
+// workers died or were cut off with them) stay until Requeue or Delete. A job of an unknown
 // kind is put back for workers that know it, never discarded.
 //
 // Jobs of one tenant start in the order they were enqueued, apart from delays

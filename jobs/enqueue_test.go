@@ -143,6 +143,22 @@ func TestTenantTravelsWithTheJob(t *testing.T) {
 	})
 }
 
+func TestOddTenants(t *testing.T) {
+	opts := tenantOptions()
+	bubble(t, opts, func(b *bench) {
+		_, err := b.q.Enqueue(opts.WithTenant(b.Context(), "\xff"), Mail{}, nil)
+		require.ErrorContains(b, err, "not UTF-8", "JSON would make it another tenant")
+		for tenant, key := range map[string]string{"a": "1:b", "a1:": "b", "a\x00b": "c", "": "1:a1:b"} {
+			r, err := b.q.Enqueue(opts.WithTenant(b.Context(), tenant), Mail{}, &jobs.EnqueueOptions{Key: key, NoTenant: tenant == ""})
+			require.NoError(b, err)
+			require.False(b, r.Duplicate, "%q %q", tenant, key)
+		}
+		r, err := b.q.Enqueue(opts.WithTenant(b.Context(), "a"), Mail{}, &jobs.EnqueueOptions{Key: "b\x00c"})
+		require.NoError(b, err)
+		require.False(b, r.Duplicate)
+	})
+}
+
 func TestJobOfATenantIsNotRunWithoutOne(t *testing.T) {
 	opts := tenantOptions()
 	bubble(t, opts, func(b *bench) {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Args are the arguments of a job: a plain struct whose JSON travels through
@@ -96,8 +98,8 @@ func NewJob(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (Job
 	if err := opts.check(); err != nil {
 		return Job{}, fmt.Errorf("jobs: enqueue %s: %w", kind, err)
 	}
-	if len(tenant) > maxName {
-		return Job{}, fmt.Errorf("jobs: enqueue %s: tenant id is longer than %d bytes", kind, maxName)
+	if len(tenant) > maxName || !utf8.ValidString(tenant) {
+		return Job{}, fmt.Errorf("jobs: enqueue %s: tenant id is longer than %d bytes or not UTF-8", kind, maxName)
 	}
 	data, err := json.Marshal(args)
 	if err != nil {
@@ -117,7 +119,8 @@ func NewJob(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (Job
 		job.ID = newID()
 	}
 	if opts.Key != "" {
-		job.Unique = tenant + "\x00" + opts.Key
+		// The length keeps the keys of tenants apart, whatever is in them.
+		job.Unique = strconv.Itoa(len(tenant)) + ":" + tenant + opts.Key
 	}
 	return job, nil
 }

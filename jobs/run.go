@@ -22,7 +22,8 @@ const (
 // gives the jobs of dead workers back. Any number of processes may run the
 // same queue; one Queue runs once at a time, a second Run answers ErrRunning.
 //
-// Run fails at once if the store cannot be reached or refuses service; later
+// Run fails at once if ctx has a tenant (Options.Tenant), which jobs of none
+// would inherit, or if the store cannot be reached or refuses service; later
 // trouble is logged and retried for as long as it lasts, while handlers whose
 // lease runs out meanwhile are cancelled with ErrLeaseLost.
 //
@@ -36,6 +37,11 @@ func (q *Queue) Run(ctx context.Context) error {
 		return ErrRunning
 	}
 	defer q.running.Store(false)
+	if q.opts != nil && q.opts.Tenant != nil {
+		if _, ok := q.opts.Tenant(ctx); ok {
+			return errors.New("jobs: run: the context has a tenant, which jobs of no tenant would get; pass one without")
+		}
+	}
 
 	// Calls to the store and handlers outlive ctx: they are part of the drain.
 	outer, cancel := context.WithCancel(context.WithoutCancel(ctx))
