@@ -38,7 +38,7 @@ func inspectCases() []testCase {
 				s.wait(5 * time.Millisecond)
 			}
 			s.equal("latest first", []string{"c", "b", "a"}, ids(list(s, jobs.Dead, 0, 10)))
-			n, err := s.d.Resolve(s.Context(), []string{"a", "alive", "unknown"}, jobs.Requeue)
+			n, err := s.d.Resolve(s.Context(), []string{"a", "alive", "unknown", "a"}, jobs.Requeue)
 			s.must(err)
 			s.equal("requeued", 1, n)
 			n, err = s.d.Resolve(s.Context(), []string{"b", "a", "alive"}, jobs.Delete)

@@ -31,11 +31,12 @@ func TestFullRedisRefusesAnUnflaggedExchange(t *testing.T) {
 	failed := jobs.Exchange{Worker: "w", Seq: 2, Done: []jobs.Outcome{{ID: "a", Action: jobs.Retry, Delay: time.Hour, Error: "no"}}}
 	plain, err := assemble("exchange", false)
 	require.NoError(t, err)
-	flagged := d.scripts["exchange"]
-	d.scripts["exchange"] = redis.NewScript(plain)
+	loaded := *d.scripts.Load()
+	flagged := loaded["exchange"]
+	loaded["exchange"] = redis.NewScript(plain)
 	_, err = d.Exchange(t.Context(), failed)
 	require.ErrorIs(t, err, jobs.ErrFull)
-	d.scripts["exchange"] = flagged
+	loaded["exchange"] = flagged
 	_, err = d.Exchange(t.Context(), failed)
 	require.NoError(t, err)
 	stats, err := d.Stats(t.Context())

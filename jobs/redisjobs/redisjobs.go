@@ -3,7 +3,7 @@ package redisjobs
 import (
 	"errors"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
@@ -31,8 +31,7 @@ type Driver struct {
 	opts   *Options
 	prefix string
 
-	mu      sync.Mutex
-	scripts scripts
+	scripts atomic.Pointer[scripts] // nil before the first call
 }
 
 var (

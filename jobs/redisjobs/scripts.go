@@ -97,12 +97,11 @@ func assemble(name string, shebang bool) (string, error) {
 type scripts map[string]*redis.Script
 
 // load asks the server once what it is, which needs the connection that New
-// does not use.
+// does not use. First callers ask side by side: none waits for the time-out of
+// another.
 func (d *Driver) load(ctx context.Context) (scripts, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.scripts != nil {
-		return d.scripts, nil
+	if set := d.scripts.Load(); set != nil {
+		return *set, nil
 	}
 	if err := d.checkEviction(ctx); err != nil {
 		return nil, err
@@ -124,7 +123,7 @@ func (d *Driver) load(ctx context.Context) (scripts, error) {
 		}
 		set[c.name] = redis.NewScript(text)
 	}
-	d.scripts = set
+	d.scripts.Store(&set)
 	return set, nil
 }
 

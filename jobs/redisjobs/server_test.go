@@ -147,6 +147,49 @@ func TestNewChecksItsOptions(t *testing.T) {
 	}
 }
 
+// A dead worker whose jobs cannot be given back must not cost the living
+// workers their leases.
+func TestFailedReclaimStopsNobody(t *testing.T) {
+	t.Parallel()
+	rdb := testenv.Redis(t)
+	require.NoError(t, rdb.Set(t.Context(), "jobs:{default}:held:broken", "not a hash", 0).Err())
+	require.NoError(t, rdb.ZAdd(t.Context(), "jobs:{default}:lease", redis.Z{Score: 1, Member: "broken"}).Err())
+	pulse, err := driver(t, rdb).Beat(t.Context(), jobs.Beat{Worker: "w", Lease: time.Minute, Join: true})
+	require.NoError(t, err)
+	require.ErrorContains(t, pulse.Err, "reclaim")
+	q, err := counter(driver(t, rdb), rdb, options())
+	require.NoError(t, err)
+	stop := start(t, q)
+	_, err = q.EnqueueMany(t.Context(), counts(100))
+	require.NoError(t, err)
+	empty(t, q, time.Minute)
+	require.NoError(t, stop())
+}
+
+// The first calls find out what the server can do. If it does not answer, each
+// caller waits for its own time-out and not for those of the others too.
+func TestFirstCallsDoNotQueue(t *testing.T) {
+	t.Parallel()
+	server := testenv.RedisServer(t)
+	const callers, timeout = 12, 500 * time.Millisecond
+	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, ReadTimeout: timeout, MaxRetries: -1, PoolSize: callers})
+	defer rdb.Close()
+	d := driver(t, rdb)
+	server.Pause()
+	began := time.Now()
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			if _, err := d.Push(t.Context(), []jobs.Job{{ID: "a"}}); err == nil {
+				t.Error("a frozen server has answered")
+			}
+		})
+	}
+	all.Wait()
+	require.Less(t, time.Since(began), callers*timeout/2)
+	server.Resume()
+}
+
 func TestUnreachableRedis(t *testing.T) {
 	t.Parallel()
 	server := testenv.RedisServer(t)

@@ -10,11 +10,11 @@ local ready, body, meta = KEYS[1], KEYS[2], KEYS[3]
 local clock, wake, dead = KEYS[4], KEYS[5], KEYS[6]
 local how = ARGV[1]
 
-local place, found = placer(ready, clock), {}
+local place, found, seen = placer(ready, clock), {}, {}
 for i = 2, #ARGV do
   local id = ARGV[i]
-  if redis.call('ZSCORE', dead, id) then
-    found[#found + 1] = id
+  if not seen[id] and redis.call('ZSCORE', dead, id) then
+    found[#found + 1], seen[id] = id, true
     if how == 'requeue' then
       place.add(id .. ' ' .. redis.call('HGET', meta, '@' .. id), false)
     else
