@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -168,4 +169,24 @@ func TestPending(t *testing.T) {
 	require.Equal(t, []string{scopeAll}, tags)
 	p.settle(turn)
 	require.False(t, p.blocks("anything", scopes("", nil)))
+}
+
+func TestBreaker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b breaker
+		require.False(t, b.failed() || b.failed(), "two failures may be chance")
+		require.True(t, b.allow())
+		require.True(t, b.failed(), "the third opens it, and says so once")
+		require.False(t, b.failed())
+		for range 3 {
+			require.False(t, b.allow())
+			<-time.After(breakerPause)
+			require.True(t, b.allow(), "one may try")
+			require.False(t, b.allow(), "the others wait for it")
+		}
+		require.True(t, b.succeeded(), "it was open")
+		require.False(t, b.succeeded())
+		require.True(t, b.allow() && b.allow())
+	})
 }

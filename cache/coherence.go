@@ -138,7 +138,7 @@ func (h *Hub) session(ctx context.Context) (established bool, err error) {
 			}
 		})
 	}()
-	ticker := time.NewTicker(bound / 4)
+	ticker := time.NewTicker(min(bound/4, time.Second))
 	defer ticker.Stop()
 	since := h.now()
 	for {

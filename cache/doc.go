@@ -24,20 +24,22 @@
 // Invalidating removes whatever is there, so the load that began before finds its lease gone
 // and its value is not stored. Tags, tenants and "everything" are stamps from a logical clock
 // in the store: a value is valid if it was loaded after the latest stamp of each of its tags.
-// Memory is trusted only while beats, sent through the store every MaxStaleness/4, come back
-// along the way that invalidations take.
+// Memory is trusted only while beats, sent through the store four times per MaxStaleness or
+// more, come back along the way that invalidations take.
 //
 // Of all callers in all processes that want a missing value, one loads and the others wait.
 // If the process that loads dies, another takes over after Options.Lease.
 //
 // When the store fails, Fetch loads: slower, never wrong. An Invalidate that did not get
 // through returns an error; this process then neither reads nor stores what it named until a
-// retry succeeded. Not covered: a store that forgets acknowledged writes (a failover with
-// asynchronous replication, a restart from an old snapshot), a load that reads from a replica
-// of its database which has not seen the change yet, changes of data that nobody invalidates
-// (only the TTL ends those), an Invalidate that was refused by a failing store
-// and whose process then died, and a Fetch inside a transaction that sees its own uncommitted
-// changes: that one would store them.
+// retry succeeded.
+//
+// Not covered: a store that forgets acknowledged writes (a failover with asynchronous
+// replication, a restart from an old snapshot); a load that reads from a replica of its
+// database which has not seen the change yet; changes of data that nobody invalidates (only
+// the TTL ends those); an Invalidate that was refused by a failing store and whose process
+// then died; a Fetch inside a transaction that sees its own uncommitted changes, and would
+// store them.
 //
 // # Tenancy
 //
