@@ -25,12 +25,12 @@
 // was made of is gone. If Enqueue fails half-way, calling Send again with the same
 // [Keyed] notification enqueues the same keys, which the queue recognises.
 //
-// Delivery is at least once. Each has a key that stays the same over all retries:
-// smtpmail makes the Message-ID of it, devinbox and notifytest drop a repetition,
-// sendgridmail passes it on for status reports. SendGrid and Twilio have no
-// idempotency keys, so a retry after [ErrUncertain] may arrive twice; a queue that
-// prefers losing such a message can stop on that error. Accepted by a provider
-// does not mean delivered to a person.
+// A queue that retries thus delivers at least once. Each delivery has a key that
+// stays the same over all retries: smtpmail makes the Message-ID of it, devinbox
+// and notifytest drop a repetition, sendgridmail passes it on for status reports.
+// SendGrid and Twilio have no idempotency keys, so a retry after [ErrUncertain] may
+// arrive twice; a queue that prefers losing such a message can stop on that error.
+// Accepted by a provider does not mean delivered to a person.
 //
 // # Tenancy
 //

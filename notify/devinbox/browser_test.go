@@ -246,7 +246,8 @@ func TestInBrowser(t *testing.T) {
 		To: notify.Address{Name: "<img src=x onerror=alert(1)>", Email: "ann@example.com"}, Subject: "<b>down</b>",
 		Text: "https://acme.dev/incidents/1", HTML: `<!doctype html><html><body><h1>Down</h1><a href="https://acme.dev/incidents/1">open</a>
 			<script>new Image().src = "` + srv.URL + `/leak?script"; top.location = "` + srv.URL + `/leak?top"</script>
-			<img src="` + srv.URL + `/leak?img"><form action="` + srv.URL + `/leak?form"><input autofocus></form></body></html>`,
+			<img src="` + srv.URL + `/leak?img"><form action="` + srv.URL + `/leak?form"><input autofocus></form>
+			<meta http-equiv="refresh" content="0; url=` + srv.URL + `/leak?refresh"><link rel="stylesheet" href="` + srv.URL + `/leak?style"></body></html>`,
 	})
 	require.NoError(t, err)
 	b.wait(`document.querySelectorAll(".item").length === 1`)
@@ -277,6 +278,8 @@ func TestInBrowser(t *testing.T) {
 		t.Errorf("the mail reached the network: %s", what)
 	default:
 	}
+	b.eval(`fetch("` + srv.URL + `/leak?planted").then(() => "")`)
+	require.Equal(t, "/leak?planted", <-leaks, "a leak would have been seen")
 
 	t.Run("accessible", func(t *testing.T) { b.checkAccessible(t) })
 	t.Run("no script of others", func(t *testing.T) {

@@ -121,7 +121,7 @@ func newDetail(m Message, query url.Values) *detail {
 }
 
 var (
-	href        = regexp.MustCompile(`(?i)\bhref\s*=\s*["']?(https?://[^\s<>"']+)`)
+	href        = regexp.MustCompile(`(?i)<a\b[^>]*\shref\s*=\s*["']?(https?://[^\s<>"']+)`)
 	webLink     = regexp.MustCompile(`https?://[^\s<>"'` + "`" + `]+`)
 	remoteImage = regexp.MustCompile(`(?i)<img[^>]+src\s*=\s*["']?https?:`)
 	markup      = regexp.MustCompile(`(?s)<(style|script|title)\b.*?</(style|script|title)>|<[^>]*>`)

@@ -239,7 +239,8 @@ func TestOwnTimeout(t *testing.T) {
 	for timeout, want := range map[time.Duration]time.Duration{0: 30 * time.Second, time.Minute: time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &server{t: t, plaintext: true, next: notifytest.Hang}
-			m, err := smtpmail.New("127.0.0.1:25", from, &smtpmail.Options{TLS: smtpmail.TLSNone, Timeout: timeout,
+			m, err := smtpmail.New("127.0.0.1:25", from, &smtpmail.Options{
+				TLS: smtpmail.TLSNone, Timeout: timeout,
 				Dial: func(context.Context, string, string) (net.Conn, error) {
 					ours, theirs := net.Pipe()
 					s.conns.Go(func() {
@@ -247,7 +248,8 @@ func TestOwnTimeout(t *testing.T) {
 						(&session{server: s, conn: theirs}).run()
 					})
 					return ours, nil
-				}})
+				},
+			})
 			require.NoError(t, err)
 			start := time.Now()
 			_, err = m.SendEmail(t.Context(), ann)
