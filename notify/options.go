@@ -52,7 +52,8 @@ type Options struct {
 	Errors interface {
 		Report(ctx context.Context, err error, stack []byte)
 	}
-	// Metrics gets "notify.deliveries" by channel, kind and result. nil: none.
+	// Metrics gets "notify.deliveries" by channel, kind and result, which is "sent"
+	// or made of the sentinel ("outcome_uncertain"). nil: none.
 	Metrics interface {
 		Add(ctx context.Context, name string, n float64, kv ...string)
 	}

@@ -12,6 +12,7 @@ import (
 const (
 	mark    = "[redacted]"
 	maxText = 300
+	maxRead = 64 << 10 // far beyond maxText, so that no half of an address is left at the cut
 )
 
 var (
@@ -24,9 +25,7 @@ var (
 // Text returns at most 300 bytes of s as one line, without the given secrets and
 // without anything that looks like an e-mail address or a phone number.
 func Text(s string, secrets ...string) string {
-	if len(s) > 4*maxText {
-		s = s[:4*maxText]
-	}
+	s = s[:min(len(s), maxRead)]
 	s = strings.ToValidUTF8(s, "?")
 	s = replace(s, secrets)
 	s = addressLike.ReplaceAllString(s, mark)

@@ -27,6 +27,8 @@ func TestText(t *testing.T) {
 		require.Equal(t, want, redact.Text(in, "SG.abcd", "x"))
 	}
 	require.LessOrEqual(t, len(redact.Text(strings.Repeat("é", 1<<20))), 310)
+	long := redact.Text(strings.Repeat(strings.Repeat("x", 90)+"@y.io ", 20)[:1195]+" SG.abcd", "SG.abcd")
+	require.NotContains(t, long, "SG", "what is removed makes room for what follows")
 }
 
 func TestError(t *testing.T) {
