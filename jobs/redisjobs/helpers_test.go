@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,7 +28,21 @@ const ran = "ran"
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// options are those of an impatient test.
+// warnings counts what a queue logs.
+type warnings struct {
+	slog.Handler
+	n atomic.Int64
+}
+
+func (w *warnings) Handle(ctx context.Context, r slog.Record) error {
+	w.n.Add(1)
+	return w.Handler.Handle(ctx, r)
+}
+
+func (w *warnings) WithAttrs([]slog.Attr) slog.Handler { return w }
+
+// options are those of an impatient test: with its short lease a busy machine
+// may take a living worker for dead, and jobs then run again.
 func options() *jobs.Options {
 	return &jobs.Options{
 		Concurrency: 8, Lease: time.Second, MaxCrashes: -1, Logger: quiet,
@@ -59,7 +74,13 @@ func counter(d jobs.Driver, rdb redis.UniversalClient, opts *jobs.Options) (*job
 func start(t testing.TB, q *jobs.Queue) (stop func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- q.Run(ctx) }()
+	go func() {
+		err := q.Run(ctx)
+		if ctx.Err() == nil {
+			t.Errorf("the queue stopped by itself: %v", err)
+		}
+		ended <- err
+	}()
 	return sync.OnceValue(func() error {
 		cancel()
 		return <-ended
