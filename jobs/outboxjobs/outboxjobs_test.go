@@ -49,6 +49,12 @@ type bench struct {
 
 func open(t *testing.T) *bench {
 	t.Helper()
+	b, _ := openOn(t)
+	return b
+}
+
+func openOn(t *testing.T) (*bench, *testenv.PG) {
+	t.Helper()
 	pg := testenv.Postgres(t, tenancy.Migrations)
 	b := &bench{T: t, rdb: testenv.Redis(t), runs: map[int][]jobs.Info{}}
 	var err error
@@ -68,7 +74,7 @@ func open(t *testing.T) *bench {
 		b.runs[c.N] = append(b.runs[c.N], info)
 		return nil
 	})
-	return b
+	return b, pg
 }
 
 func (b *bench) start(run func(context.Context) error) (stop func()) {
@@ -170,15 +176,22 @@ func (n naive) Position(context.Context) (string, error) {
 	return at, nil
 }
 
-func (n naive) Deliver(ctx context.Context, _, to string, events []outbox.Event) (bool, error) {
+func (n naive) push(ctx context.Context, events []outbox.Event) error {
 	for _, e := range events {
 		var in struct{ Job jobs.Job }
 		if err := json.Unmarshal(e.Payload, &in); err != nil {
-			return false, err
+			return err
 		}
 		if _, err := n.driver.Push(ctx, []jobs.Job{in.Job}); err != nil {
-			return false, err
+			return err
 		}
+	}
+	return nil
+}
+
+func (n naive) Deliver(ctx context.Context, _, to string, events []outbox.Event) (bool, error) {
+	if err := n.push(ctx, events); err != nil {
+		return false, err
 	}
 	if rand.N(2) == 0 {
 		return false, errors.New("killed between push and ack")
