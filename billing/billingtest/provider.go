@@ -195,7 +195,7 @@ func (p *Provider) Checkout(ctx context.Context, spec billing.CheckoutSpec) (s b
 			case !p.knows(spec.Customer):
 				return answer{}, p.fail("checkout", billing.ErrNotFound, "no such customer", nil)
 			case spec.SuccessURL == "":
-				return answer{}, p.fail("checkout", billing.ErrInvalid, "SuccessURL is empty and ProviderOptions.ReturnURL too", nil)
+				return answer{}, p.fail("checkout", billing.ErrInvalid, "no return address: set CheckoutRequest.SuccessURL or ProviderOptions.ReturnURL", nil)
 			}
 			id := "cs_fake_" + rand.Text()
 			p.sessions[id] = &checkout{spec: spec}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
@@ -33,7 +32,11 @@ func (p *Provider) call(ctx context.Context, op string, request func() error) er
 		if !typed.Retryable || attempt >= p.opts.retries() {
 			return typed
 		}
-		wait := time.NewTimer(pause(attempt, header(err)))
+		d := pause(attempt, header(err))
+		if d > maxPause {
+			return typed // repeating sooner than asked for would make an overload worse
+		}
+		wait := time.NewTimer(d)
 		select {
 		case <-ctx.Done():
 			wait.Stop()
@@ -43,13 +46,16 @@ func (p *Provider) call(ctx context.Context, op string, request func() error) er
 	}
 }
 
-// pause is what the server asks for, or doubles from 200 ms, with jitter so that clients spread out; at
-// most 5 s.
+// maxPause is the longest wait between two attempts: somebody is waiting for the page.
+const maxPause = 5 * time.Second
+
+// pause is what the server asks for, or doubles from 200 ms up to maxPause, with jitter so that clients
+// spread out.
 func pause(attempt int, h http.Header) time.Duration {
 	if s, err := strconv.Atoi(h.Get("Retry-After")); err == nil && s >= 0 {
-		return time.Duration(min(s, 5)) * time.Second
+		return time.Duration(min(s, 3600)) * time.Second
 	}
-	d := min(200*time.Millisecond<<min(attempt, 5), 5*time.Second)
+	d := min(200*time.Millisecond<<min(attempt, 5), maxPause)
 	return d/2 + rand.N(d/2)
 }
 
@@ -147,9 +153,3 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	}{io.LimitReader(resp.Body, maxResponse), resp.Body}
 	return resp, nil
 }
-
-// String hides the keys from fmt.
-func (p *Provider) String() string { return "stripebilling(" + p.Name() + ")" }
-
-// GoString hides the keys from %#v.
-func (p *Provider) GoString() string { return p.String() }

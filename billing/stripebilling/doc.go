@@ -11,7 +11,7 @@
 // # Consistency
 //
 // Every write carries an idempotency key. Timeouts, 409, 429 and 5xx are retried with backoff, obeying
-// Retry-After, Stripe-Should-Retry and the context; the SDK's own retry, which ignores the context, and its
+// Stripe-Should-Retry, the context and a Retry-After of up to 5 s, beyond which the call fails at once; the SDK's own retry, which ignores the context, and its
 // telemetry are off. Nothing global of the SDK is used.
 //
 // # Errors

@@ -36,8 +36,8 @@ type Options struct {
 	WebhookSecrets []string
 	// WebhookTolerance is how old a signature may be. Zero means 5 minutes; negative is an error.
 	WebhookTolerance time.Duration
-	// ReturnURL is where buyers go when a request names no URL. Empty: such checkouts are ErrInvalid, and
-	// portals use the one configured at Stripe.
+	// ReturnURL is where buyers go when a request names no URL. Empty: a checkout without SuccessURL is
+	// ErrInvalid, since Stripe demands one, and portals use the one configured at Stripe.
 	ReturnURL string
 	// Retries is how often a failed call is repeated. Zero means 2; negative means never.
 	Retries int
@@ -133,6 +133,12 @@ func (p *Provider) Name() string {
 	return "stripe_test"
 }
 
+// String hides the keys from fmt.
+func (p *Provider) String() string { return "stripebilling(" + p.Name() + ")" }
+
+// GoString hides the keys from %#v.
+func (p *Provider) GoString() string { return p.String() }
+
 // Metadata that Checkout leaves on customers and subscriptions.
 const (
 	metaTenant = "tenant"
@@ -145,7 +151,8 @@ func (p *Provider) Customer(ctx context.Context, spec billing.CustomerSpec) (str
 	var id string
 	err := p.call(ctx, "create customer", func() error {
 		c, err := customer.Client{B: p.back, Key: p.key}.New(&stripe.CustomerParams{
-			Params: stripe.Params{Context: ctx, IdempotencyKey: &spec.Key, Metadata: map[string]string{metaTenant: spec.Tenant}},
+			Params:   stripe.Params{Context: ctx, IdempotencyKey: &spec.Key},
+			Metadata: map[string]string{metaTenant: spec.Tenant},
 		})
 		id = c.ID
 		return err
@@ -161,7 +168,7 @@ func (p *Provider) Checkout(ctx context.Context, spec billing.CheckoutSpec) (bil
 	const op = "create checkout session"
 	success := p.opts.returnURL(spec.SuccessURL)
 	if success == nil {
-		return billing.Session{}, p.fail(op, billing.ErrInvalid, "no SuccessURL, and Options.ReturnURL is empty")
+		return billing.Session{}, p.fail(op, billing.ErrInvalid, "no return address: set CheckoutRequest.SuccessURL or stripebilling.Options.ReturnURL")
 	}
 	priceID, err := p.price(ctx, spec.Price)
 	if err != nil {
@@ -220,11 +227,11 @@ func (p *Provider) price(ctx context.Context, want billing.Price) (string, error
 
 // Portal implements billing.Provider.
 func (p *Provider) Portal(ctx context.Context, spec billing.PortalSpec) (billing.Session, error) {
+	key := stripe.NewIdempotencyKey()
 	var s billing.Session
 	err := p.call(ctx, "create portal session", func() error {
 		ps, err := portal.Client{B: p.back, Key: p.key}.New(&stripe.BillingPortalSessionParams{
-			// Repeating this call is harmless: a session nobody opens has no effect.
-			Params:    stripe.Params{Context: ctx, IdempotencyKey: stripe.String(stripe.NewIdempotencyKey())},
+			Params:    stripe.Params{Context: ctx, IdempotencyKey: &key},
 			Customer:  &spec.Customer,
 			ReturnURL: p.opts.returnURL(spec.ReturnURL),
 		})

@@ -150,6 +150,28 @@ func TestRetryIsBounded(t *testing.T) {
 	require.Equal(t, 4, calls)
 }
 
+// Who asks for a minute is not asked again after five seconds.
+func TestLongRetryAfterEndsTheCall(t *testing.T) {
+	t.Parallel()
+	p, s := setup(t, nil, stripebilling.Options{})
+	respond(s, 100, 429, stripeError("invalid_request_error", "rate_limit"), "Retry-After", "60")
+	calls, err := customer(t, p, s)
+	require.ErrorIs(t, err, billing.ErrRateLimited)
+	require.Equal(t, 1, calls)
+}
+
+func TestPortalRetriesWithOneKey(t *testing.T) {
+	t.Parallel()
+	p, s := setup(t, nil, stripebilling.Options{})
+	id, err := p.Customer(t.Context(), billing.CustomerSpec{Tenant: "acme", Key: "k"})
+	require.NoError(t, err)
+	keys := respond(s, 2, 503, stripeError("api_error", ""), "Retry-After", "0")
+	_, err = p.Portal(t.Context(), billing.PortalSpec{Customer: id})
+	require.NoError(t, err)
+	require.Len(t, keys(), 1)
+	require.NotContains(t, keys(), "")
+}
+
 // Stripe did the work and the connection broke before its answer: repeated, there is still one customer.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
@@ -237,6 +259,13 @@ func TestResponsesAreBounded(t *testing.T) {
 
 func TestReturnURL(t *testing.T) {
 	t.Parallel()
+	bare, _ := setup(t, nil, stripebilling.Options{})
+	none, err := billing.New(billingtest.Plans(), bare, billingtest.NewStore(), nil)
+	require.NoError(t, err)
+	_, err = none.Checkout(t.Context(), billing.CheckoutRequest{Plan: "pro"})
+	require.ErrorIs(t, err, billing.ErrInvalid)
+	require.ErrorContains(t, err, "set CheckoutRequest.SuccessURL or stripebilling.Options.ReturnURL")
+
 	p, _ := setup(t, nil, stripebilling.Options{ReturnURL: "https://app.example/billing"})
 	b, err := billing.New(billingtest.Plans(), p, billingtest.NewStore(), nil)
 	require.NoError(t, err)
