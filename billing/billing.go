@@ -29,7 +29,8 @@ type Options struct {
 	WebhookTimeout time.Duration
 	// Logger gets what no caller sees. Nil means slog.Default().
 	Logger *slog.Logger
-	// Errors gets failures of webhooks. Nil means they are only logged.
+	// Errors gets failures of webhooks and what they reveal: a price of no plan, a tenant that pays twice.
+	// Its context does not end. Nil means they are only logged.
 	Errors interface {
 		Report(ctx context.Context, err error, stack []byte)
 	}
@@ -80,8 +81,9 @@ func (o *Options) count(ctx context.Context, name string, kv ...string) {
 	}
 }
 
-// report hands an error that no caller will see to whoever watches.
+// report hands an error that no caller will see to whoever watches, also when it is that ctx ended.
 func (o *Options) report(ctx context.Context, err error) {
+	ctx = context.WithoutCancel(ctx)
 	if o != nil && o.Errors != nil {
 		o.Errors.Report(ctx, err, nil)
 	}

@@ -16,10 +16,11 @@ type CheckoutRequest struct {
 	Interval Interval // empty: the plan's first price
 	Currency string   // ISO 4217; empty: the plan's first price
 	// SuccessURL and CancelURL are absolute http(s) URLs the provider returns the buyer to. Empty: the
-	// provider's own default (stripebilling.Options.ReturnURL). Reaching SuccessURL proves no payment.
+	// provider's own default (stripebilling.Options.ReturnURL); without SuccessURL and default Checkout
+	// fails with ErrInvalid. Reaching SuccessURL proves no payment.
 	SuccessURL, CancelURL string
 	// Key makes the call idempotent: put a nonce into the form, and a double click opens one session.
-	// Empty: each call opens its own.
+	// Providers remember failures too, so render a new nonce with each form. Empty: each call opens its own.
 	Key string
 }
 
@@ -31,8 +32,8 @@ type PortalRequest struct {
 // Checkout opens a page where the tenant buys a plan; redirect to the result's URL. The subscription
 // appears when the provider's webhook arrives. It fails with ErrUnknownPlan, with ErrAlreadySubscribed
 // if the store knows a live subscription, or with an [*Error]. The guard sees the store only: two
-// pages opened at once could both be paid unless the provider forbids it (Stripe: "limit customers to
-// one subscription").
+// pages opened before either is paid could both be paid unless the provider forbids it (Stripe: "limit
+// customers to one subscription"). When that happens, Options.Errors hears of it, to refund one.
 func (b *Billing) Checkout(ctx context.Context, r CheckoutRequest) (Session, error) {
 	tenant, err := b.opts.tenant(ctx)
 	if err != nil {
@@ -56,13 +57,13 @@ func (b *Billing) Checkout(ctx context.Context, r CheckoutRequest) (Session, err
 	if sub.rank() > 1 {
 		return Session{}, fmt.Errorf("%w: it is %s; use Portal to change it", ErrAlreadySubscribed, sub.State)
 	}
-	customer, err := b.customer(ctx, tenant)
-	if err != nil {
-		return Session{}, err
-	}
 	key := r.Key
 	if key == "" {
 		key = rand.Text()
+	}
+	customer, err := b.customer(ctx, tenant, key)
+	if err != nil {
+		return Session{}, err
 	}
 	return b.provider.Checkout(ctx, CheckoutSpec{
 		Tenant: tenant, Customer: customer,
@@ -89,9 +90,11 @@ func (b *Billing) Portal(ctx context.Context, r PortalRequest) (Session, error) 
 	return b.provider.Portal(ctx, PortalSpec{Customer: customer, ReturnURL: r.ReturnURL})
 }
 
-// customer finds or makes the tenant's customer. Its idempotency key depends on the tenant alone, so that
-// two first checkouts at once, or one that crashed before SaveCustomer, lead to one customer.
-func (b *Billing) customer(ctx context.Context, tenant string) (string, error) {
+// customer finds or makes the tenant's customer, under the checkout's key. A key made of the tenant alone
+// would give two programs on one account, both with a tenant "1", the same customer, and would repeat a
+// failure that the provider remembers. The price: two first checkouts at once, or a crash before
+// SaveCustomer, may leave a customer behind that nobody uses.
+func (b *Billing) customer(ctx context.Context, tenant, key string) (string, error) {
 	id, err := b.store.Customer(ctx, b.provider.Name(), tenant)
 	if err == nil {
 		return id, nil
@@ -99,7 +102,7 @@ func (b *Billing) customer(ctx context.Context, tenant string) (string, error) {
 	if !errors.Is(err, ErrNotFound) {
 		return "", fmt.Errorf("billing: read customer: %w", err)
 	}
-	id, err = b.provider.Customer(ctx, CustomerSpec{Tenant: tenant, Key: idempotencyKey("customer", tenant)})
+	id, err = b.provider.Customer(ctx, CustomerSpec{Tenant: tenant, Key: idempotencyKey("customer", tenant, key)})
 	if err != nil {
 		return "", err
 	}

@@ -3,6 +3,7 @@ package billing_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -79,7 +80,20 @@ func TestCheckoutDoesNotSellTwice(t *testing.T) {
 	}
 }
 
-// A live subscription hides an ended one, also an older live one a newer ended one.
+// Without an address to return to there is no page, and the error names what to set.
+func TestCheckoutWithoutReturnURL(t *testing.T) {
+	t.Parallel()
+	b, err := billing.New(billingtest.Plans(), billingtest.NewProvider(nil), billingtest.NewStore(), nil)
+	require.NoError(t, err)
+	_, err = b.Checkout(t.Context(), billing.CheckoutRequest{Plan: "pro"})
+	require.ErrorIs(t, err, billing.ErrInvalid)
+	require.ErrorContains(t, err, "set CheckoutRequest.SuccessURL or ")
+	_, err = b.Checkout(t.Context(), billing.CheckoutRequest{Plan: "pro", SuccessURL: "https://app.example"})
+	require.NoError(t, err)
+}
+
+// A live subscription hides an ended one, also an older live one a newer ended one. That there were two
+// live ones is reported once.
 func TestCurrentSubscriptionIsTheLiveOne(t *testing.T) {
 	t.Parallel()
 	b := setup(t, billing.Options{})
@@ -94,6 +108,12 @@ func TestCurrentSubscriptionIsTheLiveOne(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.fake.Update(newer, func(s *billing.Subscription) { s.Created = s.Created.Add(time.Hour) }))
 	b.deliver(t)
+	b.deliver(t)
+	errs := b.reports.take()
+	require.Len(t, errs, 1)
+	require.ErrorContains(t, errs[0], "cancel and refund one")
+	require.ErrorContains(t, errs[0], older)
+	require.ErrorContains(t, errs[0], newer)
 	sub, err := b.Subscription(ctx)
 	require.NoError(t, err)
 	require.Equal(t, newer, sub.ID)
@@ -120,27 +140,12 @@ func TestCheckoutKey(t *testing.T) {
 	require.ErrorIs(t, err, billing.ErrConflict)
 }
 
-// Two first checkouts at once, with lost answers, make one customer at the provider.
+// First checkouts at once, with lost answers, may make several customers; every page sells to the one bound.
 func TestOneCustomerPerTenant(t *testing.T) {
 	t.Parallel()
 	b := setup(t, billing.Options{})
-	var mu sync.Mutex
-	keys, lost := map[string]bool{}, 0
-	record := &keyRecorder{Provider: b.fake, record: func(key string) {
-		mu.Lock()
-		defer mu.Unlock()
-		keys[key] = true
-	}}
-	b.fake.SetFault(func(_ context.Context, c billingtest.Call) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if c.Op == "customer" && c.Done && lost < 2 {
-			lost++
-			return &billing.Error{Op: "customer", Kind: billing.ErrUnavailable, Retryable: true}
-		}
-		return nil
-	})
-	bill, err := billing.New(billingtest.Plans(), record, b.store, nil)
+	p := &manyCustomers{Provider: b.fake, buyers: map[string]int{}}
+	bill, err := billing.New(billingtest.Plans(), p, b.store, nil)
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for range 8 {
@@ -158,19 +163,36 @@ func TestOneCustomerPerTenant(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Len(t, keys, 1, "all attempts carry one idempotency key")
-	require.Equal(t, 2, lost)
+	bound, err := b.store.Customer(t.Context(), p.Name(), "default")
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{bound: 8}, p.buyers)
+	require.Greater(t, p.made, 2)
 }
 
-// keyRecorder sees the customers' idempotency keys.
-type keyRecorder struct {
+// manyCustomers makes a new customer each time, as a provider does for a new key, and loses two answers.
+type manyCustomers struct {
 	billing.Provider
-	record func(key string)
+	mu     sync.Mutex
+	made   int
+	buyers map[string]int
 }
 
-func (r *keyRecorder) Customer(ctx context.Context, spec billing.CustomerSpec) (string, error) {
-	r.record(spec.Key)
-	return r.Provider.Customer(ctx, spec)
+func (p *manyCustomers) Customer(ctx context.Context, spec billing.CustomerSpec) (string, error) {
+	id, err := p.Provider.Customer(ctx, spec)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.made++
+	if p.made <= 2 {
+		return "", &billing.Error{Op: "customer", Kind: billing.ErrUnavailable, Retryable: true}
+	}
+	return fmt.Sprint(id, p.made), err
+}
+
+func (p *manyCustomers) Checkout(ctx context.Context, spec billing.CheckoutSpec) (billing.Session, error) {
+	p.mu.Lock()
+	p.buyers[spec.Customer]++
+	p.mu.Unlock()
+	return p.Provider.Checkout(ctx, spec)
 }
 
 func TestPortal(t *testing.T) {

@@ -23,7 +23,8 @@
 //
 // [Billing.Can], [Billing.Subscription] and [Billing.Plan] read the store and never call the
 // provider: they work while it is down, and lag behind it by the delivery time of its webhook.
-// Not promised: an event which the provider gives up delivering is not noticed.
+// Not promised: an event which the provider gives up delivering is not noticed, a customer deleted at
+// the provider is not replaced, and the record of events is never pruned.
 //
 // # Tenancy
 //
@@ -38,7 +39,7 @@
 //
 // Conditions to branch on are sentinels, see [ErrLimit] and its neighbours; a provider's failure is
 // an [*Error], a refusal of Can a [*DeniedError]. Both have an HTTPStatus method. No error text holds
-// a key, an address or a card.
+// a key, an e-mail address or a card.
 //
 // # Concurrency
 //

@@ -26,13 +26,17 @@ func tenantFrom(ctx context.Context) (string, bool) {
 
 // reports collects what billing reports.
 type reports struct {
-	mu   sync.Mutex
-	errs []error
+	mu    sync.Mutex
+	errs  []error
+	ended int // reports whose context had ended
 }
 
-func (r *reports) Report(_ context.Context, err error, _ []byte) {
+func (r *reports) Report(ctx context.Context, err error, _ []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if ctx.Err() != nil {
+		r.ended++
+	}
 	r.errs = append(r.errs, err)
 }
 

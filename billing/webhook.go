@@ -103,5 +103,26 @@ func (b *Billing) follow(ctx context.Context, e Event) (outcome string, err erro
 	case b.catalog.planOf(sub.Price) == nil && b.catalog.plan(sub.Plan) == nil:
 		b.opts.report(ctx, fmt.Errorf("billing: subscription %s: price %q is of no plan in the catalogue, so it grants nothing", sub.ID, sub.Price))
 	}
+	if change.Before.rank() < 2 && change.After.rank() >= 2 {
+		b.reportDouble(ctx, change.After)
+	}
 	return "applied", nil
+}
+
+// reportDouble tells when a subscription came to life beside another of its tenant: somebody pays twice.
+func (b *Billing) reportDouble(ctx context.Context, s Subscription) {
+	if s.Tenant == "" {
+		return
+	}
+	subs, err := b.store.Subscriptions(ctx, s.Provider, s.Tenant)
+	if err != nil {
+		b.opts.report(ctx, fmt.Errorf("billing: subscription %s: look for a second one: %w", s.ID, err))
+		return
+	}
+	for _, other := range subs {
+		if other.ID != s.ID && other.rank() >= 2 {
+			b.opts.report(ctx, fmt.Errorf("billing: subscriptions %s and %s of one tenant are live: cancel and refund one", other.ID, s.ID))
+			return
+		}
+	}
 }

@@ -213,6 +213,8 @@ func TestWebhookTimeout(t *testing.T) {
 		start := time.Now()
 		require.Equal(t, http.StatusServiceUnavailable, b.fake.Deliveries()[0].Send(b.Webhook()))
 		require.Equal(t, 15*time.Second, time.Since(start))
+		require.Len(t, b.reports.take(), 1)
+		require.Zero(t, b.reports.ended, "a reporter needs time to do its work")
 	})
 }
 

@@ -142,6 +142,31 @@ func TestEndToEnd(t *testing.T) {
 	require.ErrorIs(t, b.Can(t.Context(), "sso", 1).Err(), billing.ErrNotIncluded)
 }
 
+// Two programs with their own stores share an account and get each other's webhooks. Both call a tenant
+// "default": what the one's buys must not be the other's.
+func TestProgramsOnOneAccountShareNoCustomer(t *testing.T) {
+	t.Parallel()
+	p, s := setup(t, nil, stripebilling.Options{ReturnURL: "https://app.example"})
+	var programs [2]*billing.Billing
+	var sessions [2]billing.Session
+	for i := range programs {
+		var err error
+		programs[i], err = billing.New(billingtest.Plans(), p, billingtest.NewStore(), nil)
+		require.NoError(t, err)
+		sessions[i], err = programs[i].Checkout(t.Context(), billing.CheckoutRequest{Plan: "team"})
+		require.NoError(t, err)
+	}
+	_, err := s.Complete(sessions[0].ID)
+	require.NoError(t, err)
+	for _, d := range s.Deliveries() {
+		for _, b := range programs {
+			require.Equal(t, http.StatusNoContent, d.Send(b.Webhook()))
+		}
+	}
+	require.True(t, programs[0].Can(t.Context(), "sso", 1).Allowed)
+	require.False(t, programs[1].Can(t.Context(), "sso", 1).Allowed)
+}
+
 func FuzzEventBody(f *testing.F) {
 	for _, seed := range []string{
 		eventBody, "", "null", "{}", `{"id":"e","type":"t","data":null}`, `{"id":"e","type":"t","created":1e300}`,
