@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -113,5 +114,36 @@ func TestLostRepliesRunNothingTwice(t *testing.T) {
 		for n, times := range runs {
 			require.Equal(b, 1, times, "job %d", n)
 		}
+	})
+}
+
+// slowJoin is a driver whose first beat takes long: it connects.
+type slowJoin struct {
+	jobs.Driver
+	once sync.Once
+}
+
+func (s *slowJoin) Beat(ctx context.Context, b jobs.Beat) (pulse jobs.Pulse, err error) {
+	s.once.Do(func() {
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-time.After(4 * time.Second):
+		}
+	})
+	if err != nil {
+		return pulse, err
+	}
+	return s.Driver.Beat(ctx, b)
+}
+
+func TestShortLeaseDoesNotHurryTheFirstCall(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		q, err := jobs.New(&slowJoin{Driver: b.d}, &jobs.Options{Lease: time.Second, Logger: quiet})
+		require.NoError(b, err)
+		jobs.Handle(q, func(context.Context, Note) error { return nil })
+		b.enqueue(Note{}, nil)
+		jobstest.Drain(b, b.d, q)
+		b.stats(jobs.Stats{})
 	})
 }
