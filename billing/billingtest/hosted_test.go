@@ -12,6 +12,18 @@ import (
 	"github.com/ashlar-go/ashlar/billing/billingtest"
 )
 
+// One line is a shop: what is bought is in force.
+func TestNew(t *testing.T) {
+	t.Parallel()
+	b, fake := billingtest.New(t, billingtest.Plans(), nil)
+	s, err := b.Checkout(t.Context(), billing.CheckoutRequest{Plan: "team"})
+	require.NoError(t, err)
+	require.False(t, b.Can(t.Context(), "sso", 1).Allowed)
+	_, err = fake.Complete(s.ID)
+	require.NoError(t, err)
+	require.True(t, b.Can(t.Context(), "sso", 1).Allowed)
+}
+
 // The hosted page works for a person with a browser: look, press the button, come back subscribed.
 func TestHostedCheckout(t *testing.T) {
 	t.Parallel()
