@@ -98,14 +98,19 @@ func counts(n int) []jobs.Item {
 // empty waits until nothing is ready, scheduled or running.
 func empty(t testing.TB, q *jobs.Queue, within time.Duration) {
 	t.Helper()
-	var last jobs.Stats
-	ok := func() bool {
+	late := time.After(within)
+	for {
 		stats, err := q.Stats(t.Context())
-		last = stats
-		return err == nil && stats == (jobs.Stats{})
+		if err == nil && stats == (jobs.Stats{}) {
+			return
+		}
+		select {
+		case <-late:
+			require.NoError(t, err)
+			require.Equal(t, jobs.Stats{}, stats, "the queue does not get empty")
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
-	require.Eventually(t, ok, within, 20*time.Millisecond, "the queue does not get empty")
-	require.Equal(t, jobs.Stats{}, last)
 }
 
 // tally reads how often each job ran; twice is what ran more than once.
