@@ -144,7 +144,7 @@ func TestCheckoutKey(t *testing.T) {
 func TestOneCustomerPerTenant(t *testing.T) {
 	t.Parallel()
 	b := setup(t, billing.Options{})
-	p := &manyCustomers{Provider: b.fake, buyers: map[string]int{}}
+	p := &manyCustomers{Provider: b.fake, buyers: map[string]int{}, together: make(chan struct{})}
 	bill, err := billing.New(billingtest.Plans(), p, b.store, nil)
 	require.NoError(t, err)
 	var wg sync.WaitGroup
@@ -166,26 +166,32 @@ func TestOneCustomerPerTenant(t *testing.T) {
 	bound, err := b.store.Customer(t.Context(), p.Name(), "default")
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{bound: 8}, p.buyers)
-	require.Greater(t, p.made, 2)
 }
 
-// manyCustomers makes a new customer each time, as a provider does for a new key, and loses two answers.
+// manyCustomers makes a new customer each time, as a provider does for a new key, answers the first eight
+// together, so that nobody has saved one yet, and loses two answers.
 type manyCustomers struct {
 	billing.Provider
-	mu     sync.Mutex
-	made   int
-	buyers map[string]int
+	mu       sync.Mutex
+	made     int
+	buyers   map[string]int
+	together chan struct{} // closed when eight have asked
 }
 
 func (p *manyCustomers) Customer(ctx context.Context, spec billing.CustomerSpec) (string, error) {
 	id, err := p.Provider.Customer(ctx, spec)
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.made++
-	if p.made <= 2 {
+	n := p.made
+	if n == 8 {
+		close(p.together)
+	}
+	p.mu.Unlock()
+	<-p.together
+	if n <= 2 {
 		return "", &billing.Error{Op: "customer", Kind: billing.ErrUnavailable, Retryable: true}
 	}
-	return fmt.Sprint(id, p.made), err
+	return fmt.Sprint(id, n), err
 }
 
 func (p *manyCustomers) Checkout(ctx context.Context, spec billing.CheckoutSpec) (billing.Session, error) {
