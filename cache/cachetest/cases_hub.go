@@ -10,8 +10,13 @@ import (
 	"github.com/ashlar-go/ashlar/cache"
 )
 
-func (p *probe) hub(o *cache.Options) *cache.Hub {
-	h, err := cache.New(p.store, o)
+// hub makes a hub that is patient: a machine that is slow now and then must not pass for a
+// store that fails, around which the hub would load.
+func (p *probe) hub() *cache.Hub { return p.hubOn(p.store, cache.Options{}) }
+
+func (p *probe) hubOn(store cache.Store, o cache.Options) *cache.Hub {
+	o.StoreTimeout, o.Lease = 20*time.Second, 20*time.Second
+	h, err := cache.New(store, &o)
 	p.noError(err)
 	return h
 }
@@ -54,7 +59,7 @@ var hubCases = []testCase{
 		var wg sync.WaitGroup
 		errs := make(chan error, 2*callers)
 		for range 2 {
-			c := cache.Define[string, string](p.hub(nil), "c", &cache.Policy{TTL: time.Minute})
+			c := cache.Define[string, string](p.hub(), "c", &cache.Policy{TTL: time.Minute})
 			for range callers {
 				wg.Go(func() {
 					arrived.Add(1)
@@ -80,8 +85,8 @@ var hubCases = []testCase{
 		p.check(loads.Load() == 1, "%d loads", loads.Load())
 	}},
 	{"an invalidation during a load, by another process", "the loader read the old data and stores it after everybody was told", func(p *probe) {
-		a := cache.Define[string, int64](p.hub(nil), "c", &cache.Policy{TTL: time.Minute})
-		b := cache.Define[string, int64](p.hub(nil), "c", &cache.Policy{TTL: time.Minute})
+		a := cache.Define[string, int64](p.hub(), "c", &cache.Policy{TTL: time.Minute})
+		b := cache.Define[string, int64](p.hub(), "c", &cache.Policy{TTL: time.Minute})
 		var src value
 		src.v.Store(1)
 		v, err := a.Fetch(p.ctx, "k", func(ctx context.Context, k string) (int64, error) {
@@ -95,7 +100,7 @@ var hubCases = []testCase{
 	}},
 	{"tags over two processes", "the same race, for tags", func(p *probe) {
 		byTag := func(string) []string { return []string{"org:7"} }
-		ha, hb := p.hub(nil), p.hub(nil)
+		ha, hb := p.hub(), p.hub()
 		a := cache.Define[string, int64](ha, "c", &cache.Policy{TTL: time.Minute}).TagBy(byTag)
 		b := cache.Define[string, int64](hb, "c", &cache.Policy{TTL: time.Minute}).TagBy(byTag)
 		var src value
@@ -115,9 +120,7 @@ var hubCases = []testCase{
 	}},
 	{"memory follows other processes", "the local level must not hide an invalidation", func(p *probe) {
 		store := &counting{Store: p.store}
-		ha, err := cache.New(store, nil)
-		p.noError(err)
-		hb := p.hub(nil)
+		ha, hb := p.hubOn(store, cache.Options{}), p.hub()
 		policy := &cache.Policy{TTL: time.Hour}
 		byTag := func(string) []string { return []string{"tag"} }
 		a := cache.Define[string, int64](ha, "c", policy).TagBy(byTag)
@@ -146,8 +149,8 @@ var hubCases = []testCase{
 	}},
 	{"a stale value is refreshed once, in the background", "nobody should wait for a value that is only a little old", func(p *probe) {
 		policy := &cache.Policy{TTL: 20 * time.Millisecond, Stale: time.Hour}
-		a := cache.Define[string, int64](p.hub(nil), "c", policy)
-		b := cache.Define[string, int64](p.hub(nil), "c", policy)
+		a := cache.Define[string, int64](p.hub(), "c", policy)
+		b := cache.Define[string, int64](p.hub(), "c", policy)
 		started, release := make(chan struct{}, 10), make(chan struct{})
 		free := sync.OnceFunc(func() { close(release) })
 		defer free()
@@ -176,8 +179,8 @@ var hubCases = []testCase{
 		p.eventually("the refreshed value", func() bool { return p.fetch(b, "k", &src) == 2 })
 	}},
 	{"absence is kept too", "a key that does not exist is asked for as often as others", func(p *probe) {
-		a := cache.Define[string, int64](p.hub(nil), "c", &cache.Policy{TTL: time.Minute})
-		b := cache.Define[string, int64](p.hub(nil), "c", &cache.Policy{TTL: time.Minute})
+		a := cache.Define[string, int64](p.hub(), "c", &cache.Policy{TTL: time.Minute})
+		b := cache.Define[string, int64](p.hub(), "c", &cache.Policy{TTL: time.Minute})
 		_, err := a.Fetch(p.ctx, "k", func(context.Context, string) (int64, error) { return 0, cache.ErrNotFound })
 		p.check(errors.Is(err, cache.ErrNotFound), "got %v", err)
 		var src value
@@ -188,7 +191,7 @@ var hubCases = []testCase{
 	}},
 	{"a tenant sees only its own", "one tenant's data in another's page is the worst bug there is", func(p *probe) {
 		type tenantKey struct{}
-		h := p.hub(&cache.Options{Tenant: func(ctx context.Context) (string, bool) {
+		h := p.hubOn(p.store, cache.Options{Tenant: func(ctx context.Context) (string, bool) {
 			id, ok := ctx.Value(tenantKey{}).(string)
 			return id, ok
 		}})

@@ -38,6 +38,9 @@ type process struct {
 func newProcess(t *testing.T, addr string, opts *cache.Options) *process {
 	p := &process{store: &counted{Store: open(t, client(t, addr))}}
 	opts.Logger = quiet
+	if opts.StoreTimeout == 0 {
+		opts.StoreTimeout = 20 * time.Second // a slow machine must not pass for a store that fails
+	}
 	h, err := cache.New(p.store, opts)
 	require.NoError(t, err)
 	p.Hub = h

@@ -75,7 +75,7 @@ func TestForeignEntries(t *testing.T) {
 	t.Parallel()
 	rdb := testenv.Redis(t)
 	ctx := context.Background()
-	h, err := cache.New(open(t, rdb), nil)
+	h, err := cache.New(open(t, rdb), &cache.Options{StoreTimeout: 20 * time.Second})
 	require.NoError(t, err)
 	c := cache.Define[string, string](h, "c", &cache.Policy{TTL: time.Hour})
 	entry := func(key string) string { return t.Name() + ":e:{c::" + key + "}" }
