@@ -40,7 +40,7 @@ func TestFakeWithTenantsConforms(t *testing.T) {
 }
 
 func TestFakeConformsInRealTime(t *testing.T) {
-	RunCache(t, func(*testing.T) Shared { return &Cache{Tenant: tenantFrom} }, Features{WithTenant: withTenant, Unit: 100 * time.Millisecond})
+	RunCache(t, func(*testing.T) Shared { return &Cache{Tenant: tenantFrom} }, Features{WithTenant: withTenant, Unit: 20 * time.Millisecond})
 }
 
 // broken is the fake with one fault.
@@ -90,6 +90,12 @@ func TestSuiteCatches(t *testing.T) {
 				err = failed
 			}
 			return val, at, status, err
+		}}},
+		{"forgets the tags of stale values", "InvalidateStale", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+			if s > 0 {
+				tags = nil
+			}
+			return b.Cache.GetOrLoad(ctx, key, f, s, tags, load)
 		}}},
 		{"never stale", "StaleWhileReloading", broken{get: func(b *broken, ctx context.Context, key string, f, _ time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
 			return b.Cache.GetOrLoad(ctx, key, f, 0, tags, load)
