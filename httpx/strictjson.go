@@ -157,8 +157,8 @@ func (s *strictScan) array(sh *shape, depth int) {
 	if sh.kind != shapeList {
 		child = sh.inside()
 	}
-	s.pos++
-	for i := 0; ; i++ {
+	i := 0
+	for s.pos++; ; i++ {
 		if s.space(); s.data[s.pos] == ']' {
 			break
 		}
@@ -173,6 +173,9 @@ func (s *strictScan) array(sh *shape, depth int) {
 		}
 	}
 	s.pos++
+	if sh.kind == shapeList && sh.typ.Kind() == reflect.Array && i != sh.typ.Len() { // encoding/json would fill up or drop
+		s.fail("invalid_type", "must have "+strconv.Itoa(sh.typ.Len())+" elements")
+	}
 }
 
 func (s *strictScan) space() {

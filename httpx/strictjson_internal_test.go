@@ -95,6 +95,8 @@ func TestStrictJSONRefuses(t *testing.T) {
 		{`{"count":-1}`, "/count", "invalid_type"},
 		{`{"admin":"true"}`, "/admin", "invalid_type"},
 		{`{"labels":[]}`, "/labels", "invalid_type"},
+		{`{"pair":[1]}`, "/pair", "invalid_type"}, // encoding/json would make it [1 0]
+		{`{"pair":[1,2,3]}`, "/pair", "invalid_type"},
 		{`[]`, "", "invalid_type"},
 		{`null`, "", "invalid_type"},
 		{`"x"`, "", "invalid_type"},
@@ -163,8 +165,10 @@ func TestJSONFieldsAgreeWithEncodingJSON(t *testing.T) {
 	for _, v := range []any{order{}, left{}, ambiguous{}, shadowing{}, tagWins{}, pointer{}, named{}, Line{}} {
 		typ := reflect.TypeOf(v)
 		known := jsonFields(typ)
-		for _, name := range []string{"id", "ID", "Hidden", "name", "admin", "lines", "price", "at", "note", "quoted", "Raw", "Data", "count", "pair", "any", "labels", "private",
-			"Both", "Left", "Right", "Other", "Base", "base", "amount", "extra", "next", "left", "right", "Tagged"} {
+		for _, name := range []string{
+			"id", "ID", "Hidden", "name", "admin", "lines", "price", "at", "note", "quoted", "Raw", "Data", "count", "pair", "any", "labels", "private",
+			"Both", "Left", "Right", "Other", "Base", "base", "amount", "extra", "next", "left", "right", "Tagged",
+		} {
 			dec := json.NewDecoder(strings.NewReader(`{"` + name + `":null}`))
 			dec.DisallowUnknownFields()
 			err := dec.Decode(reflect.New(typ).Interface())
