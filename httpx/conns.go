@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// idleNew is how long a connection may exist without a first byte before a shutdown closes it.
+// idleNew is how long a connection may exist without a whole request header before a shutdown closes it.
 const idleNew = 500 * time.Millisecond
 
-// newConns knows the connections that have not sent anything yet. Browsers open such connections ahead of need, and
+// newConns knows the connections on which no request header has arrived yet. Browsers open such connections ahead of need, and
 // http.Server.Shutdown would wait five seconds for them. The zero value is ready for use.
 type newConns struct {
 	mu    sync.Mutex

@@ -7,13 +7,18 @@ import (
 	"time"
 )
 
-// writeSlack is how long after the deadline an answer may still be written.
-const writeSlack = 5 * time.Second
+// How long after the deadline a body may still be read and an answer written: what the context's end does is seen first, and
+// whoever waited for the body can still say that it was too slow.
+const (
+	readSlack  = 2 * time.Second
+	writeSlack = 5 * time.Second
+)
 
-// Deadline gives a request d to finish: its context ends then, and five seconds later writing to the connection fails. A handler that
-// returns late without having written anything gets a 503 problem with Retry-After. Zero or negative means no deadline.
-// It starts no goroutine and buffers nothing, so it cannot stop code that ignores its context.
-// A Deadline nearer to the handler replaces one farther out, so single routes (streams, uploads) can have more time or none.
+// Deadline gives a request d to finish: its context ends then, two seconds later reading its body fails, and after five
+// writing to the connection. A handler that returns late without having written anything gets a 503 problem with Retry-After. Zero or
+// negative means no deadline. It starts no goroutine and buffers nothing, so it cannot stop code that ignores its context.
+// A Deadline nearer to the handler replaces one farther out and the server's read and write timeouts, so single routes (streams,
+// uploads) can have more time or none. It also replaces cancellations that middlewares between the two have put into the context.
 func Deadline(d time.Duration) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -27,14 +32,18 @@ func Deadline(d time.Duration) Middleware {
 				defer stop()
 			}
 			ctx = context.WithValue(ctx, deadlineKey{}, state)
-			until := time.Time{}
+			var readUntil, writeUntil time.Time
 			if d > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, d)
 				defer cancel()
-				until = time.Now().Add(d + writeSlack)
+				readUntil, writeUntil = time.Now().Add(d+readSlack), time.Now().Add(d+writeSlack)
 			}
-			_ = http.NewResponseController(w).SetWriteDeadline(until) // not every writer has one
+			conn := http.NewResponseController(w)
+			_ = conn.SetWriteDeadline(writeUntil) // not every writer has one
+			if r.ContentLength != 0 {             // without a body the server itself reads, to see whether the client is still there
+				_ = conn.SetReadDeadline(readUntil)
+			}
 			rec := record(w)
 			r = r.WithContext(ctx)
 			r, info := withInfo(r)

@@ -31,7 +31,7 @@ type RunOptions struct {
 	Drain time.Duration
 
 	// Grace is how long requests may take to finish after that, and then again the workers. What is left is cut off.
-	// Zero means 20 s, negative means no time at all.
+	// Zero means 20 s, negative means no time at all; workers have a second even then to notice that they are stopped.
 	Grace time.Duration
 
 	// Workers run beside the server: queue.Run, hub.Run. They are stopped after the last request has finished. One that fails
@@ -45,7 +45,7 @@ type RunOptions struct {
 	H2C bool
 
 	// ReadHeaderTimeout, ReadTimeout, WriteTimeout and IdleTimeout are those of http.Server. Zero means 5 s, 30 s, 60 s and 120 s;
-	// negative means none. [Deadline] replaces WriteTimeout for the requests it sees.
+	// negative means none. [Deadline] replaces ReadTimeout for bodies and WriteTimeout for the requests it sees.
 	ReadHeaderTimeout, ReadTimeout, WriteTimeout, IdleTimeout time.Duration
 
 	// MaxHeaderBytes bounds a request's header. Zero means 64 KiB.
@@ -55,13 +55,13 @@ type RunOptions struct {
 	Logger *slog.Logger
 }
 
-// cutoff is how long handlers get to notice that their context was cancelled.
+// cutoff is how long handlers and workers get to notice that their context was cancelled.
 const cutoff = time.Second
 
 // Run serves h on addr (such as ":8080") until ctx ends, then shuts down without losing a request and returns nil:
 //
 //  1. Health says "not ready"; requests are still accepted for Drain, and keep-alive connections are asked to close;
-//  2. no new connections; running requests have Grace to finish;
+//  2. no new connections, and those on which no request arrived within half a second are closed; running requests have Grace to finish;
 //  3. what is left is cut off: its context ends with [ErrShutdown], then its connection is closed;
 //  4. the workers' context ends, and they have Grace to return.
 //
@@ -230,6 +230,9 @@ func (s *service) shutdown(cut context.CancelCauseFunc) error {
 	cut(ErrShutdown)
 	_ = s.stop(cutoff) // says only once more that requests are left
 	_ = s.server.Close()
+	if n == 0 { // only connections without a request were left
+		return nil
+	}
 	return fmt.Errorf("httpx: shutdown: %d requests were still running after %v and were cut off", n, max(grace, 0))
 }
 
@@ -251,7 +254,10 @@ func (s *service) waitForWorkers() error {
 		s.workers.Wait()
 		close(done)
 	}()
-	grace := max(durationOr(s.opts.Grace, 20*time.Second), 0)
+	grace := durationOr(s.opts.Grace, 20*time.Second)
+	if grace < 0 {
+		grace = cutoff
+	}
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {

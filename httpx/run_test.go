@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -108,75 +109,101 @@ func TestRunCutsOffDeafHandlers(t *testing.T) {
 	require.Contains(t, <-answer, "EOF")
 }
 
-// Behind a load balancer that asks for readiness, a shutdown must lose nothing.
-func TestRunDrainLosesNothing(t *testing.T) {
-	t.Parallel()
+// behindBalancer stops a server while four clients use it as a load balancer does: ask for readiness, then send a request. It returns how
+// many requests were lost, and how many clients were told to stop before they met a closed port.
+func behindBalancer(t *testing.T, drain time.Duration) (lost, stopped int64) {
 	health := httpx.NewHealth(nil, nil)
 	mux := http.NewServeMux()
 	mux.Handle("GET /readyz", health.Ready())
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "ok") })
-	r := start(t, httpx.Default(mux, &httpx.DefaultOptions{Logger: quiet()}), httpx.RunOptions{Health: health, Drain: time.Second})
-	client := &http.Client{Transport: &http.Transport{}}
-	var sent, lost, stopped atomic.Int64
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		pass(2 * time.Millisecond)
+		fmt.Fprint(w, "ok")
+	})
+	r, client, _ := startInBubble(t, stack(mux, httpx.DefaultOptions{}), httpx.RunOptions{Health: health, Drain: drain})
+	var lostN, stoppedN atomic.Int64
 	var users sync.WaitGroup
-	for range 4 {
+	for i := range 4 {
 		users.Go(func() {
-			for {
+			for pass(time.Duration(i) * time.Millisecond); ; pass(time.Millisecond) {
 				res, err := client.Get(r.url + "/readyz")
-				if err != nil || res.StatusCode != 200 { // the balancer takes this server out
-					if err == nil {
-						_ = text(res)
-						stopped.Add(1)
-					}
+				if err != nil {
 					return
 				}
-				_ = text(res)
-				res, err = client.Get(r.url + "/")
-				sent.Add(1)
-				if err != nil || text(res) != "ok" {
-					lost.Add(1)
+				if _ = text(res); res.StatusCode != 200 { // the balancer takes this server out
+					stoppedN.Add(1)
+					return
+				}
+				for range 3 { // what the balancer believes is a little old
+					res, err = client.Get(r.url + "/")
+					if err != nil || text(res) != "ok" {
+						lostN.Add(1)
+					}
 				}
 			}
 		})
 	}
-	require.Eventually(t, func() bool { return sent.Load() > 100 }, 10*time.Second, time.Millisecond)
+	pass(time.Second)
 	r.cancel()
 	users.Wait()
 	require.NoError(t, r.wait(t))
-	require.Zero(t, lost.Load())
-	require.EqualValues(t, 4, stopped.Load(), "a client met a closed port before readiness was off")
+	return lostN.Load(), stoppedN.Load()
+}
+
+func TestRunDrainLosesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lost, stopped := behindBalancer(t, 0)
+		require.Zero(t, lost)
+		require.EqualValues(t, 4, stopped, "a client met a closed port before readiness was off")
+	})
+	synctest.Test(t, func(t *testing.T) { // the planted fault: without the delay the same clients lose requests
+		lost, stopped := behindBalancer(t, -1)
+		require.NotZero(t, lost)
+		require.Less(t, stopped, int64(4))
+	})
 }
 
 func TestRunAsksConnectionsToCloseWhileDraining(t *testing.T) {
 	t.Parallel()
-	health := httpx.NewHealth(nil, nil)
-	r := start(t, health.Ready(), httpx.RunOptions{Health: health, Drain: time.Second})
-	get := func() *http.Response {
-		res, err := http.Get(r.url)
-		require.NoError(t, err)
-		_ = text(res)
-		return res
-	}
-	require.False(t, get().Close)
-	r.cancel()
-	require.Eventually(t, func() bool { res := get(); return res.Close && res.StatusCode == 503 }, 900*time.Millisecond, time.Millisecond)
-	require.NoError(t, r.wait(t))
+	synctest.Test(t, func(t *testing.T) {
+		health := httpx.NewHealth(nil, nil)
+		r, client, _ := startInBubble(t, health.Ready(), httpx.RunOptions{Health: health})
+		get := func() *http.Response {
+			res, err := client.Get(r.url)
+			require.NoError(t, err)
+			_ = text(res)
+			return res
+		}
+		require.False(t, get().Close)
+		began := time.Now()
+		r.cancel()
+		synctest.Wait() // Run waits for the load balancers to notice
+		res := get()
+		require.True(t, res.Close)
+		require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+		require.NoError(t, r.wait(t))
+		require.Equal(t, 2*time.Second, time.Since(began).Truncate(100*time.Millisecond))
+	})
 }
 
-// A browser's spare connection, on which nothing was ever sent, must not hold up a shutdown for http.Server's five seconds.
+// A browser's spare connection, on which nothing was ever sent, must not hold up a shutdown for http.Server's five seconds, and is no
+// request that was cut off.
 func TestRunDoesNotWaitForSilentConnections(t *testing.T) {
 	t.Parallel()
-	r := start(t, http.NotFoundHandler(), httpx.RunOptions{})
-	silent, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
-	require.NoError(t, err)
-	defer silent.Close()
-	res, err := http.Get(r.url) // by now the server has accepted both
-	require.NoError(t, err)
-	_ = text(res)
-	began := time.Now()
-	r.cancel()
-	require.NoError(t, r.wait(t))
-	require.Less(t, time.Since(began), 3*time.Second)
+	for _, grace := range []time.Duration{0, -1} {
+		synctest.Test(t, func(t *testing.T) {
+			r, _, network := startInBubble(t, http.NotFoundHandler(), httpx.RunOptions{Grace: grace})
+			silent, err := network.dial(t.Context(), "", "")
+			require.NoError(t, err)
+			synctest.Wait()
+			began := time.Now()
+			r.cancel()
+			require.NoError(t, r.wait(t))
+			require.Less(t, time.Since(began), 1100*time.Millisecond)
+			_, err = silent.Read(make([]byte, 1))
+			require.Error(t, err)
+		})
+	}
 }
 
 func TestRunSupervisesWorkers(t *testing.T) {
@@ -322,4 +349,68 @@ func TestRunBoundsHeaders(t *testing.T) {
 	require.NoError(t, err)
 	_ = text(res)
 	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, res.StatusCode)
+}
+
+// A body that comes slower than ReadTimeout is refused, except where a Deadline gives it the time.
+func TestRunGivesUploadsTheTimeOfTheirDeadline(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.Handle("POST /upload", httpx.Deadline(10*time.Minute)(httpx.Write(nil, (&Notes{}).Create, nil)))
+	mux.Handle("POST /unlimited", httpx.Deadline(-1)(httpx.Write(nil, (&Notes{}).Create, nil)))
+	mux.Handle("POST /notes", httpx.Write(nil, (&Notes{}).Create, nil))
+	synctest.Test(t, func(t *testing.T) {
+		r, client, _ := startInBubble(t, stack(mux, httpx.DefaultOptions{}), httpx.RunOptions{})
+		post := func(path string) string {
+			body := &slowReader{Reader: strings.NewReader(`{"body":"hi"}`), wait: 20 * time.Second}
+			res, err := client.Post(r.url+path, "application/json", body)
+			require.NoError(t, err)
+			return fmt.Sprint(res.StatusCode, " ", text(res))
+		}
+		require.Equal(t, `200 {"id":1,"body":"hi"}`, post("/upload"))
+		require.Equal(t, `200 {"id":1,"body":"hi"}`, post("/unlimited"))
+		require.Contains(t, post("/notes"), `"code":"body_too_slow"`)
+		r.cancel()
+		require.NoError(t, r.wait(t))
+		pass(time.Minute) // the client notices that nobody reads its body
+	})
+}
+
+// slowReader gives one byte at a time.
+type slowReader struct {
+	io.Reader
+	wait time.Duration
+}
+
+func (s *slowReader) Read(p []byte) (int, error) {
+	pass(s.wait)
+	return s.Reader.Read(p[:1])
+}
+
+// What a shutdown cuts off says so, if its handler listens to its context. Workers have a second even without Grace.
+func TestRunCutsOffWithAnAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := httpx.Read(func(ctx context.Context, _ struct{}) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		}, nil)
+		r, client, _ := startInBubble(t, stack(h, httpx.DefaultOptions{Deadline: time.Hour}), httpx.RunOptions{Grace: -1, Workers: []func(context.Context) error{
+			func(ctx context.Context) error { <-ctx.Done(); pass(time.Second / 2); return nil },
+		}})
+		answer := make(chan string, 1)
+		go func() {
+			res, err := client.Get(r.url)
+			if err != nil {
+				answer <- err.Error()
+				return
+			}
+			answer <- fmt.Sprint(res.StatusCode, " ", text(res))
+		}()
+		synctest.Wait()
+		r.cancel()
+		require.EqualError(t, r.wait(t), "httpx: shutdown: 1 requests were still running after 0s and were cut off")
+		got := <-answer
+		require.Contains(t, got, "503 ")
+		require.Contains(t, got, "The server is shutting down.")
+	})
 }

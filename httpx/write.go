@@ -198,10 +198,10 @@ func (e *writer) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 		return nil, nil
 	case err == nil:
 		return data, nil
-	case r.Context().Err() != nil:
-		return nil, r.Context().Err()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, &Problem{Status: http.StatusRequestTimeout, Code: "body_too_slow", Detail: "The body did not arrive in time.", Err: err}
+	case r.Context().Err() != nil:
+		return nil, r.Context().Err()
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge
