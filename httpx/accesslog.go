@@ -42,22 +42,21 @@ func AccessLog(opts *AccessLogOptions) Middleware {
 
 func logRequest(opts *AccessLogOptions, r *http.Request, rec *recorder, info *Info, took time.Duration, aborted bool) {
 	logger, level := loggerOr(opts.Logger), slog.LevelInfo
-	info.mu.Lock()
-	defer info.mu.Unlock()
-	if rec.result() >= 500 || info.err != nil {
+	know := info.snapshot()
+	if rec.result() >= 500 || know.err != nil {
 		level = slog.LevelError
 	}
 	if !logger.Enabled(r.Context(), level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 16+len(info.attrs))
+	attrs := make([]slog.Attr, 0, 16+len(know.attrs))
 	attrs = append(attrs,
-		slog.String("method", r.Method), slog.String("route", info.route), slog.Int("status", rec.result()),
-		slog.Int64("bytes", rec.bytes), slog.Duration("dur", took), slog.String("request_id", info.id))
-	if info.ip.IsValid() {
-		attrs = append(attrs, slog.String("ip", info.ip.String()))
+		slog.String("method", r.Method), slog.String("route", know.route), slog.Int("status", rec.result()),
+		slog.Int64("bytes", rec.bytes), slog.Duration("dur", took), slog.String("request_id", know.id))
+	if know.ip.IsValid() {
+		attrs = append(attrs, slog.String("ip", know.ip.String()))
 	}
-	for _, kv := range [...][2]string{{"tenant", info.tenant}, {"principal", info.principal}, {"cache", info.cache}, {"code", info.code}} {
+	for _, kv := range [...][2]string{{"tenant", know.tenant}, {"principal", know.principal}, {"cache", know.cache}, {"code", know.code}} {
 		if kv[1] != "" {
 			attrs = append(attrs, slog.String(kv[0], kv[1]))
 		}
@@ -68,10 +67,10 @@ func logRequest(opts *AccessLogOptions, r *http.Request, rec *recorder, info *In
 	if aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
-	if info.err != nil {
-		attrs = append(attrs, slog.String("err", info.err.Error()))
+	if know.err != nil {
+		attrs = append(attrs, slog.String("err", know.err.Error()))
 	}
-	logger.LogAttrs(r.Context(), level, "request", append(attrs, info.attrs...)...)
+	logger.LogAttrs(r.Context(), level, "request", append(attrs, know.attrs...)...)
 }
 
 func loggerOr(l *slog.Logger) *slog.Logger {
@@ -82,13 +81,22 @@ func loggerOr(l *slog.Logger) *slog.Logger {
 }
 
 // sensitive are parts of parameter names whose values never reach a log.
-var sensitive = [...]string{"token", "secret", "pass", "pwd", "key", "code", "sig", "auth", "session", "cred", "otp", "pin", "jwt",
-	"mail", "phone", "card", "iban", "ssn", "name"}
+var sensitive = [...]string{
+	"token", "secret", "pass", "pwd", "key", "code", "sig", "auth", "session", "cred", "otp", "pin", "jwt",
+	"mail", "phone", "card", "iban", "ssn", "name",
+}
 
-// redactQuery returns the query without the values of sensitive parameters; what cannot be parsed is left out.
+// maxQuery bounds how much of a query is logged.
+const maxQuery = 1024
+
+// redactQuery returns the query without the values of sensitive parameters; what cannot be parsed is left out, and so is a parameter
+// that does not fit, because half a value cannot be judged.
 func redactQuery(raw string) string {
+	if len(raw) > maxQuery {
+		raw = raw[:max(0, strings.LastIndexByte(raw[:maxQuery], '&'))]
+	}
 	var b strings.Builder
-	for pair := range strings.SplitSeq(clip(raw, 1024), "&") {
+	for pair := range strings.SplitSeq(raw, "&") {
 		k, v, _ := strings.Cut(pair, "=")
 		name, err := url.QueryUnescape(k)
 		value, err2 := url.QueryUnescape(v)

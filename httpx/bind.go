@@ -38,6 +38,9 @@ const maxValues = 100
 // body says that the rest of t is decoded from JSON: then fields bound here must be hidden from JSON.
 func newBinder(t reflect.Type, body bool) *binder {
 	b := &binder{}
+	if elem, pointer := pointed(t); pointer && isBound(elem) {
+		panic(fmt.Sprintf("httpx: the input %v has parameters; take the struct, not a pointer to it", t))
+	}
 	if t.Kind() != reflect.Struct {
 		return b
 	}
@@ -57,8 +60,11 @@ func (b *binder) add(root, t reflect.Type, index []int, body bool) {
 		at := append(slices.Clone(index), i)
 		in, name := boundTag(root, f)
 		if in == "" {
-			if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			switch elem, pointer := pointed(f.Type); {
+			case f.Anonymous && f.Type.Kind() == reflect.Struct:
 				b.add(root, f.Type, at, body)
+			case f.Anonymous && pointer && isBound(elem):
+				panic(fmt.Sprintf("httpx: %v: field %s has parameters; embed the struct, not a pointer to it", root, f.Name))
 			}
 			continue
 		}
@@ -79,6 +85,25 @@ func (b *binder) add(root, t reflect.Type, index []int, body bool) {
 		}
 		b.fields = append(b.fields, boundField{Param{in, name, f.Type}, at, parse})
 	}
+}
+
+// pointed returns what a pointer type points to.
+func pointed(t reflect.Type) (elem reflect.Type, ok bool) {
+	if t.Kind() != reflect.Pointer {
+		return t, false
+	}
+	return t.Elem(), true
+}
+
+// isBound reports whether a struct has a field that comes from path, query or header.
+func isBound(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	return slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
+		in, _ := boundTag(t, f)
+		return in != ""
+	})
 }
 
 func boundTag(root reflect.Type, f reflect.StructField) (in, name string) {

@@ -20,7 +20,6 @@ func BodyLimit(n int64) Middleware {
 			body := limitBody(rec, r, n)
 			next.ServeHTTP(rec, r)
 			if body.hit != nil && !rec.started() {
-				rec.reset()
 				WriteError(rec, r, body.hit)
 			}
 		})

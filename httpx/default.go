@@ -66,9 +66,7 @@ func Default(h http.Handler, opts *DefaultOptions) http.Handler {
 	h = BodyLimit(opts.MaxBody)(h)
 	h = SecureHeaders(opts.Headers)(h)
 	h = Recover(&RecoverOptions{Logger: opts.Logger, Errors: opts.Errors})(h)
-	if opts.Metrics != nil {
-		h = Metrics(opts.Metrics)(h)
-	}
+	h = Metrics(opts.Metrics)(h)
 	h = AccessLog(&AccessLogOptions{Logger: opts.Logger, URL: opts.LogURL})(h)
 	h = RequestID()(h)
 	return ClientIP(&ClientIPOptions{TrustedProxies: opts.TrustedProxies, Header: opts.ClientIPHeader})(h)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -47,11 +49,17 @@ func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 		panic("between header and body")
 	})
+	mux.HandleFunc("GET /undecided", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(http.StatusNotFound)
+		httpx.WriteError(w, r, httpx.NewProblem(410, "gone", ""))
+	})
 	mux.Handle("GET /files/", http.FileServer(http.Dir(t.TempDir())))
 	c := httpxtest.NewClient(t, stack(mux, httpx.DefaultOptions{}))
 
 	c.Get("/missing").RequireProblem(404, "not_found")
 	c.Get("/panics").RequireProblem(500, "internal")
+	c.Get("/undecided").RequireProblem(410, "gone")
 	c.Get("/v1/missing").RequireProblem(404, "not_found")
 	c.Get("/files/missing").RequireProblem(404, "not_found")
 	r := c.Do("DELETE", "/a", nil)
@@ -244,6 +252,31 @@ func TestAccessLogStatus(t *testing.T) {
 	require.EqualValues(t, http.StatusCreated, logs.requests(t)[0]["status"])
 }
 
+// Log handlers that add the request id ask Info, which must not be locked while they run.
+func TestAccessLogHandlerMayAskInfo(t *testing.T) {
+	t.Parallel()
+	logs := &logBook{}
+	h := stack(http.NotFoundHandler(), httpx.DefaultOptions{Logger: slog.New(asking{slog.NewJSONHandler(logs, nil)})})
+	synctest.Test(t, func(t *testing.T) { // a deadlock ends the bubble at once
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		}()
+		<-done
+	})
+	line := logs.requests(t)[0]
+	require.Equal(t, line["request_id"], line["trace"])
+}
+
+// asking is a log handler that adds what it finds in the context.
+type asking struct{ slog.Handler }
+
+func (a asking) Handle(ctx context.Context, r slog.Record) error {
+	r.AddAttrs(slog.String("trace", httpx.InfoFrom(ctx).RequestID()))
+	return a.Handler.Handle(ctx, r)
+}
+
 func TestAccessLogWithURL(t *testing.T) {
 	t.Parallel()
 	logs := &logBook{}
@@ -252,6 +285,8 @@ func TestAccessLogWithURL(t *testing.T) {
 	line := logs.requests(t)[0]
 	require.Equal(t, "/search", line["path"])
 	require.Equal(t, "page=2&access_token=REDACTED&API-Key=REDACTED&q=REDACTED&signature=REDACTED", line["query"])
+	c.Get("/search?page=2&q=" + strings.Repeat("a", 1010) + "ann.smith%40example.com")
+	require.Equal(t, "page=2", logs.requests(t)[1]["query"], "half an address is one too")
 }
 
 type panicReporter struct{}
@@ -311,7 +346,7 @@ func TestMiddlewaresAlone(t *testing.T) {
 	})
 	for name, mw := range map[string]httpx.Middleware{
 		"ClientIP": httpx.ClientIP(nil), "RequestID": httpx.RequestID(), "AccessLog": httpx.AccessLog(&httpx.AccessLogOptions{Logger: quiet()}),
-		"Metrics": httpx.Metrics(&counts{m: map[string]float64{}}), "Recover": httpx.Recover(nil), "SecureHeaders": httpx.SecureHeaders(nil),
+		"no Metrics": httpx.Metrics(nil), "Metrics": httpx.Metrics(&counts{m: map[string]float64{}}), "Recover": httpx.Recover(nil), "SecureHeaders": httpx.SecureHeaders(nil),
 		"BodyLimit": httpx.BodyLimit(0), "Deadline": httpx.Deadline(1 << 40), "Problems": httpx.Problems(),
 	} {
 		t.Run(name, func(t *testing.T) {

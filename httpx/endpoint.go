@@ -55,7 +55,7 @@ func validate(in any) error {
 	}](err); ok {
 		return err
 	}
-	return &Problem{Status: http.StatusUnprocessableEntity, Code: "invalid_input", Detail: err.Error()}
+	return &Problem{Status: http.StatusUnprocessableEntity, Code: "invalid_input", Detail: err.Error(), Err: err}
 }
 
 // encode returns out as JSON. A nil slice is an empty list, as every client expects.

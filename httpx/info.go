@@ -12,7 +12,12 @@ import (
 // it, and the access log, metrics and problems read it. One mutable value survives requests being copied by middlewares in
 // between, which the Pattern field of http.Request does not. It is safe for concurrent use.
 type Info struct {
-	mu        sync.Mutex
+	mu sync.Mutex
+	known
+}
+
+// known is what an Info guards.
+type known struct {
 	id        string
 	ip        netip.Addr
 	trusted   bool
@@ -25,6 +30,7 @@ type Info struct {
 	err       error
 	attrs     []slog.Attr
 	reporter  reporter
+	logger    *slog.Logger
 	mappers   []func(error) *Problem
 }
 
@@ -101,6 +107,13 @@ func (i *Info) sawRoute(pattern string) {
 	}
 }
 
+// snapshot returns a copy to read without the lock: what loggers do with it may ask this Info again.
+func (i *Info) snapshot() known {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.known
+}
+
 func (i *Info) fail(code string, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -108,6 +121,13 @@ func (i *Info) fail(code string, err error) {
 	if err != nil {
 		i.err = err
 	}
+}
+
+// panicked logs and reports a panic where it was recovered: its stack is known only there.
+func (i *Info) panicked(ctx context.Context, err error, stack []byte) {
+	loggerOr(get(i, &i.logger)).LogAttrs(ctx, slog.LevelError, "panic", slog.String("request_id", i.RequestID()),
+		slog.String("route", i.Route()), slog.String("err", err.Error()), slog.String("stack", string(stack)))
+	i.report(ctx, err, stack)
 }
 
 func (i *Info) report(ctx context.Context, err error, stack []byte) {

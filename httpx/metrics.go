@@ -8,12 +8,15 @@ import (
 )
 
 // Metrics counts each request in "httpx.requests" and adds its duration to "httpx.request_seconds", both with the keys method,
-// route (the pattern, never the path, so that their number is bounded) and status. Requests that panic count too.
+// route (the pattern, never the path, so that their number is bounded) and status. Requests that panic count too. A nil m counts nothing.
 func Metrics(m interface {
 	Add(ctx context.Context, name string, n float64, kv ...string)
 },
 ) Middleware {
 	return func(next http.Handler) http.Handler {
+		if m == nil {
+			return next
+		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r, info := withInfo(r)
 			rec, start := record(w), time.Now()

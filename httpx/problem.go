@@ -148,8 +148,9 @@ func (e FieldErrors) Error() string {
 // HTTPStatus returns 422.
 func (e FieldErrors) HTTPStatus() int { return http.StatusUnprocessableEntity }
 
-// writeProblem sends p. Headers that described another body are removed.
+// writeProblem sends p. Headers that described another body are removed, and a status that was held back is forgotten.
 func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
+	forgetHeld(w)
 	h := w.Header()
 	for _, name := range [...]string{"Content-Encoding", "Content-Length", "Content-Range", "Etag", "Last-Modified", "Location"} {
 		h.Del(name)

@@ -17,7 +17,8 @@ type Scope int
 
 const (
 	// PerPrincipal shares nothing between principals (see [Info.SetPrincipal]). Requests that carry credentials (Authorization, Cookie, a
-	// client certificate, a header whose name sounds like a key or token) while no principal is known are not cached at all, so forgetting to name the principal costs speed and not privacy.
+	// client certificate, a header whose name sounds like a key, a token or a person) while no principal is known are not cached at
+	// all, so forgetting to name the principal costs speed and not privacy.
 	PerPrincipal Scope = iota
 
 	// PerTenant shares an answer between all principals of a tenant. Choose it when fn's answer does not depend on who asks.
@@ -81,6 +82,7 @@ func Read[In, Out any](fn func(context.Context, In) (Out, error), opts *ReadOpti
 		name: runtime.FuncForPC(reflect.ValueOf(fn).Pointer()).Name() + " " + reflect.TypeFor[Out]().String(),
 	}
 	e.tags = newTemplates(opts.Tags, e.binder, nil)
+	e.vary = varies(opts.Scope, e.binder)
 	e.prepare = func(r *http.Request) (load, reflect.Value, url.Values, error) {
 		in := new(In)
 		query, err := e.binder.bind(r, reflect.ValueOf(in).Elem())
@@ -108,6 +110,7 @@ type reader struct {
 	opts    ReadOptions
 	binder  *binder
 	tags    []template
+	vary    string
 	name    string
 	prepare func(*http.Request) (load, reflect.Value, url.Values, error)
 }
@@ -177,7 +180,7 @@ func (e *reader) cached(r *http.Request, load load, in reflect.Value, query url.
 			defer func() {
 				if v := recover(); v != nil {
 					err = reportedError{panicError(v)}
-					info.report(ctx, err, debug.Stack())
+					info.panicked(ctx, err, debug.Stack())
 				}
 			}()
 			body, err := load(ctx)
@@ -196,20 +199,37 @@ func (e *reader) cached(r *http.Request, load load, in reflect.Value, query url.
 	return answer{etag: etag, body: body, stored: stored, status: status}, nil
 }
 
+// varies lists the request headers that an answer depends on, for caches between this program and the client.
+func varies(scope Scope, b *binder) string {
+	var names []string
+	if scope != Public {
+		names = []string{"Authorization", "Cookie"}
+	}
+	for _, f := range b.fields {
+		if f.In == "header" {
+			names = append(names, f.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// identifying are parts of names of headers that can say who asks, also those that an authenticating proxy adds.
+var identifying = [...]string{
+	"account", "assertion", "auth", "cert", "cookie", "credential", "identity", "jwt", "key", "login", "mail", "oidc",
+	"principal", "secret", "session", "signature", "subject", "token", "user",
+}
+
 // hasCredentials reports whether the answer could depend on who asks: it errs on the side of yes.
 func hasCredentials(r *http.Request) bool {
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		return true
 	}
 	for name := range r.Header {
-		if name == "Cookie" || name == "Authorization" {
-			return true
-		}
 		if name == "Idempotency-Key" || strings.HasPrefix(name, "Sec-") {
 			continue
 		}
 		name = strings.ToLower(name)
-		for _, part := range [...]string{"auth", "cookie", "credential", "key", "secret", "session", "token", "user"} {
+		for _, part := range identifying {
 			if strings.Contains(name, part) && name != "user-agent" {
 				return true
 			}
@@ -225,7 +245,9 @@ func (e *reader) send(w http.ResponseWriter, r *http.Request, a answer) {
 		h.Set("Cache-Control", publicCacheControl(e.opts.Fresh, e.opts.Stale))
 	} else {
 		h.Set("Cache-Control", "private, no-cache")
-		h.Add("Vary", "Authorization, Cookie")
+	}
+	if e.vary != "" {
+		h.Add("Vary", e.vary)
 	}
 	if a.status != "" {
 		describeCache(h, a, e.opts.Fresh)

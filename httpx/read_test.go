@@ -241,13 +241,29 @@ func TestReadScopes(t *testing.T) {
 	require.Equal(t, get(shared, "ann"), get(shared, "bob"))
 
 	// Nobody said who asks, but the request carries something that could make a difference.
-	for _, header := range []string{"Cookie", "Authorization", "X-Api-Key", "X-Auth-Token", "X-Session", "X-Forwarded-User"} {
+	for _, header := range []string{
+		"Cookie", "Authorization", "X-Api-Key", "X-Auth-Token", "X-Session", "X-Forwarded-User", "X-Forwarded-Email",
+		"X-Goog-Iap-Jwt-Assertion", "X-Ms-Client-Principal-Id", "X-Amzn-Oidc-Data", "X-Forwarded-Client-Cert",
+	} {
 		c := httpxtest.NewClient(t, own).With(header, "x")
 		first := c.Get("/").RequireHeader("Cache-Status", "ashlar; fwd=bypass").RequireHeader("Cache-Control", "private, no-cache").RequireHeader("Vary", "Authorization, Cookie")
 		require.NotEqual(t, first.Body, c.Get("/").Body, header)
 	}
 	anonymous := httpxtest.NewClient(t, own).With("User-Agent", "x").With("Sec-Websocket-Key", "x")
 	require.Equal(t, anonymous.Get("/").Body, anonymous.Get("/").Body)
+}
+
+// Caches between the program and the client must keep apart what the program keeps apart.
+func TestReadVaries(t *testing.T) {
+	t.Parallel()
+	type zoned struct {
+		Zone string `header:"x-zone"`
+	}
+	fn := func(_ context.Context, in zoned) (string, error) { return in.Zone, nil }
+	for scope, want := range map[httpx.Scope]string{httpx.Public: "X-Zone", httpx.PerTenant: "Authorization, Cookie, X-Zone"} {
+		h := httpx.Read(fn, &httpx.ReadOptions{Cache: &httpxtest.Cache{}, Fresh: time.Hour, Scope: scope})
+		httpxtest.NewClient(t, h).With("X-Zone", "eu").Get("/").RequireStatus(200).RequireHeader("Vary", want)
+	}
 }
 
 func TestReadTenant(t *testing.T) {
@@ -296,12 +312,13 @@ func TestReadErrorsAreNotCached(t *testing.T) {
 
 func TestReadPanicInsideTheCache(t *testing.T) {
 	t.Parallel()
-	found := &reports{}
+	found, logs := &reports{}, &logBook{}
 	h := httpx.Read(func(context.Context, struct{}) (string, error) { panic("boom") }, &httpx.ReadOptions{Cache: &httpxtest.Cache{}, Fresh: time.Hour})
-	c := httpxtest.NewClient(t, stack(h, httpx.DefaultOptions{Errors: found}))
+	c := httpxtest.NewClient(t, stack(h, httpx.DefaultOptions{Errors: found, Logger: logs.logger()}))
 	c.Get("/").RequireProblem(500, "internal")
 	require.Len(t, found.all(), 1, "reported more than once")
 	require.Contains(t, found.with[0], "read_test.go", "the stack does not lead to the function")
+	require.Contains(t, logs.String(), "read_test.go", "without a reporter the stack is lost")
 }
 
 type foreign struct{ httpxtest.Cache }
@@ -342,6 +359,9 @@ func TestReadPanicsOnMisuse(t *testing.T) {
 			) (string, error) {
 				return "", nil
 			}, nil)
+		},
+		"parameters behind an embedded pointer": func() {
+			httpx.Read(func(context.Context, struct{ *page }) (string, error) { return "", nil }, nil)
 		},
 		"same name twice": func() {
 			httpx.Read(func(context.Context, struct {

@@ -3,6 +3,7 @@ package httpx
 import (
 	"bufio"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"strings"
@@ -33,9 +34,6 @@ func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 // started reports whether anything was sent to the client.
 func (rec *recorder) started() bool { return rec.hijacked || rec.status != 0 && !rec.held }
 
-// reset forgets a held status so that another answer can be given.
-func (rec *recorder) reset() { rec.held, rec.status = false, 0 }
-
 func (rec *recorder) WriteHeader(status int) {
 	if rec.hijacked || rec.status != 0 {
 		return // the first decision stands; net/http would only print a warning
@@ -58,9 +56,7 @@ func (rec *recorder) Write(p []byte) (int, error) {
 	}
 	if rec.held {
 		if isStandardPage(rec.status, p) {
-			status := rec.status
-			rec.reset()
-			rec.page(status)
+			rec.page(rec.status)
 			rec.replaced = true
 			return len(p), nil
 		}
@@ -131,29 +127,43 @@ func (rec *recorder) result() int {
 
 type writerOnly struct{ io.Writer }
 
+// layers yields w and the writers below it, down to the server's own.
+func layers(w http.ResponseWriter) iter.Seq[http.ResponseWriter] {
+	return func(yield func(http.ResponseWriter) bool) {
+		for yield(w) {
+			u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+			if !ok {
+				return
+			}
+			w = u.Unwrap()
+		}
+	}
+}
+
 // started reports whether the response behind w has begun, as far as a recorder in the chain knows.
 func started(w http.ResponseWriter) bool {
-	for {
-		if rec, ok := w.(*recorder); ok && rec.started() {
+	for layer := range layers(w) {
+		if rec, ok := layer.(*recorder); ok && rec.started() {
 			return true
 		}
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return false
+	}
+	return false
+}
+
+// forgetHeld makes another answer possible where a status was decided but not sent.
+func forgetHeld(w http.ResponseWriter) {
+	for layer := range layers(w) {
+		if rec, ok := layer.(*recorder); ok && rec.held {
+			rec.held, rec.status = false, 0
 		}
-		w = u.Unwrap()
 	}
 }
 
 // bottom returns the server's own ResponseWriter, which http.MaxBytesReader must see to close the connection.
-func bottom(w http.ResponseWriter) http.ResponseWriter {
-	for {
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return w
-		}
-		w = u.Unwrap()
+func bottom(w http.ResponseWriter) (last http.ResponseWriter) {
+	for last = range layers(w) {
 	}
+	return last
 }
 
 func looksStandard(status int, h http.Header) bool {

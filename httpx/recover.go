@@ -30,6 +30,7 @@ func Recover(opts *RecoverOptions) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r, info := withInfo(r)
+			set(info, &info.logger, opts.Logger)
 			if opts.Errors != nil {
 				set(info, &info.reporter, reporter(opts.Errors))
 			}
@@ -43,16 +44,12 @@ func Recover(opts *RecoverOptions) Middleware {
 				if errors.Is(err, http.ErrAbortHandler) {
 					panic(http.ErrAbortHandler)
 				}
-				stack := debug.Stack()
 				info.sawRoute(r.Pattern)
-				loggerOr(opts.Logger).LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("request_id", info.RequestID()),
-					slog.String("route", info.Route()), slog.String("err", err.Error()), slog.String("stack", string(stack)))
-				info.report(r.Context(), err, stack)
+				info.panicked(r.Context(), err, debug.Stack())
 				info.fail("internal", err)
 				if rec.started() {
 					panic(http.ErrAbortHandler)
 				}
-				rec.reset()
 				writeProblem(rec, r, &Problem{Status: http.StatusInternalServerError, Code: "internal"})
 			}()
 			next.ServeHTTP(rec, r)

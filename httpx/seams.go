@@ -44,8 +44,3 @@ type Validator interface{ Validate() error }
 type reporter interface {
 	Report(ctx context.Context, err error, stack []byte)
 }
-
-// meter is the seam for metrics.
-type meter interface {
-	Add(ctx context.Context, name string, n float64, kv ...string)
-}

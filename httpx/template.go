@@ -16,7 +16,7 @@ type templatePart struct {
 	index  []int
 }
 
-// maxExpanded bounds what one name can put into a tag or location.
+// maxExpanded bounds what one name can put into a tag.
 const maxExpanded = 200
 
 // newTemplate compiles text. It panics on a name that neither the bound parameters nor out (which may be nil) have: a typo would
@@ -65,9 +65,9 @@ func (t template) expand(in, out reflect.Value, escape func(string) string) stri
 		case part.index == nil:
 			b.WriteString(part.text)
 		case part.output:
-			b.WriteString(escape(clip(fieldText(out, part.index), maxExpanded)))
+			b.WriteString(escape(fieldText(out, part.index)))
 		default:
-			b.WriteString(escape(clip(fieldText(in, part.index), maxExpanded)))
+			b.WriteString(escape(fieldText(in, part.index)))
 		}
 	}
 	return b.String()
@@ -112,7 +112,7 @@ func expandAll(list []template, in, out reflect.Value) []string {
 	}
 	texts := make([]string, len(list))
 	for i, t := range list {
-		texts[i] = t.expand(in, out, func(s string) string { return s })
+		texts[i] = t.expand(in, out, func(s string) string { return clip(s, maxExpanded) })
 	}
 	return texts
 }

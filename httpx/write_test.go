@@ -89,6 +89,26 @@ func TestWriteValidates(t *testing.T) {
 	require.Zero(t, db.Rollbacks())
 }
 
+// An error of Validate that the program maps is not shown as it is.
+func TestWriteValidateIsMapped(t *testing.T) {
+	t.Parallel()
+	mapper := func(err error) *httpx.Problem {
+		if errors.Is(err, errQuota) {
+			return httpx.NewProblem(402, "quota", "")
+		}
+		return nil
+	}
+	h := httpx.Write(nil, func(context.Context, greedy) (int, error) { return 0, nil }, nil)
+	c := httpxtest.NewClient(t, httpx.Problems(mapper)(h))
+	c.Post("/", "{}").RequireProblem(402, "quota")
+}
+
+type greedy struct {
+	N int `json:"n"`
+}
+
+func (greedy) Validate() error { return fmt.Errorf("too much: %w", errQuota) }
+
 type sentence struct {
 	Text string `json:"text"`
 }
@@ -200,6 +220,8 @@ func TestWriteLocation(t *testing.T) {
 	fn := func(_ context.Context, in rename) (renamed, error) { return renamed{in.ID, in.Name}, nil }
 	c := httpxtest.NewClient(t, route("POST /t/{id}", httpx.Write(nil, fn, &httpx.WriteOptions{Location: "/t/{id}/n/{name}"})))
 	c.Post("/t/5", `{"name":"a/b c?"}`).RequireStatus(201).RequireHeader("Location", "/t/5/n/a%2Fb%20c%3F")
+	long := strings.Repeat("long", 100)
+	c.Post("/t/5", `{"name":"`+long+`"}`).RequireHeader("Location", "/t/5/n/"+long)
 	c = httpxtest.NewClient(t, route("POST /t/{id}", httpx.Write(nil, fn, &httpx.WriteOptions{Status: 202})))
 	c.Post("/t/5", `{"name":"x"}`).RequireStatus(202)
 }
@@ -250,7 +272,10 @@ func TestWritePanicsOnMisuse(t *testing.T) {
 			httpx.Write(nil, doRename, &httpx.WriteOptions{Cache: &httpxtest.Cache{}, Tags: []string{"{x}"}})
 		},
 		"location names nothing": func() { httpx.Write(nil, doRename, &httpx.WriteOptions{Location: "/{x}"}) },
-		"status is no success":   func() { httpx.Write(nil, doRename, &httpx.WriteOptions{Status: 302}) },
+		"input is a pointer": func() {
+			httpx.Write(nil, func(context.Context, *rename) (int, error) { return 0, nil }, nil)
+		},
+		"status is no success": func() { httpx.Write(nil, doRename, &httpx.WriteOptions{Status: 302}) },
 		"input has a channel": func() {
 			httpx.Write(nil, func(context.Context, struct{ C chan int }) (int, error) { return 0, nil }, nil)
 		},
