@@ -42,6 +42,9 @@ func (e *reader) key(r *http.Request, query url.Values, tenant string, info *Inf
 		}
 	}
 	add(tenant)
+	if e.opts.Scope != Public { // also for a cache that does not know tenants
+		add(info.Tenant())
+	}
 	if e.opts.Scope == PerPrincipal {
 		add("principal")
 		add(info.Principal())

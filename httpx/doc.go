@@ -25,7 +25,7 @@
 //
 // The [Tenant] middleware finds the tenant of a request and puts it into the context by a function that tenancy.WithID satisfies. Read and
 // Write never choose a tenant: the cache and the unit of work take it from the context and refuse to work without one. The options named
-// Tenant refuse earlier. Without a known principal, requests with credentials are not cached unless [ReadOptions].Scope allows it.
+// Tenant refuse earlier. What the middleware told apart never shares a cached answer, whatever the cache, except with Scope [Public]. Without a known principal, requests with credentials are not cached unless [ReadOptions].Scope allows it.
 //
 // # Errors
 //
@@ -38,5 +38,5 @@
 // # Concurrency
 //
 // All handlers, middlewares, [Health] and [Info] are safe for concurrent use. Nothing starts a goroutine except [Run], which waits for
-// its own, and [Health], whose checks run beside each other.
+// its own (and says so when a worker outlives Grace), and [Health], whose checks run beside each other.
 package httpx

@@ -13,7 +13,7 @@ import (
 
 // HealthOptions configures [NewHealth]; nil and the zero value are ready for use.
 type HealthOptions struct {
-	// Timeout bounds each check. Zero means 2 s, negative means none.
+	// Timeout bounds each check. Zero means 2 s, negative means none: a check that hangs then hangs all probes.
 	Timeout time.Duration
 
 	// MaxAge is how long a result is reused, so that probes cannot overload what they check. Zero means 1 s, negative means never.

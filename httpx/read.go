@@ -31,7 +31,8 @@ const (
 // ReadOptions configures [Read]; nil and the zero value are ready for use and cache nothing.
 type ReadOptions struct {
 	// Cache stores encoded answers: a *cache.Hub, which scopes its keys by tenant, or hub.Shared() for data of no tenant. Nil means that fn
-	// runs for each request; conditional requests work all the same.
+	// runs for each request; conditional requests work all the same. Routes that share a Cache are told apart by pattern, path and
+	// the name of fn: two services of one type under the same path, on two hosts for example, need two caches or host patterns.
 	Cache Cache
 
 	// Fresh is how long an answer is served without asking fn. It must be positive when Cache is set.

@@ -283,10 +283,17 @@ func TestReadTenant(t *testing.T) {
 	httpxtest.NewClient(t, h).Get("/").RequireProblem(500, "internal")
 	require.Equal(t, 2, calls)
 
+	forgotten := httpx.Read(fn, &httpx.ReadOptions{Cache: unscoped, Fresh: time.Hour, Scope: httpx.PerTenant}) // neither knows tenants
+	for _, id := range []string{"acme", "globex"} {
+		c := httpxtest.NewClient(t, httpx.Tenant(func(*http.Request) (string, error) { return id, nil }, withTenant)(forgotten))
+		require.Equal(t, `"`+id+`"`, string(c.Get("/").RequireStatus(200).Body))
+	}
+	require.Equal(t, 4, calls)
+
 	scoped := &httpxtest.Cache{Tenant: tenantFrom}
 	byCache := httpx.Read(fn, &httpx.ReadOptions{Cache: scoped, Fresh: time.Hour})
 	httpxtest.NewClient(t, byCache).Get("/").RequireProblem(500, "internal")
-	require.Equal(t, 2, calls, "fn ran without a tenant")
+	require.Equal(t, 4, calls, "fn ran without a tenant")
 }
 
 func TestReadErrorsAreNotCached(t *testing.T) {

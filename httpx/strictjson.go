@@ -40,12 +40,10 @@ func decodeStrict(data []byte, sh *shape, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		detail := "The body does not have the expected form."
 		if typeErr, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			detail = "must be " + typeErr.Type.Kind().String()
-			return FieldErrors{{Pointer: "/" + strings.ReplaceAll(typeErr.Field, ".", "/"), Code: "invalid_type", Detail: detail}}
+			return FieldErrors{{Pointer: "/" + strings.ReplaceAll(typeErr.Field, ".", "/"), Code: "invalid_type", Detail: "has an invalid value"}}
 		}
-		return &Problem{Status: http.StatusUnprocessableEntity, Code: "invalid_input", Detail: detail, Err: err}
+		return &Problem{Status: http.StatusUnprocessableEntity, Code: "invalid_input", Detail: "The body does not have the expected form.", Err: err}
 	}
 	return nil
 }

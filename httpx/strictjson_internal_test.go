@@ -97,6 +97,7 @@ func TestStrictJSONRefuses(t *testing.T) {
 		{`{"labels":[]}`, "/labels", "invalid_type"},
 		{`{"pair":[1]}`, "/pair", "invalid_type"}, // encoding/json would make it [1 0]
 		{`{"pair":[1,2,3]}`, "/pair", "invalid_type"},
+		{`{"Data":5}`, "/Data", "invalid_type"},
 		{`[]`, "", "invalid_type"},
 		{`null`, "", "invalid_type"},
 		{`"x"`, "", "invalid_type"},
@@ -108,6 +109,12 @@ func TestStrictJSONRefuses(t *testing.T) {
 			require.Equal(t, tc.pointer, fields[0].Pointer)
 			require.Equal(t, tc.code, fields[0].Code)
 		})
+	}
+	for _, body := range []string{`{"quoted":"x"}`, `{"Data":"###"}`} { // only encoding/json sees what is wrong
+		_, err := decodeOrder(body)
+		p, ok := errors.AsType[*Problem](err)
+		require.True(t, ok, "%s: %v", body, err)
+		require.Equal(t, 422, p.Status)
 	}
 	for _, body := range []string{
 		``, ` `, `{`, `{}{}`, `{} x`, `{"name":"a"}]`, `{'name':1}`, `{"name":"a",}`, "{\"name\":\"\xff\"}", `{"name":"a" /* c */}`, `{"price":NaN}`, `{"price":01}`,

@@ -226,6 +226,36 @@ func TestWriteLocation(t *testing.T) {
 	c.Post("/t/5", `{"name":"x"}`).RequireStatus(202)
 }
 
+// A tag of a Write must be spelled as that of the Read it drops, whatever the types of the fields.
+func TestTagsAreSpelledTheSame(t *testing.T) {
+	t.Parallel()
+	type in struct {
+		Day  time.Time      `path:"day"`
+		Span *time.Duration `query:"span"`
+	}
+	type out struct {
+		Day  *time.Time `json:"day"`
+		Span string     `json:"span"`
+	}
+	cache, reads := &httpxtest.Cache{}, 0
+	mux := http.NewServeMux()
+	mux.Handle("GET /{day}", httpx.Read(func(context.Context, in) (int, error) { reads++; return reads, nil },
+		&httpx.ReadOptions{Cache: cache, Fresh: time.Hour, Tags: []string{"{day}/{span}"}}))
+	mux.Handle("POST /", httpx.Write(nil, func(_ context.Context, o out) (*out, error) { return &o, nil },
+		&httpx.WriteOptions{Cache: cache, Tags: []string{"{day}/{span}"}}))
+	c := httpxtest.NewClient(t, mux)
+	const day = "2026-11-24T00:00:00Z"
+	read := func(query string) string { return string(c.Get("/" + day + query).RequireStatus(200).Body) }
+	require.Equal(t, "1", read("?span=90s"))
+	require.Equal(t, "2", read(""))
+	c.Post("/", map[string]any{"day": day, "span": "1m30s"}).RequireStatus(200)
+	require.Equal(t, "3", read("?span=90s"))
+	require.Equal(t, "2", read(""), "another tag was dropped too")
+	c.Post("/", map[string]any{"day": day}).RequireStatus(200)
+	require.Equal(t, "4", read(""))
+	c.Post("/", "{}").RequireStatus(200) // a nil pointer on the way is an empty name
+}
+
 func TestWriteMaxBody(t *testing.T) {
 	t.Parallel()
 	big := `{"name":"` + strings.Repeat("x", 2<<20) + `"}`
