@@ -66,73 +66,74 @@ func (b *broken) InvalidateTags(ctx context.Context, tags ...string) error {
 
 type loader = func(context.Context) ([]byte, error)
 
+var faults = []struct {
+	name, caughtBy string
+	fault          broken
+}{
+	{"stores nothing", "HitAfterMiss", broken{get: func(b *broken, ctx context.Context, _ string, _, _ time.Duration, _ []string, load loader) ([]byte, time.Time, string, error) {
+		val, err := load(ctx)
+		return val, time.Now(), "miss", err
+	}}},
+	{"ignores the key", "KeysAreApart", broken{get: func(b *broken, ctx context.Context, _ string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+		return b.Cache.GetOrLoad(ctx, "one", f, s, tags, load)
+	}}},
+	{"stores errors", "ErrorsAreNotStored", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+		var failed error
+		val, at, status, err := b.Cache.GetOrLoad(ctx, key, f, s, tags, func(ctx context.Context) ([]byte, error) {
+			val, err := load(ctx)
+			failed = err
+			return val, nil
+		})
+		if failed != nil {
+			err = failed
+		}
+		return val, at, status, err
+	}}},
+	{"forgets the tags of stale values", "InvalidateStale", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+		if s > 0 {
+			tags = nil
+		}
+		return b.Cache.GetOrLoad(ctx, key, f, s, tags, load)
+	}}},
+	{"never stale", "StaleWhileReloading", broken{get: func(b *broken, ctx context.Context, key string, f, _ time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+		return b.Cache.GetOrLoad(ctx, key, f, 0, tags, load)
+	}}},
+	{"stale for ever", "TooOld", broken{get: func(b *broken, ctx context.Context, key string, f, _ time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+		return b.Cache.GetOrLoad(ctx, key, f, 1000*time.Hour, tags, load)
+	}}},
+	{"everybody loads", "OneLoadForAll", broken{get: func(b *broken, ctx context.Context, key string, _, _ time.Duration, _ []string, load loader) ([]byte, time.Time, string, error) {
+		val, err := load(ctx)
+		return val, time.Now(), "hit", err
+	}}},
+	{"load dies with its caller", "CallerLeaves", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+		caller := ctx
+		return b.Cache.GetOrLoad(ctx, key, f, s, tags, func(context.Context) ([]byte, error) { return load(caller) })
+	}}},
+	{"loses context values", "ValuesOfContext", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+		return b.Cache.GetOrLoad(ctx, key, f, s, tags, func(context.Context) ([]byte, error) { return load(context.Background()) })
+	}}},
+	{"invalidates nothing", "InvalidateTag", broken{invalidate: func(context.Context, ...string) error { return nil }}},
+	{"drops only what is stored", "InvalidateDuringLoad", broken{invalidate: nil, get: func(b *broken, ctx context.Context, key string, f, s time.Duration, _ []string, load loader) ([]byte, time.Time, string, error) {
+		return b.Cache.GetOrLoad(ctx, key, f, s, nil, load)
+	}}},
+	{"ignores the tenant", "TenantsAreApart", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+		return b.Cache.GetOrLoad(withTenant(ctx, "all"), key, f, s, tags, load)
+	}}},
+	{"works without tenant", "NoTenant", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+		return b.Cache.GetOrLoad(withTenant(ctx, "all"), key, f, s, tags, load)
+	}}},
+	{"empty is missing", "EmptyValue", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+		val, at, status, err := b.Cache.GetOrLoad(ctx, key, f, s, tags, load)
+		if err == nil && len(val) == 0 {
+			val, err = load(ctx)
+			status = "miss"
+		}
+		return val, at, status, err
+	}}},
+}
+
 // TestSuiteCatches plants one fault after another; the named case must see it.
 func TestSuiteCatches(t *testing.T) {
-	faults := []struct {
-		name, caughtBy string
-		fault          broken
-	}{
-		{"stores nothing", "HitAfterMiss", broken{get: func(b *broken, ctx context.Context, _ string, _, _ time.Duration, _ []string, load loader) ([]byte, time.Time, string, error) {
-			val, err := load(ctx)
-			return val, time.Now(), "miss", err
-		}}},
-		{"ignores the key", "KeysAreApart", broken{get: func(b *broken, ctx context.Context, _ string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
-			return b.Cache.GetOrLoad(ctx, "one", f, s, tags, load)
-		}}},
-		{"stores errors", "ErrorsAreNotStored", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
-			var failed error
-			val, at, status, err := b.Cache.GetOrLoad(ctx, key, f, s, tags, func(ctx context.Context) ([]byte, error) {
-				val, err := load(ctx)
-				failed = err
-				return val, nil
-			})
-			if failed != nil {
-				err = failed
-			}
-			return val, at, status, err
-		}}},
-		{"forgets the tags of stale values", "InvalidateStale", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
-			if s > 0 {
-				tags = nil
-			}
-			return b.Cache.GetOrLoad(ctx, key, f, s, tags, load)
-		}}},
-		{"never stale", "StaleWhileReloading", broken{get: func(b *broken, ctx context.Context, key string, f, _ time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
-			return b.Cache.GetOrLoad(ctx, key, f, 0, tags, load)
-		}}},
-		{"stale for ever", "TooOld", broken{get: func(b *broken, ctx context.Context, key string, f, _ time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
-			return b.Cache.GetOrLoad(ctx, key, f, 1000*time.Hour, tags, load)
-		}}},
-		{"everybody loads", "OneLoadForAll", broken{get: func(b *broken, ctx context.Context, key string, _, _ time.Duration, _ []string, load loader) ([]byte, time.Time, string, error) {
-			val, err := load(ctx)
-			return val, time.Now(), "hit", err
-		}}},
-		{"load dies with its caller", "CallerLeaves", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
-			caller := ctx
-			return b.Cache.GetOrLoad(ctx, key, f, s, tags, func(context.Context) ([]byte, error) { return load(caller) })
-		}}},
-		{"loses context values", "ValuesOfContext", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
-			return b.Cache.GetOrLoad(ctx, key, f, s, tags, func(context.Context) ([]byte, error) { return load(context.Background()) })
-		}}},
-		{"invalidates nothing", "InvalidateTag", broken{invalidate: func(context.Context, ...string) error { return nil }}},
-		{"drops only what is stored", "InvalidateDuringLoad", broken{invalidate: nil, get: func(b *broken, ctx context.Context, key string, f, s time.Duration, _ []string, load loader) ([]byte, time.Time, string, error) {
-			return b.Cache.GetOrLoad(ctx, key, f, s, nil, load)
-		}}},
-		{"ignores the tenant", "TenantsAreApart", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
-			return b.Cache.GetOrLoad(withTenant(ctx, "all"), key, f, s, tags, load)
-		}}},
-		{"works without tenant", "NoTenant", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
-			return b.Cache.GetOrLoad(withTenant(ctx, "all"), key, f, s, tags, load)
-		}}},
-		{"empty is missing", "EmptyValue", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
-			val, at, status, err := b.Cache.GetOrLoad(ctx, key, f, s, tags, load)
-			if err == nil && len(val) == 0 {
-				val, err = load(ctx)
-				status = "miss"
-			}
-			return val, at, status, err
-		}}},
-	}
 	for _, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
 			fault.fault.Cache = &Cache{Tenant: tenantFrom}
