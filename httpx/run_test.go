@@ -120,7 +120,7 @@ func behindBalancer(t *testing.T, drain time.Duration) (lost, stopped int64) {
 		fmt.Fprint(w, "ok")
 	})
 	r, client, _ := startInBubble(t, stack(mux, httpx.DefaultOptions{}), httpx.RunOptions{Health: health, Drain: drain})
-	var lostN, stoppedN atomic.Int64
+	var sent, lostN, stoppedN atomic.Int64
 	var users sync.WaitGroup
 	for i := range 4 {
 		users.Go(func() {
@@ -134,6 +134,7 @@ func behindBalancer(t *testing.T, drain time.Duration) (lost, stopped int64) {
 					return
 				}
 				for range 3 { // what the balancer believes is a little old
+					sent.Add(1)
 					res, err = client.Get(r.url + "/")
 					if err != nil || text(res) != "ok" {
 						lostN.Add(1)
@@ -146,6 +147,7 @@ func behindBalancer(t *testing.T, drain time.Duration) (lost, stopped int64) {
 	r.cancel()
 	users.Wait()
 	require.NoError(t, r.wait(t))
+	t.Logf("drain %v: %d requests, %d lost; %d of 4 clients were told to stop", drain, sent.Load(), lostN.Load(), stoppedN.Load())
 	return lostN.Load(), stoppedN.Load()
 }
 
