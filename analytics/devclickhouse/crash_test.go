@@ -15,6 +15,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/testenv"
 )
 
 // TestKilledEngineLosesAndDoublesNothing kills the engine again and again while
@@ -25,7 +27,8 @@ import (
 // batch is there, and if not sends it with a new token.
 func TestKilledEngineLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
-	const writers, batches, kills = 4, 60, 5
+	const writers = 4
+	batches, kills := testenv.Rounds(24, 60), testenv.Rounds(2, 5)
 	dir := t.TempDir()
 	e, err := startEngine(dir, "127.0.0.1:0")
 	require.NoError(t, err)

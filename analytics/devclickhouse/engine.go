@@ -1,7 +1,6 @@
 package devclickhouse
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -38,7 +37,7 @@ type library struct {
 
 // analysis is chdb_query_analysis_v1.
 type analysis struct {
-	size, statements, flags, class uint32
+	size, statements, _, class uint32
 }
 
 // classReadOnly is CHDB_QUERY_READ_ONLY: SELECT, SHOW, DESCRIBE, EXPLAIN.
@@ -123,7 +122,7 @@ func (c *conn) run(sql, format string, params []param) ([]byte, summary, error) 
 // take copies a result out of the engine and frees it.
 func (c *conn) take(r unsafe.Pointer) ([]byte, summary, error) {
 	if r == nil {
-		return nil, summary{}, errors.New("Code: 1002. DB::Exception: libchdb returned no result. (UNKNOWN_EXCEPTION)")
+		return nil, summary{}, newException(codeUnknown, "UNKNOWN_EXCEPTION", "libchdb returned no result")
 	}
 	defer c.lib.destroy(r)
 	if text := c.lib.errorText(r); text != "" {
@@ -147,7 +146,7 @@ func (c *conn) selectStream(sql, format string, params []param, emit func([]byte
 	stream := c.lib.stream(*c.handle, unsafe.StringData(sql), uintptr(len(sql)), unsafe.StringData(format), uintptr(len(format)),
 		a.pNames, a.pNameLens, a.pValues, a.pValueLens, uintptr(len(params)))
 	if stream == nil {
-		return errors.New("Code: 1002. DB::Exception: libchdb returned no stream. (UNKNOWN_EXCEPTION)")
+		return newException(codeUnknown, "UNKNOWN_EXCEPTION", "libchdb returned no stream")
 	}
 	defer c.lib.destroy(stream)
 	if text := c.lib.errorText(stream); text != "" {

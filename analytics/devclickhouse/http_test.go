@@ -144,7 +144,7 @@ func TestSessions(t *testing.T) {
 func TestWholeAnswerOnRequest(t *testing.T) {
 	t.Parallel()
 	addr := server(t).addr
-	const sql = "SELECT throwIf(number = 900000) FROM numbers(1000000) SETTINGS max_block_size = 1000, max_threads = 1"
+	const sql = "SELECT throwIf(number = 190000) FROM numbers(200000) SETTINGS max_block_size = 1000, max_threads = 1"
 	res, body := call(t, addr, "wait_end_of_query=1", sql)
 	require.Equal(t, 500, res.StatusCode, "%.100s", body)
 	require.True(t, strings.HasPrefix(body, "Code: 395."), "%.100s", body)
@@ -210,8 +210,13 @@ func TestOnlyLocalClientsAreServed(t *testing.T) {
 		host, origin string
 		want         int
 	}{
-		{"localhost:1", "", 200}, {"[::1]:1", "", 200}, {"127.0.0.1", "http://localhost:3000", 200},
-		{"db.example.com", "", 403}, {"127.0.0.1.example.com", "", 403}, {"localhost", "https://example.com", 403}, {"localhost", "null", 403},
+		{"localhost:1", "", 200},
+		{"[::1]:1", "", 200},
+		{"127.0.0.1", "http://localhost:3000", 200},
+		{"db.example.com", "", 403},
+		{"127.0.0.1.example.com", "", 403},
+		{"localhost", "https://example.com", 403},
+		{"localhost", "null", 403},
 	} {
 		req, err := http.NewRequest(http.MethodPost, "http://"+addr+"/", strings.NewReader("SELECT 1"))
 		require.NoError(t, err)

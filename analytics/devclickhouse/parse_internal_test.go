@@ -133,11 +133,11 @@ func frames(t testing.TB, m compress.Method, parts ...string) []byte {
 func TestFrameReader(t *testing.T) {
 	t.Parallel()
 	for _, m := range []compress.Method{compress.None, compress.LZ4, compress.LZ4HC, compress.ZSTD} {
-		b := frames(t, m, strings.Repeat("first ", 1000), "second")
+		b := frames(t, m, strings.Repeat("first ", 100), "second")
 		got, err := io.ReadAll(newFrameReader(bytes.NewReader(b)))
 		require.NoError(t, err)
-		require.Equal(t, strings.Repeat("first ", 1000)+"second", string(got))
-		one := len(frames(t, m, strings.Repeat("first ", 1000)))
+		require.Equal(t, strings.Repeat("first ", 100)+"second", string(got))
+		one := len(frames(t, m, strings.Repeat("first ", 100)))
 		for cut := range b {
 			_, err := io.ReadAll(newFrameReader(bytes.NewReader(b[:cut])))
 			if cut == 0 || cut == one {

@@ -1,8 +1,6 @@
 package devclickhouse
 
-import (
-	"strings"
-)
+import "strings"
 
 // statement is what the server must know of a query before the engine gets it.
 type statement struct {
@@ -40,12 +38,12 @@ func parseInsert(l lexer, s statement) statement {
 		t = l.next()
 	}
 	if t.is("table") || t.is("function") {
-		t = l.next()
+		l.next()
 	}
 	// The target may be named like a keyword: step over it.
 	for l.peek().text == "." {
 		l.next()
-		t = l.next()
+		l.next()
 	}
 	for t = l.next(); t.kind != tokenEnd; t = l.next() {
 		if l.depth != 0 || t.kind != tokenWord {
