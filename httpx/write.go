@@ -206,7 +206,7 @@ func (e *writer) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge
 	}
-	return nil, &Problem{Status: http.StatusBadRequest, Code: "malformed_body", Detail: "The body ended too early.", Err: err}
+	return nil, &Problem{Status: http.StatusBadRequest, Code: "malformed_body", Detail: "The body cannot be read to its end.", Err: err}
 }
 
 // checkContentType refuses what is not plain JSON in UTF-8. Browsers cannot send this type across origins without asking first.

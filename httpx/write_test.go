@@ -1,9 +1,11 @@
 package httpx_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -329,6 +331,21 @@ func TestWriteClientGoesAway(t *testing.T) {
 	require.Empty(t, found.all())
 	require.Equal(t, "INFO", logs.requests(t)[0]["level"])
 	require.Equal(t, "canceled", logs.requests(t)[0]["code"])
+	require.Zero(t, db.Commits())
+}
+
+// A body whose framing breaks is no body.
+func TestWriteRefusesBrokenChunks(t *testing.T) {
+	t.Parallel()
+	db := &httpxtest.DB{}
+	url, _ := serve(t, stack(httpx.Write(db, (&Notes{}).Create, nil), httpx.DefaultOptions{}))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nd\r\n"+`{"body":"hi"}`+"\r\nx\r\n")
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	require.Contains(t, text(res), `"code":"malformed_body"`)
 	require.Zero(t, db.Commits())
 }
 
