@@ -261,16 +261,15 @@ func TestResultIsStreamed(t *testing.T) {
 	}
 	// Ten blocks of 0.2 s each: the first arrives long before the last.
 	c := open(t, nil)
-	began := time.Now()
 	rows, err := c.Query(t.Context(), "SELECT sleepEachRow(0.2) FROM numbers(10) SETTINGS max_block_size = 1, max_threads = 1")
 	require.NoError(t, err)
 	defer rows.Close()
 	require.True(t, rows.Next())
-	require.Less(t, time.Since(began), 1500*time.Millisecond)
+	first := time.Now()
 	for rows.Next() {
 	}
 	require.NoError(t, rows.Err())
-	require.Greater(t, time.Since(began), 1900*time.Millisecond)
+	require.Greater(t, time.Since(first), time.Second, "the first row arrived with the last")
 }
 
 func TestLeavingClientEndsItsQuery(t *testing.T) {

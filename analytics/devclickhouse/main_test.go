@@ -3,6 +3,7 @@ package devclickhouse_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -62,7 +63,7 @@ func child() error {
 	if err != nil {
 		return err
 	}
-	if _, err := devclickhouse.New(ctx, nil); err != devclickhouse.ErrInUse {
+	if _, err := devclickhouse.New(ctx, nil); !errors.Is(err, devclickhouse.ErrInUse) {
 		return fmt.Errorf("a second engine gave %v", err)
 	}
 	fmt.Println(s.Addr())

@@ -125,8 +125,11 @@ func (s *Server) killOnLeave(ctx context.Context, mark string) (stop func()) {
 		// The statement may not have started yet, so one KILL is not enough.
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
-		for {
-			s.kill(mark)
+		for failed := false; ; {
+			if err := s.kill(mark); err != nil && !failed {
+				failed = true
+				s.logger().Error("devclickhouse: cannot kill a query whose client left", "error", err)
+			}
 			select {
 			case <-done:
 				return
@@ -140,13 +143,12 @@ func (s *Server) killOnLeave(ctx context.Context, mark string) (stop func()) {
 	}
 }
 
-func (s *Server) kill(mark string) {
+func (s *Server) kill(mark string) error {
 	s.control.Lock()
 	defer s.control.Unlock()
 	sql := fmt.Sprintf("KILL QUERY WHERE position(query, '%s') > 0 AND NOT startsWith(query, 'KILL') ASYNC", mark)
-	if _, _, err := s.keep.run(sql, "TSV", nil); err != nil {
-		s.logger().Error("devclickhouse: cannot kill a query whose client left", "error", err)
-	}
+	_, _, err := s.keep.run(sql, "TSV", nil)
+	return err
 }
 
 // prepare applies the request's database and settings to the connection.

@@ -93,11 +93,12 @@ func New(ctx context.Context, opts *Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	if !engineTaken.CompareAndSwap(false, true) {
-		return nil, ErrInUse
-	}
+	// Before the engine, so that a taken port does not use up the one start.
 	if s.listener, err = net.Listen("tcp", s.opts.addr()); err != nil {
 		return nil, fmt.Errorf("devclickhouse: %w", err)
+	}
+	if !engineTaken.CompareAndSwap(false, true) {
+		return nil, errors.Join(ErrInUse, s.listener.Close())
 	}
 	if err = s.startEngine(library, o.Dir); err != nil {
 		return nil, errors.Join(err, s.listener.Close(), s.removeTemp())
