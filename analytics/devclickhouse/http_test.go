@@ -134,6 +134,7 @@ func TestSessions(t *testing.T) {
 		return res.StatusCode == 200
 	}, 10*time.Second, 20*time.Millisecond)
 	// A session that is not used ends.
+	post(t, addr, "session_id=s1", "DROP TABLE tmp") // the tests can be run twice
 	post(t, addr, "session_id=short&session_timeout=1", "SELECT 1")
 	require.Eventually(t, func() bool {
 		res, _ := call(t, addr, "session_id=short&session_check=1&session_timeout=1", "SELECT 1")
