@@ -27,6 +27,9 @@ var (
 	// ErrNotFound is returned by One when no row matches. It also matches pgx.ErrNoRows.
 	ErrNotFound = fmt.Errorf("tenancy: not found: %w", pgx.ErrNoRows)
 
+	// ErrUnsafeRole reports a pool whose role row-level security does not bind; see DB.Check.
+	ErrUnsafeRole = errors.New("tenancy: role is not bound by row-level security")
+
 	// ErrCommitUnknown reports that the connection was lost after COMMIT had been sent: the unit may or may not have been
 	// committed. A unit that emitted an event is looked up by the event's id first, so it gets this error only if that
 	// look-up did not give a certain answer.

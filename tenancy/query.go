@@ -114,9 +114,7 @@ func (db *DB) queryOnce(ctx context.Context, who identity, sql string, args []an
 	if err == nil {
 		rows, _ := br.Query() // its error is the error of rows
 		err = scan(rows)
-		if closed := br.Close(); closed != nil && !session.Lost() || err == nil {
-			err = cmpErr(err, closed)
-		}
+		err = verdict(err, br.Close())
 	}
 	if at, ok := errors.AsType[*StepError](err); ok {
 		err = at.Err
@@ -135,10 +133,12 @@ func (db *DB) queryOnce(ctx context.Context, who identity, sql string, args []an
 	return false, fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 }
 
-// cmpErr prefers the error of the statement over the one of closing.
-func cmpErr(stmt, closed error) error {
-	if stmt != nil {
-		return stmt
+// verdict prefers what the server said: about the statement, else about COMMIT, without which nothing of the statement
+// counts, whatever its rows looked like.
+func verdict(stmt, closed error) error {
+	var answer *pgconn.PgError
+	if stmt == nil || !errors.As(stmt, &answer) && errors.As(closed, &answer) {
+		return closed
 	}
-	return closed
+	return stmt
 }

@@ -33,7 +33,8 @@ type File struct {
 // Options configures Up and Status. A nil *Options and the zero value mean the defaults.
 type Options struct {
 	// LockTimeout is how long a statement waits for a lock on a table, with everybody else queueing behind it, before the
-	// file is rolled back and tried again, up to five times. Zero means 5 s. Negative means no limit.
+	// file is rolled back and tried again, up to five times. A file with "-- no-transaction" sets its own. Zero means 5 s.
+	// Negative means no limit.
 	LockTimeout time.Duration
 
 	// Logger gets one line per applied file. Nil means slog.Default().
@@ -227,18 +228,26 @@ const note = `insert into ashlar.migrations (source, name, checksum) values ($1,
 func (f *file) apply(ctx context.Context, c *pgx.Conn, opts *Options) error {
 	first, _, _ := strings.Cut(f.sql, "\n")
 	if strings.TrimSpace(first) == "-- no-transaction" {
-		if _, err := c.PgConn().Exec(ctx, f.sql).ReadAll(); err != nil {
+		_, err := c.PgConn().Exec(ctx, f.sql).ReadAll()
+		if err = errors.Join(err, forget(ctx, c)); err != nil {
 			return err
 		}
 		return f.record(ctx, c)
 	}
 	for n := 1; ; n++ {
-		err := f.applyTx(ctx, c, opts.lockTimeout())
+		err := errors.Join(f.applyTx(ctx, c, opts.lockTimeout()), forget(ctx, c))
 		var pgErr *pgconn.PgError
 		if n == attempts || !errors.As(err, &pgErr) || pgErr.Code != "55P03" { // lock_not_available
 			return err
 		}
 	}
+}
+
+// forget undoes what a file may have set for the session: the next file, and whoever gets the connection from the pool,
+// must not feel it. RESET ALL leaves the role alone.
+func forget(ctx context.Context, c *pgx.Conn) error {
+	_, err := c.PgConn().Exec(context.WithoutCancel(ctx), `reset all; reset role`).ReadAll()
+	return err
 }
 
 func (f *file) applyTx(ctx context.Context, c *pgx.Conn, lockTimeout time.Duration) error {

@@ -139,3 +139,24 @@ func TestBadSources(t *testing.T) {
 		require.ErrorContains(t, err, "migrate: source", name)
 	}
 }
+
+// TestFilesDoNotFeelEachOther: what a file sets for its session ends with it.
+func TestFilesDoNotFeelEachOther(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t)
+	source := migrate.Source{Name: "app", FS: fstest.MapFS{
+		"0001_a.sql": {Data: []byte("create schema other;\nset search_path = other;\nset statement_timeout = '7s';")},
+		"0002_b.sql": {Data: []byte("create table here (a int);")},
+		"0003_c.sql": {Data: []byte("-- no-transaction\nset search_path = other;")},
+		"0004_d.sql": {Data: []byte("create table here_too (a int);")},
+	}}
+	_, err := migrate.Up(t.Context(), pg.Owner, []migrate.Source{source}, nil)
+	require.NoError(t, err)
+	var here, too bool
+	var timeout string
+	require.NoError(t, pg.Owner.QueryRow(t.Context(), `select to_regclass('public.here') is not null,
+		to_regclass('public.here_too') is not null, current_setting('statement_timeout')`).Scan(&here, &too, &timeout))
+	require.True(t, here)
+	require.True(t, too)
+	require.Equal(t, "0", timeout)
+}

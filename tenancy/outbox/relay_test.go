@@ -76,10 +76,10 @@ func TestLateCommitIsDelivered(t *testing.T) {
 	require.Equal(t, 1, naive, "the planted reader loses the early event")
 }
 
-// TestKilledAndCutRelaysLoseAndDuplicateNothing lets relays fight over one sink while they are stopped at random places,
+// TestStoppedAndCutRelaysLoseAndDuplicateNothing lets relays fight over one sink while they are stopped at random places,
 // their connections are cut, the sink's answers are lost and the sink is thrown back, with writers whose transactions
 // overlap, and one transaction open all the time.
-func TestKilledAndCutRelaysLoseAndDuplicateNothing(t *testing.T) {
+func TestStoppedAndCutRelaysLoseAndDuplicateNothing(t *testing.T) {
 	t.Parallel()
 	const writers, keys, kills = 6, 5, 120
 	db, pg := open(t)
