@@ -28,7 +28,8 @@
 //
 // A unit is run again after a serialization failure, a deadlock, a shutdown of the server or a connection lost before
 // COMMIT. When the answer to COMMIT is lost, the unit's first event is looked up; so units that emit know what happened,
-// all others get ErrCommitUnknown. Nil always means committed, any other error always means not committed.
+// all others get ErrCommitUnknown. From Do, nil always means committed and any other error not committed; One and All on a
+// DB also commit a statement whose rows they then cannot scan.
 //
 // Events are written to the table tenancy.outbox and leave through package outbox, each exactly once into its sink, in
 // commit order per key.

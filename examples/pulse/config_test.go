@@ -44,6 +44,11 @@ func TestBadConfigurationIsOneSentence(t *testing.T) {
 			env:  []string{"APP_DATABASE_URL=" + pg, "SYSTEM_DATABASE_URL=" + pg},
 			want: "APP_DATABASE_URL: the server refuses: password authentication failed",
 		},
+		"a role that sees everything": {
+			args: []string{"all"},
+			env:  []string{"APP_DATABASE_URL=" + asSuperuser(pg), "SYSTEM_DATABASE_URL=" + asSuperuser(pg)},
+			want: "postgres is a superuser",
+		},
 		"half the roles": {args: []string{"all"}, env: []string{"APP_DATABASE_URL=" + pg}, want: "set both APP_DATABASE_URL and SYSTEM_DATABASE_URL"},
 		"port taken":     {args: []string{"all", "-listen", taken.Addr().String()}, want: "the port cannot be opened"},
 		"manage what":    {args: []string{"manage", "everything"}, want: "pulse manage migrate"},
@@ -93,4 +98,8 @@ func passwordPostgres(t *testing.T) string {
 		return err != nil
 	})
 	return wrong
+}
+
+func asSuperuser(url string) string {
+	return strings.Replace(url, "ashlar_app:hidden@", "postgres@", 1)
 }

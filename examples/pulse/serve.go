@@ -136,6 +136,9 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 	if err != nil {
 		return err
 	}
+	if err := db.Check(ctx); err != nil {
+		return err // a role that sees every team must not serve
+	}
 	plans, err := pgbilling.New(systemPool, &pgbilling.Options{Tx: tenancy.Pgx})
 	if err != nil {
 		return err
