@@ -18,7 +18,8 @@ roles:
   (none)     the local demo: all of it on servers of its own, allowed to watch
              private addresses, with a site at /demo/site to break
   all        all of the below in one process
-  api        the HTTP API, the status pages and the dev inbox
+  api        the HTTP API, the status pages and, where -listen and -base are
+             on this machine, the dev inbox
   worker     checks and alerts
   scheduler  decides what is due, and forwards the outbox
   manage     migrate: bring the database up to date
@@ -112,11 +113,15 @@ func (c *config) check(rest []string) error {
 	if (c.appURL == "") != (c.systemURL == "") {
 		return errors.New("set both APP_DATABASE_URL and SYSTEM_DATABASE_URL, or neither")
 	}
-	if _, _, err := net.SplitHostPort(c.listen); err != nil {
+	host, port, err := net.SplitHostPort(c.listen)
+	if err != nil {
 		return fmt.Errorf("-listen %q is not host:port", c.listen)
 	}
 	if c.base == "" {
-		c.base = "http://" + c.listen
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = "localhost" // where everything is listened on, this leads to it
+		}
+		c.base = "http://" + net.JoinHostPort(host, port)
 	}
 	if u, err := url.Parse(c.base); err != nil || u.Host == "" {
 		return fmt.Errorf("-base %q is not a URL like https://pulse.example.com", c.base)
@@ -135,6 +140,20 @@ func (c *config) check(rest []string) error {
 		}
 	}
 	return nil
+}
+
+// local reports whether only this machine reaches the server. The dev inbox
+// shows the mail of all teams to whoever asks, so it is served there alone; a
+// proxy in front shows in -base.
+func (c *config) local() bool {
+	listen, _, err := net.SplitHostPort(c.listen)
+	base, err2 := url.Parse(c.base)
+	return err == nil && err2 == nil && loopback(listen) && loopback(base.Hostname())
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (c *config) runs(role string) bool { return c.role == "all" || c.role == role }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -102,4 +103,22 @@ func passwordPostgres(t *testing.T) string {
 
 func asSuperuser(url string) string {
 	return strings.Replace(url, "ashlar_app:hidden@", "postgres@", 1)
+}
+
+// TestInboxIsForThisMachine: the dev inbox shows the mail of all teams.
+func TestInboxIsForThisMachine(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]bool{
+		"-listen 127.0.0.1:8080": true,
+		"-listen localhost:8080": true,
+		"-listen [::1]:8080":     true,
+		"-listen :8080":          false,
+		"-listen 0.0.0.0:8080":   false,
+		"-listen 127.0.0.1:8080 -base https://pulse.example.com": false,
+		"-listen 0.0.0.0:8080 -base http://localhost:8080":       false,
+	} {
+		c, err := parse(strings.Fields(args), func(string) string { return "" }, io.Discard)
+		require.NoError(t, err)
+		require.Equal(t, want, c.local(), args)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"time"
@@ -84,11 +83,17 @@ func serve(ctx context.Context, c *config, s *servers, out, errs io.Writer) erro
 		log.Info("pulse runs", "role", c.role)
 		return p.work(ctx)
 	}
-	handler := web.New(p.app, web.Options{Health: p.health, Inbox: http.Handler(p.inbox), Checkout: p.provider, Demo: c.demo, Logger: log})
+	o := web.Options{Health: p.health, Checkout: p.provider, Demo: c.demo, Logger: log}
+	ready := fmt.Sprintf("pulse is at %s (Ctrl-C ends it)", c.base)
+	if c.local() {
+		o.Inbox = p.inbox
+		ready = fmt.Sprintf("pulse is at %s and its dev inbox at %s/inbox/ (Ctrl-C ends it)", c.base, c.base)
+	}
+	handler := web.New(p.app, o)
 	return httpx.Run(ctx, c.listen, handler, &httpx.RunOptions{
 		Listener: listener, Health: p.health, Drain: -1, Grace: grace, Workers: p.workers, Logger: log,
 		Ready: func(net.Addr) {
-			fmt.Fprintf(out, "pulse is at %s and its dev inbox at %s/inbox/ (Ctrl-C ends it)\n", c.base, c.base)
+			fmt.Fprintln(out, ready)
 		},
 	})
 }

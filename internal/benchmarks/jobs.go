@@ -39,7 +39,7 @@ func benchJobs(ctx context.Context, l *lab) error {
 	} {
 		err := l.ratio(ctx, c.bench,
 			func(ctx context.Context) (float64, error) { return l.processOurs(ctx, n, c.concurrency) },
-			func(ctx context.Context) (float64, error) { return l.processAsynq(ctx, n/4, c.concurrency) })
+			func(ctx context.Context) (float64, error) { return l.processAsynq(ctx, n, c.concurrency) })
 		if err != nil {
 			return err
 		}

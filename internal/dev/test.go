@@ -36,6 +36,7 @@ func test(ctx context.Context, out io.Writer, soak bool) error {
 		{nested()[1], []string{"./..."}},
 	} {
 		if err := goTest(ctx, total, run.dir, soak, run.args...); err != nil {
+			total.report() // what is known so far
 			return err
 		}
 	}

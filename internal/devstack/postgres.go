@@ -89,7 +89,7 @@ func Postgres(ctx context.Context, opts *PostgresOptions) (*PostgresServer, erro
 	return s, nil
 }
 
-func launchPostgres(ctx context.Context, bin string, o PostgresOptions) (*PostgresServer, error) {
+func launchPostgres(ctx context.Context, bin string, o PostgresOptions) (_ *PostgresServer, err error) {
 	who, err := serverAccount()
 	if err != nil {
 		return nil, err
@@ -107,6 +107,12 @@ func launchPostgres(ctx context.Context, bin string, o PostgresOptions) (*Postgr
 	if err != nil {
 		return nil, err
 	}
+	s := &PostgresServer{}
+	defer func() {
+		if err != nil && s.process == nil { // else the watchdog removes it
+			err = errors.Join(err, os.RemoveAll(run))
+		}
+	}()
 	if err := who.own(run); err != nil {
 		return nil, err
 	}
@@ -130,7 +136,7 @@ func launchPostgres(ctx context.Context, bin string, o PostgresOptions) (*Postgr
 	}
 	cmd := exec.Command(filepath.Join(bin, "postgres"), args...)
 	cmd.Dir, cmd.SysProcAttr = "/", who.sysProcAttr()
-	s := &PostgresServer{Dir: data, AdminURL: socketURL("postgres", run, "postgres")}
+	s.Dir, s.AdminURL = data, socketURL("postgres", run, "postgres")
 	if s.process, err = start(cmd, filepath.Join(run, "postgres.log"), stop, run); err != nil {
 		return nil, fmt.Errorf("devstack: start %s: %w", cmd.Path, err)
 	}

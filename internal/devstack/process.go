@@ -14,12 +14,15 @@ import (
 	"time"
 )
 
-// watchdog waits for its standard input to end or for the word "gone". At the
-// end of the input it stops process $0 with signal $2; either way it removes
-// directory $1 if there is one. The kernel closes the pipe when the Go process
-// ends for whatever reason, so no server outlives it.
+// watchdog waits for its standard input to end, then stops process $0 with
+// signal $2 and removes directory $1 if there is one. After the word "gone" it
+// leaves the process alone: its id may be somebody else's. The kernel closes
+// the pipe when the Go process ends for whatever reason, so no server outlives
+// it.
 const watchdog = `read word
-if [ "$word" != gone ]; then
+if [ "$word" = gone ]; then
+	read word
+else
 	kill -"$2" "$0" 2>/dev/null
 	i=0
 	while kill -0 "$0" 2>/dev/null && [ $i -lt 100 ]; do sleep 0.05; i=$((i+1)); done
@@ -72,6 +75,7 @@ func start(cmd *exec.Cmd, log, stop, remove string) (*process, error) {
 		// The exit status is of no use: a server that is told to stop may
 		// report it as a failure.
 		_ = cmd.Wait()
+		_, _ = io.WriteString(p.pipe, "gone\n") // fails if Close was first
 		close(p.done)
 	}()
 	return p, nil
@@ -82,10 +86,6 @@ func start(cmd *exec.Cmd, log, stop, remove string) (*process, error) {
 func (p *process) Close() error {
 	var err error
 	p.once.Do(func() {
-		if p.exited() {
-			// The process id may belong to somebody else by now.
-			_, _ = io.WriteString(p.pipe, "gone\n")
-		}
 		err = errors.Join(p.pipe.Close(), p.dog.Wait())
 		<-p.done
 		keepAlive.Delete(p)
@@ -98,15 +98,6 @@ func (p *process) kill() error {
 	err := p.cmd.Process.Kill()
 	<-p.done
 	return err
-}
-
-func (p *process) exited() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // wait polls ready until it says yes, the process ends or ctx does.

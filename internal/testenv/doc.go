@@ -5,7 +5,7 @@
 // A missing server fails the test with the line that installs it; nothing is
 // skipped.
 //
-// The environment variables TEST_DATABASE_URL and TEST_REDIS_URL name servers
-// that run already, as a CI service does; the user of the former must be
-// allowed to create roles and databases.
+// The environment variable TEST_DATABASE_URL names a PostgreSQL that runs
+// already, as a CI service does; its user must be allowed to create roles and
+// databases.
 package testenv

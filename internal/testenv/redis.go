@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -23,11 +22,8 @@ const databases = 1024
 var sharedRedis = sync.OnceValues(func() (*redisPool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	url := os.Getenv("TEST_REDIS_URL")
-	if url == "" {
-		url = "none"
-	}
-	server, err := devstack.Redis(ctx, &devstack.RedisOptions{URL: url})
+	// Always a private one: database numbers are handed out per process.
+	server, err := devstack.Redis(ctx, &devstack.RedisOptions{URL: "none"})
 	if err != nil {
 		return nil, err
 	}

@@ -168,7 +168,7 @@ func (a *App) turn(ctx context.Context, tx *tenancy.Tx, m *uptime.Monitor, chang
 }
 
 // statusChanged drops the cached status page. Were this process to die right
-// before it, the page would catch up when its freshness ends.
+// before it, the second reader after the page's freshness would see it.
 func (a *App) statusChanged(ctx context.Context) {
 	if err := a.Hub.InvalidateTags(ctx, StatusTag); err != nil {
 		a.Logger.WarnContext(ctx, "the status page is up to date in a moment only", "error", err)

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/ashlar-go/ashlar/examples/pulse/uptime"
-	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
 	"github.com/ashlar-go/ashlar/tenancy"
 )
 
@@ -99,10 +98,10 @@ func (a *App) AddMonitor(ctx context.Context, in MonitorIn) (Monitor, error) {
 		if d := a.Billing.Can(ctx, featureRate, int64(time.Hour/m.Interval)); !d.Allowed {
 			return d.Err()
 		}
+		// It is due at once: the next sweep checks it.
 		tx.Defer(`insert into pulse.monitors (id, name, url, interval_s, state, failures, checked) values ($1, $2, $3, $4, $5, 0, $6)`,
 			m.ID, m.Name, m.URL, int(m.Interval/time.Second), m.State, m.Checked)
-		// The first check now; the sweeps take over from there.
-		return outboxjobs.Enqueue(tx, CheckMonitor{Monitor: m.ID}, nil)
+		return nil
 	})
 }
 
@@ -144,13 +143,17 @@ func (a *App) RemoveMonitor(ctx context.Context, ref MonitorRef) (struct{}, erro
 	})
 }
 
-// CheckNow checks a monitor without waiting for its interval.
+// CheckNow checks a monitor without waiting for its interval: the next sweep
+// finds it due. Asking often is no way to have it checked more than once per
+// sweep, or twice at a time.
 func (a *App) CheckNow(ctx context.Context, ref MonitorRef) (struct{}, error) {
 	return struct{}{}, a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		if _, err := a.monitor(ctx, tx, ref.ID, ""); err != nil {
-			return err
+		tag, err := tx.Exec(ctx, `update pulse.monitors set next_at = least(next_at, now())
+			where tenant_id = tenancy.tenant_id() and id = $1`, ref.ID)
+		if err == nil && tag.RowsAffected() == 0 {
+			return ErrNotFound
 		}
-		return outboxjobs.Enqueue(tx, CheckMonitor{Monitor: ref.ID}, nil)
+		return err
 	})
 }
 

@@ -75,7 +75,14 @@ func (a *App) SignUp(ctx context.Context, in SignUpIn) (SignUpOut, error) {
 	if errors.As(err, &pg) && pg.ConstraintName == "teams_slug" {
 		return SignUpOut{}, ErrSlugTaken
 	}
-	return out, err
+	if err != nil {
+		return SignUpOut{}, err
+	}
+	// Somebody may have looked for the page before it existed.
+	if err := a.slugs.Invalidate(ctx, out.Slug); err != nil {
+		a.Logger.WarnContext(ctx, "the new status page is found in a moment only", "error", err)
+	}
+	return out, nil
 }
 
 func hashKey(key string) []byte {

@@ -59,6 +59,9 @@ func New(opts *Options) *Prober {
 			MaxIdleConns:          200,
 			IdleConnTimeout:       time.Minute,
 			ForceAttemptHTTP2:     true,
+
+			MaxResponseHeaderBytes: 64 << 10,
+
 			// No Proxy: the environment's proxy would dial for us, unchecked.
 		},
 		CheckRedirect: func(_ *http.Request, via []*http.Request) error {
@@ -80,12 +83,15 @@ var reserved = []netip.Prefix{
 	netip.MustParsePrefix("198.51.100.0/24"), // documentation
 	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"),   // NAT64 leads to any IPv4 address
-	netip.MustParsePrefix("64:ff9b:1::/48"), // local NAT64, RFC 8215
-	netip.MustParsePrefix("2001::/23"),      // Teredo and other tunnels
-	netip.MustParsePrefix("2002::/16"),      // 6to4
-	netip.MustParsePrefix("2001:db8::/32"),  // documentation
+	netip.MustParsePrefix("2001::/23"),     // Teredo and other tunnels
+	netip.MustParsePrefix("2002::/16"),     // 6to4
+	netip.MustParsePrefix("2001:db8::/32"), // documentation
+	netip.MustParsePrefix("3fff::/20"),     // documentation, RFC 9637
 }
+
+// global is where all public IPv6 addresses are (RFC 4291, section 2.4). The
+// rest leads back to IPv4 (NAT64), is deprecated, or is not assigned.
+var global = netip.MustParsePrefix("2000::/3")
 
 func refusePrivate(address string) error {
 	ap, err := netip.ParseAddrPort(address)
@@ -93,7 +99,7 @@ func refusePrivate(address string) error {
 		return fmt.Errorf("%w: %q", ErrPrivate, address)
 	}
 	a := ap.Addr().Unmap().WithZone("")
-	if !a.IsGlobalUnicast() || a.IsPrivate() {
+	if !a.IsGlobalUnicast() || a.IsPrivate() || a.Is6() && !global.Contains(a) {
 		return ErrPrivate
 	}
 	for _, r := range reserved {

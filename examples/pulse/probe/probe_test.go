@@ -68,7 +68,7 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	for _, host := range []string{
 		"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1",
 		"169.254.169.254", "100.64.0.1", "[fe80::1]", "[fc00::1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "224.0.0.1",
-		"255.255.255.255", "2130706433", "0x7f.1",
+		"255.255.255.255", "2130706433", "0x7f.1", "[::7f00:1]", "[fec0::1]", "[100::1]", "[3fff::1]",
 	} {
 		r, err := p.Check(t.Context(), "http://"+net.JoinHostPort(strings.Trim(host, "[]"), port))
 		require.NoError(t, err)

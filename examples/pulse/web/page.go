@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"fmt"
 	"html/template"
@@ -31,32 +32,42 @@ const policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; 
 func statusPage(a *app.App) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		slug := r.PathValue("slug")
-		status, err := a.Status(r.Context(), app.SlugRef{Slug: slug})
-		if err != nil {
-			httpx.WriteError(w, r, err)
-			return
-		}
-		render(w, r, "status.html", struct {
-			app.Status
-			Slug string
-		}{status, slug})
+		// Cached like the JSON: anybody may ask for it as often as they like.
+		html, _, _, err := a.Hub.GetOrLoad(r.Context(), "status page", statusFresh, statusStale, []string{app.StatusTag}, func(ctx context.Context) ([]byte, error) {
+			status, err := a.Status(ctx, app.SlugRef{Slug: slug})
+			if err != nil {
+				return nil, err
+			}
+			return render("status.html", struct {
+				app.Status
+				Slug string
+			}{status, slug})
+		})
+		show(w, r, html, err)
 	})
 }
 
 // home tells a visitor what this is and how to begin.
 func home(base string, o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		render(w, r, "home.html", map[string]any{"Base": base, "Inbox": o.Inbox != nil, "Demo": o.Demo})
+		html, err := render("home.html", map[string]any{"Base": base, "Inbox": o.Inbox != nil, "Demo": o.Demo})
+		show(w, r, html, err)
 	})
 }
 
-func render(w http.ResponseWriter, r *http.Request, name string, data any) {
-	var page bytes.Buffer // so that a failure is a clean 500
-	if err := parsed.ExecuteTemplate(&page, name, data); err != nil {
+func render(name string, data any) ([]byte, error) {
+	var page bytes.Buffer
+	err := parsed.ExecuteTemplate(&page, name, data)
+	return page.Bytes(), err
+}
+
+// show writes a whole page or a problem, never half a page.
+func show(w http.ResponseWriter, r *http.Request, html []byte, err error) {
+	if err != nil {
 		httpx.WriteError(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", policy)
-	_, _ = page.WriteTo(w) // the only error is a reader that left
+	_, _ = w.Write(html) // the only error is a reader that left
 }

@@ -21,6 +21,10 @@ import (
 // dropped at once when a monitor's state changes.
 const statusFresh = 5 * time.Second
 
+// statusStale is how much longer it is served to whoever asks first, while a
+// newer one is made.
+const statusStale = time.Minute
+
 // Options are what the handler shows besides the app.
 type Options struct {
 	Health   *httpx.Health // required
@@ -63,7 +67,7 @@ func public(mux *http.ServeMux, a *app.App) {
 		return a.TenantOfSlug(r.Context(), r.PathValue("slug"))
 	}, tenancy.WithID)
 	mux.Handle("GET /status/{slug}", bySlug(httpx.Read(a.Status, &httpx.ReadOptions{
-		Cache: a.Hub, Fresh: statusFresh, Stale: time.Minute, Tags: []string{app.StatusTag}, Scope: httpx.Public,
+		Cache: a.Hub, Fresh: statusFresh, Stale: statusStale, Tags: []string{app.StatusTag}, Scope: httpx.Public,
 	})))
 	mux.Handle("GET /status/{slug}/page", bySlug(statusPage(a)))
 }

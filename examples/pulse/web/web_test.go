@@ -194,3 +194,39 @@ func TestStatusPageHasAnETag(t *testing.T) {
 	require.NotContains(t, string(page.Body), "<script>")
 	w.client.Get("/").RequireStatus(http.StatusOK)
 }
+
+func TestASlugThatWasLookedForBeforeIsFound(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.client.Get("/status/late").RequireProblem(http.StatusNotFound, "not_found")
+	w.signUp(t, "late")
+	w.client.Get("/status/late").RequireStatus(http.StatusOK)
+}
+
+func TestStatusPageForPeopleIsCachedPerTeam(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme, globex := w.signUp(t, "acme"), w.signUp(t, "globex")
+	acme.Post("/monitors", monitorIn("shop")).RequireStatus(http.StatusCreated)
+	require.Contains(t, string(w.client.Get("/status/acme/page").Body), "shop")
+	require.NotContains(t, string(w.client.Get("/status/globex/page").Body), "shop")
+	globex.Post("/monitors", monitorIn("blog")).RequireStatus(http.StatusCreated)
+	require.Contains(t, string(w.client.Get("/status/globex/page").Body), "blog", "the write dropped the cached page")
+}
+
+// TestChecksAreNotMultiplied: neither adding nor asking makes jobs of its
+// own, so a team cannot have a site checked faster than the sweep.
+func TestChecksAreNotMultiplied(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme := w.signUp(t, "acme")
+	var shop app.Monitor
+	acme.Post("/monitors", monitorIn("shop")).RequireStatus(http.StatusCreated).JSON(&shop)
+	for range 20 {
+		acme.Post("/monitors/"+shop.ID+"/checks", nil).RequireStatus(http.StatusAccepted)
+	}
+	ctx := tenancy.System(t.Context(), "count what waits in the outbox")
+	n, err := tenancy.One[int](ctx, w.app.DB, `select count(*) from tenancy.outbox`)
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
