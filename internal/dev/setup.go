@@ -23,6 +23,7 @@ type need struct {
 func needs() []need {
 	return []need{
 		{"PostgreSQL", devstack.HasPostgres, "postgresql", "postgresql@17"},
+		{"PgBouncer", devstack.HasPgBouncer, "pgbouncer", "pgbouncer"},
 		{"Redis", onPath("redis-server", "valkey-server"), "redis-server", "redis"},
 		{"Chromium", onPath("chromium", "chromium-browser", "google-chrome"), "chromium", "--cask chromium"},
 	}

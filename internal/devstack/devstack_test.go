@@ -39,8 +39,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	pb, err := devstack.PgBouncer(ctx, pg, nil)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	fmt.Println(pg.Dir)
-	fmt.Println(pg.Pid(), rd.Pid())
+	fmt.Println(pg.Pid(), rd.Pid(), pb.Pid())
 	switch os.Getenv("DEVSTACK_CHILD") {
 	case "exit":
 		os.Exit(3)
@@ -63,7 +68,7 @@ func TestServersEndWithTheirProgram(t *testing.T) {
 			dir := in.Text()
 			require.True(t, in.Scan())
 			pids := strings.Fields(in.Text())
-			require.Len(t, pids, 2)
+			require.Len(t, pids, 3)
 			if end == "kill" {
 				for _, p := range pids {
 					require.True(t, running(t, p), "a server is gone before its program")
@@ -103,7 +108,7 @@ func TestServersRunAsAUser(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	require.ErrorAs(t, err, &exit)
-	require.Equal(t, 3, exit.ExitCode(), "%s", out) // what the child ends with once both run
+	require.Equal(t, 3, exit.ExitCode(), "%s", out) // what the child ends with once all run
 }
 
 // running reports whether a process exists and is more than a zombie that
@@ -190,6 +195,29 @@ func TestPostgresByURL(t *testing.T) {
 	_, err = devstack.Postgres(ctx, &devstack.PostgresOptions{URL: "postgres://me:hidden@127.0.0.1:1/x"})
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "hidden")
+}
+
+// TestPgBouncerSharesConnections holds one transaction per connection open
+// and sees that the next one waits, while idle clients hold none.
+func TestPgBouncerSharesConnections(t *testing.T) {
+	ctx := t.Context()
+	pg, err := devstack.Postgres(ctx, &devstack.PostgresOptions{URL: "none"})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, pg.Close()) })
+	pb, err := devstack.PgBouncer(ctx, pg, &devstack.PgBouncerOptions{Conns: 1})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, pb.Close()) })
+	var seen []int
+	for _, raw := range []string{pg.AppURL, pg.AppURL, pg.SystemURL} {
+		conn, err := pgx.Connect(ctx, pb.URL(raw))
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, conn.Close(context.WithoutCancel(ctx))) })
+		var pid int
+		require.NoError(t, conn.QueryRow(ctx, `select pg_backend_pid()`).Scan(&pid))
+		seen = append(seen, pid)
+	}
+	require.Equal(t, seen[0], seen[1], "two clients, one connection")
+	require.NotEqual(t, seen[0], seen[2], "another role, another connection")
 }
 
 func TestMissingServerSaysHowToInstallIt(t *testing.T) {

