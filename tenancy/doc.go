@@ -46,8 +46,8 @@
 //
 // # Errors
 //
-// ErrNoTenant, ErrTenantMismatch, ErrNoUnit, ErrTxBusy, ErrTxDone, ErrNotFound, ErrCommitUnknown; everything PostgreSQL
-// says comes through as *pgconn.PgError.
+// ErrNoTenant, ErrTenantMismatch, ErrNoUnit, ErrTxBusy, ErrTxDone, ErrNotFound, ErrStale, ErrCommitUnknown; everything
+// PostgreSQL says comes through as *pgconn.PgError.
 //
 // # Concurrency
 //

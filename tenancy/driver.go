@@ -10,8 +10,13 @@ import (
 // Driver is what a DB needs from a database. The PostgreSQL driver is built in; tenancytest has one in memory.
 // Implementations are safe for concurrent use.
 type Driver interface {
-	// Acquire returns a session of the app role or, if system is true, of the system role.
-	Acquire(ctx context.Context, system bool) (Session, error)
+	Acquire(ctx context.Context, t Target) (Session, error)
+}
+
+// Target says what a session is for.
+type Target struct {
+	Tenant string // empty only for the system role
+	System bool   // of the system role, which sees all tenants, instead of the app role
 }
 
 // Session is one connection, used by one unit of work at a time.
@@ -55,9 +60,10 @@ type Begin struct {
 // Step is one statement of a Batch whose result nobody reads.
 type Step struct {
 	Op   Op
-	Name string // savepoint
-	SQL  string // OpExec
-	Args []any  // OpExec
+	Name string // savepoint, or what OpExpect counts
+	SQL  string // OpExec and OpExpect
+	Args []any  // OpExec and OpExpect; may begin with a pgx.QueryRewriter
+	Rows int64  // how many rows OpExpect must change; any other number is an error with SQLSTATE TN409
 }
 
 // Op is the kind of a Step.
@@ -69,6 +75,7 @@ const (
 	OpSavepoint
 	OpRollbackTo
 	OpRelease
+	OpExpect
 )
 
 // Message is an emitted event on its way to the outbox. Its tenant is the one of the transaction.

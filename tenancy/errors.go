@@ -27,6 +27,10 @@ var (
 	// ErrNotFound is returned by One when no row matches. It also matches pgx.ErrNoRows.
 	ErrNotFound = fmt.Errorf("tenancy: not found: %w", pgx.ErrNoRows)
 
+	// ErrStale reports that a statement did not change the rows that it had to, because somebody else had changed or deleted
+	// them since they were read. Nothing of the unit is kept. See Tx.DeferExpect.
+	ErrStale = errors.New("tenancy: stale; somebody else has changed it meanwhile, load it again")
+
 	// ErrUnsafeRole reports a pool whose role row-level security does not bind; see DB.Check.
 	ErrUnsafeRole = errors.New("tenancy: role is not bound by row-level security")
 

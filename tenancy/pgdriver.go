@@ -30,9 +30,9 @@ const (
 type pgDriver struct{ app, system *pgxpool.Pool }
 
 // Acquire implements Driver.
-func (d *pgDriver) Acquire(ctx context.Context, system bool) (Session, error) {
+func (d *pgDriver) Acquire(ctx context.Context, t Target) (Session, error) {
 	pool := d.app
-	if system {
+	if t.System {
 		if pool = d.system; pool == nil {
 			return nil, errors.New("a unit under System needs Options.System")
 		}
@@ -142,6 +142,8 @@ func queueStep(batch *pgx.Batch, s Step) {
 	switch s.Op {
 	case OpExec:
 		batch.Queue(s.SQL, s.Args...)
+	case OpExpect:
+		batch.Queue(s.SQL, expectation{s.Rows, s.Name, s.Args})
 	case OpSavepoint:
 		batch.Queue("savepoint " + s.Name)
 	case OpRollbackTo:

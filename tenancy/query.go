@@ -101,7 +101,7 @@ func (db *DB) query(ctx context.Context, sql string, args []any, scan func(pgx.R
 }
 
 func (db *DB) queryOnce(ctx context.Context, who identity, sql string, args []any, scan func(pgx.Rows) error) (again bool, err error) {
-	session, err := db.core.driver.Acquire(ctx, who.system)
+	session, err := db.core.driver.Acquire(ctx, who.target())
 	if err != nil {
 		return false, fmt.Errorf("tenancy: acquire: %w", err)
 	}

@@ -67,7 +67,7 @@ func (tx *Tx) send(ctx context.Context, queries []*pgx.QueuedQuery, events []Mes
 	tx.mu.Unlock()
 	if session == nil {
 		var err error
-		if session, err = tx.core.driver.Acquire(ctx, tx.who.system); err != nil {
+		if session, err = tx.core.driver.Acquire(ctx, tx.who.target()); err != nil {
 			err = fmt.Errorf("tenancy: acquire: %w", err)
 			tx.fail(err, 0)
 			return nil, err

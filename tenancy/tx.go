@@ -45,12 +45,16 @@ func (tx *Tx) ID() string { return tx.who.tenant }
 // round trip; order is kept. Its error comes from whatever it travelled with, and spoils the unit like any other.
 // The args are kept until then and must not be changed. Without one of these restrictions use Exec.
 func (tx *Tx) Defer(sql string, args ...any) {
+	tx.queue(Step{Op: OpExec, SQL: sql, Args: args})
+}
+
+func (tx *Tx) queue(s Step) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if tx.done {
 		return // the unit's caller has its answer already
 	}
-	tx.pending = append(tx.pending, step{Step{Op: OpExec, SQL: sql, Args: args}, len(tx.scopes) - 1})
+	tx.pending = append(tx.pending, step{s, len(tx.scopes) - 1})
 }
 
 // Exec runs a statement.
@@ -253,7 +257,11 @@ func (tx *Tx) conn(ctx context.Context) (*pgx.Conn, error) {
 }
 
 func deferredError(s Step, err error) error {
-	if s.Op != OpExec {
+	switch s.Op {
+	case OpExec:
+	case OpExpect:
+		return stale(s, err)
+	default:
 		return err
 	}
 	text := strings.Join(strings.Fields(s.SQL), " ")

@@ -16,7 +16,7 @@
 //
 // Units see what was committed, and their own writes. A unit that wrote a row that somebody else has changed since it
 // first looked at it fails to commit with 40001, which Do retries, so no update is lost; under pgx.Serializable the same
-// holds for rows that it only read. Nothing waits for a lock, so there are no deadlocks.
+// holds for rows that it only read. Nothing waits for a row; tx.Lock waits, and finds deadlocks.
 //
 // # Tenancy
 //

@@ -31,6 +31,8 @@ type Kit struct {
 	lose     []bool
 	trips    int
 	open     int
+	locks    map[int64]*memTx // advisory locks and who has them
+	freed    chan struct{}    // closed when one is free again
 }
 
 var _ tenancy.Driver = (*Kit)(nil)
@@ -61,8 +63,9 @@ func New(t testing.TB) *Kit {
 
 // NewKit returns an empty kit for programs and examples.
 func NewKit() *Kit {
-	k := &Kit{handlers: map[string]Handler{}, cells: map[cell]*version{}}
+	k := &Kit{handlers: map[string]Handler{}, cells: map[cell]*version{}, locks: map[int64]*memTx{}, freed: make(chan struct{})}
 	k.handleOwn()
+	k.handleLocks()
 	db, err := tenancy.New(nil, &tenancy.Options{Driver: k})
 	if err != nil {
 		panic(err) // New accepts every driver
@@ -136,14 +139,14 @@ func Emitted[T tenancy.Event](k *Kit) []T {
 }
 
 // Acquire implements tenancy.Driver.
-func (k *Kit) Acquire(ctx context.Context, system bool) (tenancy.Session, error) {
+func (k *Kit) Acquire(ctx context.Context, t tenancy.Target) (tenancy.Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.open++
-	return &session{kit: k, system: system}, nil
+	return &session{kit: k, system: t.System}, nil
 }
 
 // logged is a committed event.
@@ -171,6 +174,7 @@ type version struct {
 func (k *Kit) commit(tx *memTx, events []tenancy.Message) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	defer k.unlock(tx, 0)
 	for c, seen := range tx.seen {
 		if tx.checks(c) && k.at(c) != seen {
 			return pgError("40001", "could not serialize access due to concurrent update")

@@ -80,14 +80,24 @@ func (s *session) step(ctx context.Context, step tenancy.Step) error {
 	case step.Op == tenancy.OpExec:
 		_, err := s.exec(ctx, step.SQL, step.Args)
 		return err
+	case step.Op == tenancy.OpExpect:
+		set, err := s.exec(ctx, step.SQL, step.Args)
+		if err == nil && set.affected != step.Rows {
+			s.aborted = true
+			err = pgError("TN409", fmt.Sprintf("%d rows changed of %q, expected %d", set.affected, step.Name, step.Rows))
+		}
+		return err
 	case step.Op == tenancy.OpRollbackTo && at >= 0:
 		tx.writes = tx.writes[:tx.saves[at].writes]
+		s.kit.mu.Lock()
+		s.kit.unlock(tx, tx.saves[at].locks)
+		s.kit.mu.Unlock()
 		tx.saves = tx.saves[:at+1]
 		s.aborted = false
 	case s.aborted:
 		return errAborted()
 	case step.Op == tenancy.OpSavepoint:
-		tx.saves = append(tx.saves, save{step.Name, len(tx.writes)})
+		tx.saves = append(tx.saves, save{step.Name, len(tx.writes), len(tx.locks)})
 	case step.Op == tenancy.OpRelease && at >= 0:
 		tx.saves = tx.saves[:at]
 	default:
@@ -182,5 +192,6 @@ func (s *session) Conn() *pgx.Conn { return nil }
 func (s *session) Release(context.Context) {
 	s.kit.mu.Lock()
 	defer s.kit.mu.Unlock()
+	s.kit.unlock(s.tx, 0)
 	s.kit.open--
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"io/fs"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -28,6 +29,7 @@ func sub(fsys fs.FS, dir string) fs.FS {
 const (
 	putSQL   = `insert into suite_rows (key, value) values ($1, $2) on conflict (tenant_id, key) do update set value = excluded.value`
 	getSQL   = `select value from suite_rows where key = $1`
+	swapSQL  = `update suite_rows set value = $2 where key = $1 and value = $3`
 	listSQL  = `select key, value from suite_rows order by at`
 	failSQL  = `select suite_fail($1)`
 	eventSQL = `select tenant_id, type, key, convert_from(payload, 'UTF8') as body from tenancy.outbox order by seq`
@@ -50,6 +52,14 @@ func (k *Kit) Migrate() {
 	rows := NewTable[string, suiteRow](k)
 	k.Handle(putSQL, func(ctx context.Context, args ...any) (any, error) {
 		key := args[0].(string)
+		return Affected(1), rows.Put(ctx, key, suiteRow{key, int64(args[1].(int))})
+	})
+	k.Handle(swapSQL, func(ctx context.Context, args ...any) (any, error) {
+		key := args[0].(string)
+		row, err := rows.Get(ctx, key)
+		if err != nil || row.Value != int64(args[2].(int)) {
+			return nil, err
+		}
 		return Affected(1), rows.Put(ctx, key, suiteRow{key, int64(args[1].(int))})
 	})
 	k.Handle(getSQL, func(ctx context.Context, args ...any) (any, error) {
@@ -78,7 +88,7 @@ type Features struct {
 // Run is the conformance suite of the unit of work. open returns an empty database with both Migrations applied (or
 // Kit.Migrate done) and Options.System set; it is called once per case.
 func Run(t *testing.T, open func(t *testing.T) *tenancy.DB, f Features) {
-	for _, c := range append(unitCases, eventCases...) {
+	for _, c := range slices.Concat(unitCases, assertCases, eventCases) {
 		t.Run(c.name, func(t *testing.T) {
 			body := func(t *testing.T) {
 				c.run(&suite{T: t, db: open(t), ctx: tenancy.WithID(t.Context(), "acme")})

@@ -89,6 +89,8 @@ type memTx struct {
 	serializable bool
 	writes       []write
 	saves        []save
+	locks        []int64
+	wants        *int64         // the lock that it waits for; guarded by the kit's mu
 	seen         map[cell]int64 // the commit of each row when it was first looked at
 }
 
@@ -101,6 +103,7 @@ type write struct {
 type save struct {
 	name   string
 	writes int
+	locks  int
 }
 
 // read returns the transaction's own version of a row or else the committed one.

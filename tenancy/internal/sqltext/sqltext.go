@@ -19,5 +19,11 @@ var (
 	Once string
 )
 
+// Lock and TryLock take the advisory lock $1 until the transaction ends.
+const (
+	Lock    = `select pg_advisory_xact_lock($1)`
+	TryLock = `select pg_try_advisory_xact_lock($1)`
+)
+
 // Committed waits for the fence $1 and tells whether event $2 exists.
 const Committed = `select tenancy.committed($1, $2)`

@@ -1,0 +1,139 @@
+package tenancytest
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/ashlar-go/ashlar/tenancy"
+)
+
+var assertCases = []suiteCase{
+	{"expect", "a deferred write that does not change what it must fails the unit, at once or at commit", expect},
+	{"expect in savepoint", "a stale write spoils its savepoint, not the unit", expectInSavepoint},
+	{"lock", "units of one tenant exclude each other by a lock, units of others do not", lock},
+	{"lock in savepoint", "a lock ends with the savepoint in which it was taken", lockInSavepoint},
+}
+
+// swap queues the change of a value that somebody may have changed meanwhile.
+func swap(tx *tenancy.Tx, key string, from, to int) {
+	tx.DeferExpect(1, "row "+key, swapSQL, key, to, from)
+}
+
+func expect(s *suite) {
+	s.ok(s.db.Do(s.ctx, func(ctx context.Context, tx *tenancy.Tx) error { s.put(ctx, tx, "a", 1); return nil }))
+	runs := 0
+	err := s.db.Do(s.ctx, func(_ context.Context, tx *tenancy.Tx) error { // at commit
+		runs++
+		tx.Emit(happened{1})
+		swap(tx, "a", 1, 2)
+		swap(tx, "a", 1, 3)
+		return nil
+	})
+	s.is(err, tenancy.ErrStale)
+	s.code(err, "TN409")
+	s.equal(runs, 1) // running it again would not make it fresh
+	s.ok(s.db.Do(s.ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		swap(tx, "a", 1, 2)
+		tx.DeferExpect(0, "nothing", swapSQL, "a", 5, 1)
+		n, err := tenancy.One[int64](ctx, tx, getSQL, "a")
+		s.equal(n, int64(2))
+		return err
+	}))
+	err = s.db.Do(s.ctx, func(ctx context.Context, tx *tenancy.Tx) error { // with the next statement
+		swap(tx, "a", 1, 9)
+		_, err := tenancy.One[int64](ctx, tx, getSQL, "a")
+		s.is(err, tenancy.ErrStale)
+		_, err = tenancy.One[int64](ctx, tx, getSQL, "a")
+		s.is(err, tenancy.ErrStale) // the unit remembers why
+		return nil
+	})
+	s.is(err, tenancy.ErrStale)
+	s.is(s.db.Do(tenancy.WithID(s.ctx, "globex"), func(_ context.Context, tx *tenancy.Tx) error { swap(tx, "a", 2, 3); return nil }), tenancy.ErrStale)
+	s.equal(s.rows(s.ctx), []string{"a=2"})
+	s.equal(s.events(), []string{})
+}
+
+func expectInSavepoint(s *suite) {
+	s.ok(s.db.Do(s.ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		s.put(ctx, tx, "a", 1)
+		err := s.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+			swap(tx, "a", 7, 8)
+			_, err := tenancy.One[int64](ctx, tx, getSQL, "a")
+			return err
+		})
+		s.is(err, tenancy.ErrStale)
+		return s.db.Do(ctx, func(_ context.Context, tx *tenancy.Tx) error { swap(tx, "a", 1, 2); return nil })
+	}))
+	s.equal(s.rows(s.ctx), []string{"a=2"})
+}
+
+func lock(s *suite) {
+	const units = 4
+	var wg sync.WaitGroup
+	errs := make([]error, units)
+	for i := range units {
+		wg.Go(func() {
+			errs[i] = s.db.Do(s.ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+				tx.Lock("number")
+				list, err := tenancy.All[suiteRow](ctx, tx, listSQL)
+				if err == nil {
+					_, err = tx.Exec(ctx, putSQL, string(rune('a'+len(list))), 1)
+				}
+				return err
+			})
+		})
+	}
+	wg.Wait()
+	s.ok(errors.Join(errs...))
+	s.equal(s.rows(s.ctx), []string{"a=1", "b=1", "c=1", "d=1"})
+
+	globex := tenancy.WithID(context.WithoutCancel(s.ctx), "globex")
+	try := func(ctx context.Context, want bool) {
+		s.Helper()
+		ctx = context.WithoutCancel(ctx)
+		s.ok(s.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+			got, err := tx.TryLock(ctx, "number")
+			s.equal(got, want)
+			return err
+		}))
+	}
+	s.ok(s.db.Do(s.ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		tx.Lock("number")
+		got, err := tx.TryLock(ctx, "number")
+		s.equal(got, true) // it is its own
+		s.ok(err)
+		wg.Go(func() { try(tenancy.WithID(context.Background(), "acme"), false) })
+		wg.Go(func() { try(globex, true) })
+		wg.Wait()
+		return nil
+	}))
+	try(tenancy.WithID(context.Background(), "acme"), true)
+}
+
+func lockInSavepoint(s *suite) {
+	held := func(want bool) {
+		s.Helper()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			s.ok(s.db.Do(tenancy.WithID(context.Background(), "acme"), func(ctx context.Context, tx *tenancy.Tx) error {
+				got, err := tx.TryLock(ctx, "number")
+				s.equal(!got, want)
+				return err
+			}))
+		})
+		wg.Wait()
+	}
+	s.ok(s.db.Do(s.ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		s.put(ctx, tx, "a", 1)
+		s.is(s.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+			tx.Lock("number")
+			s.put(ctx, tx, "b", 1)
+			held(true)
+			return errPlanned
+		}), errPlanned)
+		s.put(ctx, tx, "c", 1)
+		held(false)
+		return nil
+	}))
+}
