@@ -27,12 +27,16 @@
 // prepare, as one with a syntax error or a missing table, and that is the first in its savepoint, spoils what is around it.)
 //
 // A unit is run again after a serialization failure, a deadlock, a shutdown of the server or a connection lost before
-// COMMIT. When the answer to COMMIT is lost, the unit's first event is looked up; so units that emit know what happened,
+// COMMIT. When the answer to COMMIT is lost, the unit's first event or audit entry is looked up; so units that have one know what happened,
 // all others get ErrCommitUnknown. From Do, nil always means committed and any other error not committed; One and All on a
 // DB also commit a statement whose rows they then cannot scan.
 //
 // Events are written to the table tenancy.outbox and leave through package outbox, each exactly once into its sink, in
 // commit order per key.
+//
+// Tx.Audit writes to tenancy.audit in the same way: who (WithActor), what, and the fields that changed. Nobody changes that
+// table, it leaves by the month (tenancy.audit_partitions). A table given to tenancy.audit_changes logs raw SQL too. The log
+// trusts the program about who acts: injected SQL can add entries to its own tenant's log, not change or remove any.
 //
 // # Tenancy
 //

@@ -54,6 +54,7 @@ type Begin struct {
 	Deferrable bool
 	Timeout    time.Duration // longest time of a statement and of idling; zero means the server's default
 	Fence      int64         // advisory lock held until the end, so that others can wait for it; zero means none
+	Actor      string        // JSON for the setting tenancy.actor, local to the transaction; empty means none
 	Eager      bool          // the connection itself will be used, large objects included
 }
 

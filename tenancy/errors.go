@@ -43,6 +43,7 @@ var (
 var (
 	errManaged   = errors.New("tenancy: DB.Do commits and rolls back this transaction; return nil or an error instead")
 	errScope     = errors.New("tenancy: a savepoint was ended out of order")
+	errActor     = errors.New("tenancy: the open unit of work acts for somebody else; call WithActor before the outer Do")
 	errIsolation = errors.New("tenancy: the open unit of work has another isolation level")
 )
 

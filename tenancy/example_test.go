@@ -156,3 +156,22 @@ func check(err error) {
 		panic(err)
 	}
 }
+
+// An audit entry rides with COMMIT and keeps the changed fields only.
+func ExampleTx_Audit() {
+	kit := tenancytest.NewKit()
+	ctx := tenancy.WithID(context.Background(), "acme")
+	ctx = tenancy.WithActor(ctx, tenancy.Actor{ID: "ann", IP: "192.0.2.7"})
+
+	before, after := Note{1, "hi"}, Note{1, "hello"}
+	err := kit.DB().Do(ctx, func(_ context.Context, tx *tenancy.Tx) error {
+		tx.Audit(tenancy.Audit{Action: "note.changed", Subject: "note/1", Before: before, After: after})
+		return nil
+	})
+	check(err)
+
+	for _, e := range kit.Audits() {
+		fmt.Printf("%s %s %s\n", e.Actor, e.Action, e.Changes["Body"].New)
+	}
+	// Output: ann note.changed "hello"
+}

@@ -21,6 +21,7 @@ const rollbackTimeout = 2 * time.Second
 // local to the transaction, so that poolers in transaction mode are safe.
 const (
 	headSQL        = `select set_config('tenancy.tenant', $1, true)`
+	actorSQL       = `select set_config('tenancy.actor', $1, true)`
 	headFenceSQL   = headSQL + `, pg_advisory_xact_lock($2)`
 	headTimeoutSQL = headSQL + `, case when $2::bigint <> 0 then pg_advisory_xact_lock($2) end` +
 		`, set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true)`
@@ -118,6 +119,9 @@ func queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) int {
 		batch.Queue(headFenceSQL, begin.Tenant, begin.Fence)
 	default:
 		batch.Queue(headSQL, begin.Tenant)
+	}
+	if begin.Actor != "" {
+		batch.Queue(actorSQL, begin.Actor)
 	}
 	return batch.Len()
 }

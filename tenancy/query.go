@@ -101,13 +101,17 @@ func (db *DB) query(ctx context.Context, sql string, args []any, scan func(pgx.R
 }
 
 func (db *DB) queryOnce(ctx context.Context, who identity, sql string, args []any, scan func(pgx.Rows) error) (again bool, err error) {
+	begin := db.opts.begin(who, 0)
+	if begin.Actor, err = actorText(ctx); err != nil {
+		return false, err
+	}
 	session, err := db.core.driver.Acquire(ctx, who.target())
 	if err != nil {
 		return false, fmt.Errorf("tenancy: acquire: %w", err)
 	}
 	defer session.Release(context.WithoutCancel(ctx))
 	br, err := session.Send(ctx, &Batch{
-		Begin:   db.opts.begin(who, 0),
+		Begin:   begin,
 		Queries: []*pgx.QueuedQuery{{SQL: sql, Arguments: args}},
 		Commit:  true,
 	})

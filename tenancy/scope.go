@@ -14,7 +14,8 @@ type scope struct {
 	mark int  // index of the savepoint in Tx.pending while it has not
 
 	events     []Message
-	err        error // an event that could not be encoded
+	audits     []auditRow
+	err        error // an event or audit entry that could not be encoded
 	before     []func(context.Context) error
 	onCommit   []func(context.Context)
 	onRollback []func(context.Context)
@@ -73,6 +74,7 @@ func (tx *Tx) release(ctx context.Context, s *scope) error {
 	}
 	outer := tx.top()
 	outer.events = append(outer.events, s.events...)
+	outer.audits = append(outer.audits, s.audits...)
 	outer.before = append(outer.before, s.before...)
 	outer.onCommit = append(outer.onCommit, s.onCommit...)
 	outer.onRollback = append(outer.onRollback, s.onRollback...)

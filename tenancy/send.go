@@ -76,6 +76,7 @@ func (tx *Tx) send(ctx context.Context, queries []*pgx.QueuedQuery, events []Mes
 	b := &Batch{Queries: queries, Events: events, Commit: commit}
 	if !begun {
 		b.Begin = tx.opts.begin(tx.who, tx.fence)
+		b.Begin.Actor = tx.actor
 	}
 	tx.mu.Lock()
 	tx.session, tx.begun = session, true

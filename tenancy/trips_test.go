@@ -128,6 +128,15 @@ func TestRoundTripsOfUnits(t *testing.T) {
 			_, err := read(ctx, tx)
 			return errors.Join(err, write(ctx, tx))
 		})},
+		tripCase{"read, modify, write, event, audit", 2, func() error {
+			return db.Do(tenancy.WithActor(ctx, tenancy.Actor{ID: "ann"}), func(ctx context.Context, tx *tenancy.Tx) error {
+				n, err := tenancy.One[int64](ctx, tx, `select n from counters where name = 'w' for update`)
+				tx.Defer(`update counters set n = $1 where name = 'w'`, n+1)
+				tx.Emit(noteAdded{"x"})
+				tx.Audit(tenancy.Audit{Action: "counted", Subject: "w", Before: map[string]int64{"n": n}, After: map[string]int64{"n": n + 1}})
+				return err
+			})
+		}},
 		tripCase{"two savepoints around writes", 1, do(func(ctx context.Context, _ *tenancy.Tx) error {
 			return errors.Join(db.Do(ctx, write), db.Do(ctx, write))
 		})},

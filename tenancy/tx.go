@@ -23,6 +23,8 @@ type Tx struct {
 	core  *core
 	opts  TxOptions
 	who   identity
+	by    Actor
+	actor string // by and the system reason; see actorText
 	fence int64
 	busy  atomic.Bool
 

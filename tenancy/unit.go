@@ -28,6 +28,10 @@ const (
 // attempt runs fn once; again asks for another attempt.
 func (db *DB) attempt(ctx context.Context, who identity, fn func(context.Context, *Tx) error) (again bool, err error) {
 	tx := &Tx{core: db.core, opts: db.opts, who: who, scopes: []*scope{{}}}
+	tx.by, _ = ActorFrom(ctx)
+	if tx.actor, err = actorText(ctx); err != nil {
+		return false, err
+	}
 	if !db.opts.ReadOnly {
 		tx.fence = rand.Int64() | 1
 	}
@@ -77,7 +81,10 @@ func (tx *Tx) commit(ctx context.Context) (outcome, error) {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
-	events := root.events
+	events, marker := root.events, root.marker()
+	if s, ok := tx.auditStep(root.audits); ok && err == nil {
+		tx.pending = append(tx.pending, s)
+	}
 	empty := !tx.begun && len(tx.pending) == 0 && len(events) == 0
 	tx.mu.Unlock()
 	if err != nil {
@@ -90,11 +97,11 @@ func (tx *Tx) commit(ctx context.Context) (outcome, error) {
 	if err == nil {
 		err = br.Close()
 	}
-	return tx.judge(ctx, events, err)
+	return tx.judge(ctx, marker, err)
 }
 
 // judge turns the answer to COMMIT into what the caller may rely on.
-func (tx *Tx) judge(ctx context.Context, events []Message, err error) (outcome, error) {
+func (tx *Tx) judge(ctx context.Context, marker string, err error) (outcome, error) {
 	var answer *pgconn.PgError
 	switch {
 	case err == nil:
@@ -105,8 +112,8 @@ func (tx *Tx) judge(ctx context.Context, events []Message, err error) (outcome, 
 	}
 	// The look-up needs a connection; holding the dead one meanwhile could exhaust the pool.
 	tx.giveBack(ctx)
-	if len(events) > 0 {
-		switch found, certain := tx.resolve(ctx, events[0].ID); {
+	if marker != "" {
+		switch found, certain := tx.resolve(ctx, marker); {
 		case found:
 			return committed, nil
 		case certain:
@@ -118,15 +125,15 @@ func (tx *Tx) judge(ctx context.Context, events []Message, err error) (outcome, 
 	return unknown, fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 }
 
-// resolve asks over a new connection whether the unit's first event is in the outbox. "No" is certain only if the unit's
+// resolve asks over a new connection whether the unit's first event or audit entry exists. "No" is certain only if the unit's
 // fence was seen to be held: then the look-up waited until the lost transaction had ended, whatever became of it.
 // Without that the COMMIT could still be on its way.
-func (tx *Tx) resolve(ctx context.Context, event string) (found, certain bool) {
+func (tx *Tx) resolve(ctx context.Context, marker string) (found, certain bool) {
 	ctx, cancel := context.WithTimeout(afterwards(ctx, tx.core), resolveTimeout)
 	defer cancel()
 	ask := &DB{core: tx.core, opts: TxOptions{}}
 	err := tx.core.retry(ctx, func() (bool, error) {
-		err := ask.query(ctx, sqltext.Committed, []any{tx.fence, event}, scanOne(&found))
+		err := ask.query(ctx, sqltext.Committed, []any{tx.fence, marker}, scanOne(&found))
 		return err != nil, err
 	})
 	if err != nil {
@@ -196,6 +203,9 @@ func (tx *Tx) runBeforeCommit(ctx context.Context) error {
 func (tx *Tx) nest(ctx context.Context, who identity, opts TxOptions, fn func(context.Context, *Tx) error) error {
 	if who != tx.who {
 		return ErrTenantMismatch
+	}
+	if by, _ := ActorFrom(ctx); by != tx.by {
+		return errActor
 	}
 	if opts.Isolation != "" && opts.Isolation != tx.opts.Isolation {
 		return errIsolation

@@ -24,6 +24,7 @@ type Kit struct {
 	mu       sync.Mutex // guards the rest
 	handlers map[string]Handler
 	cells    map[cell]*version
+	audits   *Table[string, tenancy.AuditEntry]
 	commits  int64 // the last commit
 	inserts  int64 // the last row
 	log      []logged
@@ -66,6 +67,7 @@ func NewKit() *Kit {
 	k := &Kit{handlers: map[string]Handler{}, cells: map[cell]*version{}, locks: map[int64]*memTx{}, freed: make(chan struct{})}
 	k.handleOwn()
 	k.handleLocks()
+	k.handleAudit()
 	db, err := tenancy.New(nil, &tenancy.Options{Driver: k})
 	if err != nil {
 		panic(err) // New accepts every driver

@@ -50,6 +50,11 @@ func (k *Kit) handleOwn() {
 				return true, nil
 			}
 		}
+		for _, e := range k.Audits() {
+			if e.ID == args[1].(string) {
+				return true, nil
+			}
+		}
 		return false, nil
 	})
 	k.Handle(sqltext.Tick, k.tick)

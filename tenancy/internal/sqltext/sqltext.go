@@ -10,6 +10,14 @@ var (
 	//go:embed insert_events.sql
 	InsertEvents string
 
+	// InsertAudit writes the audit entries of a unit; see the file.
+	//go:embed insert_audit.sql
+	InsertAudit string
+
+	// ListAudit reads the audit log of one tenant; see the file.
+	//go:embed list_audit.sql
+	ListAudit string
+
 	// Tick reads the next events of the outbox; see the file.
 	//go:embed tick.sql
 	Tick string
@@ -25,5 +33,5 @@ const (
 	TryLock = `select pg_try_advisory_xact_lock($1)`
 )
 
-// Committed waits for the fence $1 and tells whether event $2 exists.
+// Committed waits for the fence $1 and tells whether the event or audit entry $2 exists.
 const Committed = `select tenancy.committed($1, $2)`
