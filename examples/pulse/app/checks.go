@@ -91,7 +91,7 @@ func (a *App) sweepTeam(ctx context.Context) error {
 
 // check asks the URL and writes down what it said.
 func (a *App) check(ctx context.Context, c CheckMonitor) error {
-	m, err := a.monitor(ctx, a.readOnly(), c.Monitor, "")
+	m, err := findMonitor(ctx, a.readOnly(), c.Monitor)
 	if errors.Is(err, ErrNotFound) {
 		return nil // removed meanwhile
 	}
@@ -111,24 +111,19 @@ func (a *App) check(ctx context.Context, c CheckMonitor) error {
 	return a.record(ctx, c.Monitor, r)
 }
 
-// record applies a result to its monitor, with the incident and the alert
-// that follow from it, all or nothing.
+// record applies a result to its monitor; the incident and the alert that
+// follow from it are stored with it, all or nothing, in two round trips.
 func (a *App) record(ctx context.Context, id string, r uptime.Result) error {
 	err := a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		m, err := a.monitor(ctx, tx, id, "for update")
+		m, err := monitors{tx}.get(ctx, id)
 		if err != nil {
 			return err
 		}
 		was := m.State
-		change, err := m.Record(r)
-		if err != nil {
+		if err := m.Record(r, uuid.Must(uuid.NewV7()).String()); err != nil {
 			return err
 		}
-		tx.Defer(`update pulse.monitors set state = $2, failures = $3, checked = $4, version = version + 1
-			where tenant_id = tenancy.tenant_id() and id = $1`, m.ID, m.State, m.Failures, m.Checked)
-		if err := a.turn(ctx, tx, m, change, r); err != nil {
-			return err
-		}
+		monitors{tx}.save(m)
 		if m.State != was {
 			tenancy.Hooks{}.OnCommit(ctx, a.statusChanged)
 		}
@@ -137,34 +132,7 @@ func (a *App) record(ctx context.Context, id string, r uptime.Result) error {
 	if errors.Is(err, uptime.ErrOldResult) || errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	return err
-}
-
-// turn opens or closes the incident.
-func (a *App) turn(ctx context.Context, tx *tenancy.Tx, m *uptime.Monitor, change uptime.Change, r uptime.Result) error {
-	var i *uptime.Incident
-	switch change {
-	case uptime.Broke:
-		i = uptime.Open(uuid.Must(uuid.NewV7()).String(), m, r)
-		a.saveNewIncident(tx, i)
-	case uptime.Mended:
-		var err error
-		if i, err = a.openIncident(ctx, tx, m.ID); err != nil {
-			return err
-		}
-		i.Close(m, r.At)
-		a.saveClosedIncident(tx, i)
-	default:
-		return nil
-	}
-	for _, e := range i.TakeEvents() {
-		event, ok := e.(tenancy.Event)
-		if !ok {
-			return fmt.Errorf("%T is no event", e)
-		}
-		tx.Emit(event) // Follow makes the alert of it
-	}
-	return nil
+	return err // tenancy.ErrStale: somebody else changed it; the job is run again
 }
 
 // statusChanged drops the cached status page. Were this process to die right

@@ -41,17 +41,3 @@ func (a *App) incidents(ctx context.Context, limit int) ([]*uptime.Incident, err
 	}
 	return out, err
 }
-
-// openIncident returns the open incident of a monitor that is down.
-func (a *App) openIncident(ctx context.Context, tx *tenancy.Tx, monitor string) (*uptime.Incident, error) {
-	row, err := tenancy.One[incidentRow](ctx, tx, selectIncident+` and monitor_id = $1 and closed is null`, monitor)
-	return row.aggregate(), err
-}
-
-func (a *App) saveNewIncident(tx *tenancy.Tx, i *uptime.Incident) {
-	tx.Defer(`insert into pulse.incidents (id, monitor_id, cause, opened) values ($1, $2, $3, $4)`, i.ID, i.Monitor, i.Cause, i.Opened)
-}
-
-func (a *App) saveClosedIncident(tx *tenancy.Tx, i *uptime.Incident) {
-	tx.Defer(`update pulse.incidents set closed = $2 where tenant_id = tenancy.tenant_id() and id = $1`, i.ID, i.Closed)
-}

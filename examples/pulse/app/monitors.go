@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,27 +47,6 @@ type Monitor struct {
 	Checked  *time.Time `json:"checked,omitempty"` // absent: never
 }
 
-// monitorRow is a row of pulse.monitors.
-type monitorRow struct {
-	ID        string
-	Name      string
-	URL       string `db:"url"`
-	IntervalS int    `db:"interval_s"`
-	State     uptime.State
-	Failures  int
-	Checked   time.Time
-	Version   int64
-}
-
-const selectMonitor = `select id, name, url, interval_s, state, failures, checked, version from pulse.monitors where tenant_id = tenancy.tenant_id()`
-
-func (r monitorRow) aggregate() *uptime.Monitor {
-	return &uptime.Monitor{
-		ID: r.ID, Name: r.Name, URL: r.URL, Interval: time.Duration(r.IntervalS) * time.Second,
-		State: r.State, Failures: r.Failures, Checked: r.Checked.UTC(), Version: r.Version,
-	}
-}
-
 func show(m *uptime.Monitor) Monitor {
 	out := Monitor{ID: m.ID, Name: m.Name, URL: m.URL, Interval: Seconds(m.Interval), State: string(m.State), Failures: m.Failures}
 	if !m.Checked.IsZero() {
@@ -84,25 +61,27 @@ func (a *App) AddMonitor(ctx context.Context, in MonitorIn) (Monitor, error) {
 	if in.Interval == 0 {
 		in.Interval = Seconds(time.Minute)
 	}
-	m, err := uptime.NewMonitor(uuid.Must(uuid.NewV7()).String(), in.Name, in.URL, time.Duration(in.Interval).Round(time.Second))
-	if err != nil {
-		return Monitor{}, err
-	}
-	return show(m), a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+	var out Monitor
+	err := a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		// In here, because the unit may be run again: an aggregate belongs to one attempt.
+		m, err := uptime.NewMonitor(uuid.Must(uuid.NewV7()).String(), in.Name, in.URL, time.Duration(in.Interval).Round(time.Second))
+		if err != nil {
+			return err
+		}
 		// One at a time per team, or two at once could both be the last one
 		// that the plan allows.
-		tx.Defer(`select pg_advisory_xact_lock(hashtextextended('pulse.monitors ' || tenancy.tenant_id(), 0))`)
+		tx.Lock("pulse.monitors")
 		if d := a.Billing.Can(ctx, featureMonitors, 1); !d.Allowed {
 			return d.Err()
 		}
 		if d := a.Billing.Can(ctx, featureRate, int64(time.Hour/m.Interval)); !d.Allowed {
 			return d.Err()
 		}
-		// It is due at once: the next sweep checks it.
-		tx.Defer(`insert into pulse.monitors (id, name, url, interval_s, state, failures, checked) values ($1, $2, $3, $4, $5, 0, $6)`,
-			m.ID, m.Name, m.URL, int(m.Interval/time.Second), m.State, m.Checked)
+		monitors{tx}.save(m) // it is due at once: the next sweep checks it
+		out = show(m)
 		return nil
 	})
+	return out, err
 }
 
 // None is an input without fields.
@@ -115,17 +94,17 @@ type MonitorRef struct {
 
 // Monitors lists the team's monitors.
 func (a *App) Monitors(ctx context.Context, _ None) ([]Monitor, error) {
-	rows, err := tenancy.All[monitorRow](ctx, a.readOnly(), selectMonitor+` order by created, id limit 1000`)
-	out := make([]Monitor, 0, len(rows))
-	for _, r := range rows {
-		out = append(out, show(r.aggregate()))
+	list, err := findMonitors(ctx, a.readOnly(), `order by m.created, m.id limit 1000`)
+	out := make([]Monitor, 0, len(list))
+	for _, m := range list {
+		out = append(out, show(m))
 	}
 	return out, err
 }
 
 // Monitor returns one of the team's monitors.
 func (a *App) Monitor(ctx context.Context, ref MonitorRef) (Monitor, error) {
-	m, err := a.monitor(ctx, a.readOnly(), ref.ID, "")
+	m, err := findMonitor(ctx, a.readOnly(), ref.ID)
 	if err != nil {
 		return Monitor{}, err
 	}
@@ -155,17 +134,6 @@ func (a *App) CheckNow(ctx context.Context, ref MonitorRef) (struct{}, error) {
 		}
 		return err
 	})
-}
-
-func (a *App) monitor(ctx context.Context, q tenancy.Querier, id, lock string) (*uptime.Monitor, error) {
-	row, err := tenancy.One[monitorRow](ctx, q, strings.TrimSpace(selectMonitor+` and id = $1 `+lock), id)
-	if errors.Is(err, tenancy.ErrNotFound) {
-		return nil, ErrNotFound
-	}
-	if err != nil {
-		return nil, err
-	}
-	return row.aggregate(), nil
 }
 
 func (a *App) readOnly() *tenancy.DB { return a.DB.With(&tenancy.TxOptions{ReadOnly: true}) }

@@ -111,7 +111,7 @@ type UptimePoint struct {
 
 // Uptime returns a monitor's last day by the hour.
 func (a *App) Uptime(ctx context.Context, ref MonitorRef) (UptimeOut, error) {
-	m, err := a.monitor(ctx, a.readOnly(), ref.ID, "")
+	m, err := findMonitor(ctx, a.readOnly(), ref.ID)
 	if err != nil {
 		return UptimeOut{}, err
 	}

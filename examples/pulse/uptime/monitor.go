@@ -24,7 +24,8 @@ const (
 	Down    State = "down"
 )
 
-// Monitor is a URL that a team wants watched.
+// Monitor is a URL that a team wants watched, with the incident that it is in.
+// It is the aggregate of this domain: loaded, changed and stored as a whole.
 type Monitor struct {
 	ID       string        `json:"id"`
 	Name     string        `json:"name"`
@@ -33,7 +34,10 @@ type Monitor struct {
 	State    State         `json:"state"`
 	Failures int           `json:"failures"` // in a row
 	Checked  time.Time     `json:"checked"`  // zero: never
-	Version  int64         `json:"-"`        // for optimistic locking
+	Incident *Incident     `json:"-"`        // open while Down; otherwise nil, or the one that has just ended
+	Version  int64         `json:"-"`        // of the stored monitor; 0: it is new
+
+	events []Event
 }
 
 // FieldError says which field of an input is wrong.
@@ -74,42 +78,51 @@ type Result struct {
 	Failure string        // why it counts as down; empty: up
 }
 
-// Change is what a result did to a monitor beyond being counted.
-type Change int
-
-// The changes that concern an incident.
-const (
-	None  Change = iota
-	Broke        // the failure that makes Threshold: open an incident
-	Mended
-)
-
 // ErrOldResult says that a result is not newer than the monitor's last one:
 // a repeated or late check changes nothing.
 var ErrOldResult = errors.New("uptime: result is not newer than the last one")
 
-// Record counts a result.
-func (m *Monitor) Record(r Result) (Change, error) {
+// Record counts a result. The failure that makes Threshold opens an incident,
+// which gets the id; the next success closes it.
+func (m *Monitor) Record(r Result, id string) error {
 	if !r.At.After(m.Checked) {
-		return None, fmt.Errorf("monitor %s: %w", m.ID, ErrOldResult)
+		return fmt.Errorf("monitor %s: %w", m.ID, ErrOldResult)
 	}
 	m.Checked = r.At
 	if r.Failure == "" {
-		was := m.State
-		m.State, m.Failures = Up, 0
-		if was == Down {
-			return Mended, nil
-		}
-		return None, nil
+		m.mend(r)
+		return nil
 	}
 	m.Failures++
-	if m.State == Down {
-		return None, nil
-	}
-	if m.Failures < Threshold {
+	switch {
+	case m.State == Down:
+	case m.Failures < Threshold:
 		m.State = Failing
-		return None, nil
+	default:
+		m.State = Down
+		m.Incident = &Incident{ID: id, Monitor: m.ID, Cause: r.Failure, Opened: r.At}
+		m.events = append(m.events, IncidentOpened{
+			Incident: id, Monitor: m.ID, Name: m.Name, URL: m.URL, Cause: r.Failure, At: r.At,
+		})
 	}
-	m.State = Down
-	return Broke, nil
+	return nil
+}
+
+func (m *Monitor) mend(r Result) {
+	was := m.State
+	m.State, m.Failures = Up, 0
+	if was != Down || m.Incident == nil {
+		return
+	}
+	m.Incident.Closed = &r.At
+	m.events = append(m.events, IncidentClosed{
+		Incident: m.Incident.ID, Monitor: m.ID, Name: m.Name, URL: m.URL, Lasted: r.At.Sub(m.Incident.Opened), At: r.At,
+	})
+}
+
+// TakeEvents returns what happened since the last call.
+func (m *Monitor) TakeEvents() []Event {
+	events := m.events
+	m.events = nil
+	return events
 }

@@ -1,6 +1,7 @@
 package uptime_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -16,44 +17,46 @@ func TestThreeFailuresBreakAndOneSuccessMends(t *testing.T) {
 	require.Equal(t, uptime.Pending, m.State)
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	for i, step := range []struct {
-		failure string
-		state   uptime.State
-		change  uptime.Change
+		failure  string
+		state    uptime.State
+		incident string
 	}{
-		{"", uptime.Up, uptime.None},
-		{"HTTP 500", uptime.Failing, uptime.None},
-		{"HTTP 500", uptime.Failing, uptime.None},
-		{"", uptime.Up, uptime.None}, // the count starts again
-		{"HTTP 500", uptime.Failing, uptime.None},
-		{"HTTP 500", uptime.Failing, uptime.None},
-		{"timeout", uptime.Down, uptime.Broke},
-		{"timeout", uptime.Down, uptime.None}, // one incident, not one a check
-		{"", uptime.Up, uptime.Mended},
-		{"", uptime.Up, uptime.None},
+		{"", uptime.Up, ""},
+		{"HTTP 500", uptime.Failing, ""},
+		{"HTTP 500", uptime.Failing, ""},
+		{"", uptime.Up, ""}, // the count starts again
+		{"HTTP 500", uptime.Failing, ""},
+		{"HTTP 500", uptime.Failing, ""},
+		{"timeout", uptime.Down, "i7"},
+		{"timeout", uptime.Down, "i7"}, // one incident, not one a check
+		{"", uptime.Up, ""},
+		{"", uptime.Up, ""},
 	} {
 		at = at.Add(time.Minute)
-		change, err := m.Record(uptime.Result{At: at, Failure: step.failure})
-		require.NoError(t, err)
-		require.Equal(t, step.change, change, "step %d", i)
+		require.NoError(t, m.Record(uptime.Result{At: at, Failure: step.failure}, fmt.Sprintf("i%d", i+1)))
 		require.Equal(t, step.state, m.State, "step %d", i)
+		open := ""
+		if m.Incident != nil && m.Incident.Closed == nil {
+			open = m.Incident.ID
+		}
+		require.Equal(t, step.incident, open, "step %d", i)
 	}
 	before := *m
-	_, err = m.Record(uptime.Result{At: at, Failure: "again"})
-	require.ErrorIs(t, err, uptime.ErrOldResult)
+	require.ErrorIs(t, m.Record(uptime.Result{At: at, Failure: "again"}, "i11"), uptime.ErrOldResult)
 	require.Equal(t, before, *m, "a repeated result changes nothing")
 }
 
-func TestIncidentSaysWhatHappenedOnce(t *testing.T) {
-	m := &uptime.Monitor{ID: "m1", Name: "Shop", URL: "https://shop.example"}
+func TestMonitorSaysWhatHappenedOnce(t *testing.T) {
+	m := &uptime.Monitor{ID: "m1", Name: "Shop", URL: "https://shop.example", State: uptime.Failing, Failures: uptime.Threshold - 1}
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	i := uptime.Open("i1", m, uptime.Result{At: at, Failure: "HTTP 500"})
-	i.Close(m, at.Add(time.Hour))
-	i.Close(m, at.Add(2*time.Hour))
-	require.Equal(t, []any{
+	require.NoError(t, m.Record(uptime.Result{At: at, Failure: "HTTP 500"}, "i1"))
+	require.NoError(t, m.Record(uptime.Result{At: at.Add(time.Minute), Failure: "HTTP 500"}, "i2"))
+	require.NoError(t, m.Record(uptime.Result{At: at.Add(time.Hour)}, "i3"))
+	require.Equal(t, []uptime.Event{
 		uptime.IncidentOpened{Incident: "i1", Monitor: "m1", Name: "Shop", URL: "https://shop.example", Cause: "HTTP 500", At: at},
 		uptime.IncidentClosed{Incident: "i1", Monitor: "m1", Name: "Shop", URL: "https://shop.example", Lasted: time.Hour, At: at.Add(time.Hour)},
-	}, i.TakeEvents())
-	require.Empty(t, i.TakeEvents())
+	}, m.TakeEvents())
+	require.Empty(t, m.TakeEvents())
 }
 
 func TestMonitorRefusesBadInput(t *testing.T) {
