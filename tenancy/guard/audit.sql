@@ -1,0 +1,246 @@
+-- The rules of Audit, one row per finding. $1 is the name of the tenant column, $2 the app role, $3 the system role.
+-- Superusers pass every has_…_privilege, so the rules about privileges look at the other actors only: rule T14 has them.
+with recursive
+memberships as (
+    -- From PostgreSQL 16 on a membership may be for administration only.
+    select roleid, member, coalesce((to_jsonb(m) ->> 'inherit_option')::bool, true)
+        or coalesce((to_jsonb(m) ->> 'set_option')::bool, true) as acts
+    from pg_auth_members m
+),
+actors (oid) as (                                       -- who acts as the app: its role and the members of that
+    select oid from pg_roles where rolname = $2
+    union
+    select m.member from memberships m join actors a on m.roleid = a.oid where m.acts
+),
+bound as materialized (
+    select r.oid from actors join pg_roles r using (oid) where not r.rolsuper
+),
+grantees as (
+    select 'public, ' || string_agg(quote_ident(rolname), ', ' order by rolname) as list from bound join pg_roles using (oid)
+),
+above (actor, oid, via) as (                            -- what they are members of and by whose membership, themselves included
+    select oid, oid, null::oid from actors
+    union
+    select a.actor, m.roleid, m.member from memberships m join above a on m.member = a.oid
+),
+spaces as (
+    select oid, nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'
+),
+relations as materialized (
+    select c.oid, c.relkind, c.relrowsecurity, c.relforcerowsecurity, c.relispartition, c.relowner, c.reloptions,
+           format('%I.%I', s.nspname, c.relname) as name, a.attnum, a.attnotnull
+    from pg_class c
+    join spaces s on s.oid = c.relnamespace
+    left join pg_attribute a on a.attrelid = c.oid and a.attname = $1 and not a.attisdropped
+    where c.relkind in ('r', 'p', 'f', 'v', 'm')
+      and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+),
+tables as materialized (select * from relations where relkind in ('r', 'p', 'f') and attnum is not null),
+policies as materialized (                              -- permissive ones that let the app through
+    select format('%s.%I', t.name, p.polname) as name, e.expr,
+           format('drop policy %I on %s; select tenancy.protect(%L)', p.polname, t.name, t.name) as fix
+    from pg_policy p
+    join tables t on t.oid = p.polrelid
+    cross join lateral (values (pg_get_expr(p.polqual, p.polrelid)), (pg_get_expr(p.polwithcheck, p.polrelid))) e (expr)
+    where p.polpermissive and e.expr is not null
+      and (0 = any (p.polroles) or exists (select from above where oid = any (p.polroles)))
+),
+-- Expressions without literals, from the inside out: parentheses become braces, a sub-select of the tenant becomes
+-- "TENANT" and any other "OTHER", until none is left. What then still looks like a call is evaluated for each row.
+folded (expr, rest, depth) as (
+    select distinct expr, regexp_replace(expr, '''(?:[^'']|'''')*''', '''''', 'g'), 0 from policies
+    union all
+    select expr, regexp_replace(regexp_replace(regexp_replace(rest,
+        '\(\s*SELECT\s+\{*tenancy\.tenant_id\{\}\}*(::[\w ."]+)?(\s+AS\s+\w+)?\s*\)', 'TENANT', 'g'),
+        '\(\s*SELECT\M[^()]*\)', 'OTHER', 'g'),
+        '\((?!\s*SELECT\M)([^()]*)\)', '{\1}', 'g'), depth + 1
+    from folded where rest ~ '[()]' and depth < 30
+),
+shapes as materialized (
+    select distinct on (expr) expr, rest,
+        regexp_replace(regexp_replace(rest, '\{*tenancy\.tenant_id\{\}\}*(::[\w ."]+)?', 'TENANT', 'g'), '\mIS NOT NULL\M', '', 'g') as wide,
+        '(^|\{)\{*' || regexp_replace(quote_ident($1), '(\W)', '\\\1', 'g') || '\}*(::\w+)? = TENANT(\}|$)' as confined
+    from folded order by expr, depth desc
+),
+indexes as materialized (
+    select i.*, t.name, t.attnum, c.relispartition, am.amname, format('%I.%I', s.nspname, c.relname) as index,
+        (i.indkey::int2[])[0:i.indnkeyatts - 1] as keys
+    from pg_index i
+    join tables t on t.oid = i.indrelid
+    join pg_class c on c.oid = i.indexrelid
+    join pg_namespace s on s.oid = c.relnamespace
+    join pg_am am on am.oid = c.relam
+),
+columns_of as (                                         -- of unique indexes without the tenant
+    select i.indexrelid, string_agg(quote_ident(a.attname), ', ' order by k.n) as list
+    from indexes i
+    cross join lateral unnest(i.keys) with ordinality k (attnum, n)
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where i.indisunique group by i.indexrelid
+)
+
+select 'T01' as rule, name as object, 'has a tenant column but no row-level security' as problem,
+       case when relkind = 'f' then format('revoke all on %s from %s', name, (select list from grantees))
+            else format('select tenancy.protect(%L)', name) end as fix
+from tables t
+where not relrowsecurity and (relkind <> 'f' or exists (select from bound where has_any_column_privilege(oid, t.oid, 'select, insert, update')))
+
+union all
+select 'T02', name, 'does not force row-level security on its owner, so what runs as the owner sees all tenants',
+       format('alter table %s force row level security', name)
+from tables where relrowsecurity and not relforcerowsecurity
+
+union all
+select 'T03', name, 'may be used by the app role but has no policy for it, so it looks empty',
+       format('select tenancy.protect(%L)', name)
+from tables t
+where relrowsecurity and not relispartition
+  and exists (select from bound where has_any_column_privilege(oid, t.oid, 'select, insert, update') or has_table_privilege(oid, t.oid, 'delete'))
+  and not exists (select from pg_policy where polrelid = t.oid and polpermissive
+      and (0 = any (polroles) or exists (select from above where oid = any (polroles))))
+
+union all
+select distinct 'T04', p.name, 'calls a function outside of a sub-select, once per row: ' || p.expr,
+       p.fix
+from policies p join shapes s using (expr) where s.rest ~ '[\w"]\{'
+
+union all
+select distinct 'T05', p.name, 'lets more through than the rows of tenancy.tenant_id(): ' || p.expr,
+       p.fix
+from policies p join shapes s using (expr)
+where s.wide !~ s.confined or s.wide ~* '\m(or|not|case|coalesce)\M' or s.wide ~ '[()]'
+
+union all
+select 'T06', name, format('allows null in %I, a row of nobody', $1),
+       format('alter table %s alter column %I set not null', name, $1)
+from tables where not attnotnull and relkind <> 'f'
+
+union all
+select 'T07', name, format('has no index that begins with %I', $1),
+       format('create index on %s (%I)', name, $1)
+from tables t
+where relkind <> 'f' and not relispartition and not exists (
+    select from indexes i where i.indrelid = t.oid and i.indisvalid and i.indpred is null and i.keys[1] = t.attnum)
+
+union all
+select 'T08', i.index, format('is unique without %I, so a tenant notices the values of another', $1),
+       case when c.contype in ('p', 'u') then format('alter table %s drop constraint %I, add %s (%I, %s)', i.name, c.conname,
+           case c.contype when 'p' then 'primary key' else 'unique' end, $1, l.list)
+       when c.contype = 'x' then format('alter table %s drop constraint %I, add exclude using %s (%I with =, …)', i.name, c.conname, i.amname, $1)
+       else format('drop index %s; create unique index on %s (%I, %s)', i.index, i.name, $1, coalesce(l.list, '…')) end
+from indexes i
+left join pg_constraint c on c.conindid = i.indexrelid and c.contype in ('p', 'u', 'x')
+left join columns_of l on l.indexrelid = i.indexrelid
+where (i.indisunique or i.indisexclusion) and not i.relispartition and not i.attnum = any (i.keys)
+
+union all
+select 'T09', format('%s.%I', t.name, c.conname),
+       format('references %s without %I, so a row may belong to the row of another tenant', p.name, $1),
+       format('alter table %s drop constraint %I, add foreign key (%I, …) references %s (%I, …)', t.name, c.conname, $1, p.name, $1)
+from pg_constraint c
+join tables t on t.oid = c.conrelid
+join tables p on p.oid = c.confrelid
+where c.contype = 'f' and c.conparentid = 0
+  and not exists (select from unnest(c.conkey, c.confkey) k (ours, theirs) where k.ours = t.attnum and k.theirs = p.attnum)
+
+union all
+select 'T10', v.name, 'is a view that reads with the rights of its owner instead of the reader''s',
+       format('alter view %s set (security_invoker = true)', v.name)
+from relations v
+where v.relkind = 'v' and coalesce(array_to_string(v.reloptions, ',') !~* 'security_invoker=(true|on|yes|1)', true)
+  and exists (select from bound where has_any_column_privilege(oid, v.oid, 'select, insert, update'))
+  and exists (select from pg_rewrite w
+      join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
+      join relations r on r.oid = d.refobjid and r.oid <> v.oid
+      where w.ev_class = v.oid and (r.attnum is not null or r.relkind in ('v', 'm')))
+
+union all
+select 'T11', name, 'is a materialized view, which has no row-level security, and may be read by the app role',
+       format('revoke all on %s from %s', name, (select list from grantees))
+from relations m
+where relkind = 'm' and exists (select from bound where has_any_column_privilege(oid, m.oid, 'select'))
+
+union all
+select 'T12', format('%I.%I(%s)', s.nspname, f.proname, pg_get_function_identity_arguments(f.oid)),
+       'runs with the rights of ' || f.proowner::regrole || ' when the app role calls it'
+       || case when array_to_string(f.proconfig, ',') ~ '\msearch_path=' then '' else ', and in the caller''s search_path' end,
+       format('revoke execute on function %I.%I(%s) from %s', s.nspname, f.proname, pg_get_function_identity_arguments(f.oid), (select list from grantees))
+from pg_proc f
+join spaces s on s.oid = f.pronamespace
+where f.prosecdef and f.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+  and exists (select from bound where has_function_privilege(oid, f.oid, 'execute'))
+  and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e')
+
+union all
+select 'T13', t.name, 'grants the app role TRUNCATE, REFERENCES or TRIGGER, which no policy limits',
+       format('revoke truncate, references, trigger on %s from %s', t.name, (select list from grantees))
+from tables t where exists (select from bound where has_table_privilege(oid, t.oid, 'truncate, references, trigger'))
+
+union all
+select 'T14', r.rolname, 'acts as the app role and ' || concat_ws(', ', case when r.rolsuper then 'is a superuser' end,
+           case when r.rolbypassrls then 'has BYPASSRLS' end, case when r.rolreplication then 'has REPLICATION' end,
+           case when o.tables > 0 then format('owns %s tables with tenants', o.tables) end),
+       case when o.tables > 0 then format('reassign owned by %I to …', r.rolname)
+            else format('alter role %I nosuperuser nobypassrls noreplication', r.rolname) end
+from actors join pg_roles r using (oid)
+cross join lateral (select count(*) as tables from tables where relowner = r.oid) o
+where r.rolsuper or r.rolbypassrls or r.rolreplication or o.tables > 0
+
+union all
+select distinct 'T15', r.rolname, 'acts as the app role and can become ' || case when t.oid = r.oid then 'any role (CREATEROLE)' else quote_ident(t.rolname) end,
+       case when t.oid = r.oid then format('alter role %I nocreaterole', r.rolname)
+            else format('revoke %I from %s', t.rolname, a.via::regrole) end
+from above a
+join pg_roles r on r.oid = a.actor
+join pg_roles t on t.oid = a.oid
+where not r.rolsuper and (t.oid = r.oid and r.rolcreaterole or t.oid <> r.oid and (t.rolsuper or t.rolbypassrls or t.rolcreaterole
+    or t.rolname in ($3, 'pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+    or t.oid not in (select oid from actors) and exists (select from tables where relowner = t.oid)))
+
+union all
+select 'T16', s.nspname, 'lets the app role create objects, which others then may run',
+       format('revoke create on schema %I from %s', s.nspname, (select list from grantees))
+from spaces s where exists (select from bound b where has_schema_privilege(b.oid, s.oid, 'create'))
+union all
+select 'T16', current_database(), 'lets the app role create schemas',
+       format('revoke create on database %I from %s', current_database(), (select list from grantees))
+where exists (select from bound where has_database_privilege(oid, current_database(), 'create'))
+
+union all
+select 'T17', i.index, 'is not used under row-level security, as its operators are not leakproof: '
+           || case when i.indexprs is not null then 'expression' else coalesce(k.type, i.amname) end,
+       'use a generated column instead of an expression, text with a check instead of an enum, guard.SearchFunc for text search'
+from indexes i
+left join lateral (                                     -- the first key whose equality is not leakproof
+    select format_type(o.opcintype, null) as type
+    from unnest(i.indclass::oid[]) with ordinality c (opc, n)
+    join pg_opclass o on o.oid = c.opc
+    join pg_amop e on e.amopfamily = o.opcfamily and e.amoplefttype = o.opcintype and e.amoprighttype = o.opcintype
+        and e.amopstrategy = case i.amname when 'hash' then 1 else 3 end
+    join pg_operator p on p.oid = e.amopopr
+    join pg_proc f on f.oid = p.oprcode
+    where not f.proleakproof order by c.n limit 1
+) k on true
+where not i.relispartition and (k.type is not null or i.indexprs is not null or i.amname not in ('btree', 'hash', 'brin'))
+
+union all
+select 'T18', name, format('has no %I, but the app role may use it: is it meant for all tenants?', $1),
+       'add the tenant column and protect the table, or declare it in Options.Allow'
+from relations r
+where relkind in ('r', 'p', 'f') and attnum is null and not relispartition
+  and exists (select from bound where has_any_column_privilege(oid, r.oid, 'select, insert, update') or has_table_privilege(oid, r.oid, 'delete'))
+
+union all
+select 'T19', coalesce(nullif(concat_ws(' in ', nullif(d.setrole, 0)::regrole, b.datname), ''), 'all'),
+       'sets ' || split_part(c.setting, '=', 1) || ' for whole sessions, so a statement without a tenant acts for one',
+       format('alter %s reset %s', case when d.setrole = 0 then format('database %I', b.datname)
+           else format('role %s', d.setrole::regrole) || coalesce(' in database ' || quote_ident(b.datname), '') end, split_part(c.setting, '=', 1))
+from pg_db_role_setting d
+left join pg_database b on b.oid = d.setdatabase
+cross join lateral unnest(d.setconfig) c (setting)
+where (d.setdatabase = 0 or b.datname = current_database()) and c.setting ~ '^(tenancy\.|row_security=)'
+union all
+select 'T19', 'session', 'has a tenant before any transaction: a setting of the server, or one made by SET or set_config(…, false)',
+       'reset tenancy.tenant'
+where current_setting('tenancy.tenant', true) <> ''
+order by 1, 2

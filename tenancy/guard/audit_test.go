@@ -1,0 +1,163 @@
+package guard_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/devstack"
+	"github.com/ashlar-go/ashlar/internal/testenv"
+	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/guard"
+)
+
+// app is a sound application: every kind of object that a rule looks at is there once, as it should be.
+var app = fstest.MapFS{"0001_app.sql": {Data: []byte(`
+create schema app;
+grant usage on schema app to tenancy_app, tenancy_system;
+create table app.projects (tenant_id text not null, id text not null, name text not null, primary key (tenant_id, id), unique (tenant_id, name));
+select tenancy.protect('app.projects');
+create table app.notes (
+    tenant_id text not null, id bigint generated always as identity, project text, body text not null, at timestamptz not null default now(),
+    primary key (tenant_id, id), foreign key (tenant_id, project) references app.projects (tenant_id, id)
+);
+create index on app.notes (tenant_id, at);
+select tenancy.protect('app.notes');
+create table app.readings (tenant_id text not null, at timestamptz not null, n bigint, primary key (tenant_id, at)) partition by range (at);
+create table app.readings_all partition of app.readings default;
+select tenancy.protect('app.readings'), tenancy.protect('app.readings_all');
+create view app.note_list with (security_invoker = true) as select id, body from app.notes;
+grant select on app.note_list to tenancy_app;
+create table app.secrets (key text primary key, value text); -- the app role has no rights on it
+create function app.touch() returns trigger language plpgsql security definer set search_path = pg_catalog as $$ begin return new; end $$;
+create trigger touch before update on app.notes for each row execute function app.touch();
+`)}}
+
+func superuser(t *testing.T, pg *testenv.PG) *pgx.Conn {
+	t.Helper()
+	databases, err := devstack.TestDatabases()
+	require.NoError(t, err)
+	conn, err := pgx.Connect(t.Context(), databases.Server.On(pg.Name()).AdminURL)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+	return conn
+}
+
+func TestSoundDatabaseHasNoFindings(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t, tenancy.Migrations, app)
+	found, err := guard.Audit(t.Context(), pg.App, nil)
+	require.NoError(t, err)
+	require.Empty(t, found)
+	require.NoError(t, guard.Check(t.Context(), pg.App, nil))
+}
+
+// planted has for each rule what breaks it, and what is then found.
+var planted = []struct{ rule, object, sql string }{
+	{"T01", "app.plain", `create table app.plain (tenant_id text not null primary key)`},
+	{"T01", "app.readings_new", `create table app.readings_new partition of app.readings for values from ('2020-01-01') to ('2021-01-01')`},
+	{"T01", "app.notes", `alter table app.notes disable row level security`},
+	{"T02", "app.notes", `alter table app.notes no force row level security`},
+	{"T03", "app.notes", `drop policy tenancy_app on app.notes`},
+	{"T04", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id = tenancy.tenant_id())`},
+	{"T04", "app.notes.more", `create policy more on app.notes for insert to tenancy_app with check (tenant_id = (select tenancy.tenant_id()) and at < now())`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id = (select tenancy.tenant_id()) or body = 'shared')`},
+	{"T05", "app.notes.wide", `create policy wide on app.notes for select using (true)`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id = (select current_setting('tenancy.tenant')))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id = (select tenancy.tenant_id() from app.projects limit 1))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (not tenant_id = (select tenancy.tenant_id()))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id in ((select tenancy.tenant_id()), 'globex'))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes with check (true)`},
+	{"T05", "app.notes.member", `create role guard_group; grant guard_group to tenancy_app; create policy member on app.notes to guard_group using (body <> '')`},
+	{"T06", "app.logs", `create table app.logs (tenant_id text); create index on app.logs (tenant_id); select tenancy.protect('app.logs'); alter table app.logs alter tenant_id drop not null`},
+	{"T07", "app.logs", `create table app.logs (tenant_id text, n int); create index on app.logs (n, tenant_id); select tenancy.protect('app.logs')`},
+	{"T08", "app.logs_pkey", `create table app.logs (id text primary key, tenant_id text); create index on app.logs (tenant_id); select tenancy.protect('app.logs')`},
+	{"T08", "app.mail", `create unique index mail on app.projects (name) include (tenant_id)`},
+	{"T08", "app.gap", `alter table app.readings_all add constraint gap unique (n)`},
+	{"T09", "app.notes.parent", `create unique index one on app.projects (id); alter table app.notes add constraint parent foreign key (project) references app.projects (id)`},
+	{"T10", "app.owners", `create view app.owners as select * from app.notes; grant select on app.owners to tenancy_app`},
+	{"T10", "app.second", `create view app.first with (security_invoker = true) as select * from app.notes; create view app.second with (security_invoker = off) as select * from app.first; grant select (body) on app.second to ashlar_app`},
+	{"T11", "app.totals", `create materialized view app.totals as select tenant_id, count(*) from app.notes group by 1; grant select on app.totals to public`},
+	{"T12", "app.peek(who text)", `create function app.peek(who text) returns bigint language sql security definer as 'select count(*) from app.notes'`},
+	{"T13", "app.notes", `grant truncate on app.notes to ashlar_app`},
+	{"T13", "app.notes", `grant trigger on app.notes to public`},
+	{"T14", "guard_root", `create role guard_root superuser; grant tenancy_app to guard_root`},
+	{"T14", "guard_bypass", `create role guard_bypass bypassrls; grant tenancy_app to guard_bypass`},
+	{"T14", "guard_copy", `create role guard_copy replication; grant tenancy_app to guard_copy`},
+	{"T14", "ashlar_app", `alter table app.notes owner to ashlar_app`},
+	{"T15", "ashlar_app", `grant tenancy_system to ashlar_app`},
+	{"T15", "ashlar_app", `create role guard_between; grant guard_between to tenancy_app; create role guard_root superuser; grant guard_root to guard_between`},
+	{"T15", "tenancy_app", `grant ashlar_owner to tenancy_app`},
+	{"T15", "tenancy_app", `grant pg_read_server_files to tenancy_app`},
+	{"T15", "ashlar_app", `alter role ashlar_app createrole`},
+	{"T16", "app", `grant create on schema app to tenancy_app`},
+	{"T16", "public", `grant create on schema public to public`},
+	{"T17", "app.price", `alter table app.notes add price numeric; create index price on app.notes (tenant_id, price)`},
+	{"T17", "app.lower_body", `create index lower_body on app.notes (tenant_id, lower(body))`},
+	{"T17", "app.words", `create index words on app.notes using gin (to_tsvector('simple', body))`},
+	{"T17", "app.mood", `create type app.mood as enum ('good'); alter table app.notes add mood app.mood; create index mood on app.notes (tenant_id, mood)`},
+	{"T18", "app.countries", `create table app.countries (code text primary key); grant select on app.countries to tenancy_app`},
+	{"T19", "ashlar_app", `alter role ashlar_app set tenancy.tenant = 'globex'`},
+	{"T19", "session", `set tenancy.tenant = 'globex'`},
+	{"T19", "session", `select set_config('tenancy.tenant', 'globex', false)`},
+}
+
+// TestEachViolationIsFound plants one violation after the other into the sound database, each in a transaction that is
+// rolled back, and expects its rule to find it; then the SQL that is said to mend it does.
+func TestEachViolationIsFound(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t, tenancy.Migrations, app)
+	conn := superuser(t, pg)
+	rules := map[string]bool{}
+	for _, p := range planted {
+		rules[p.rule] = true
+		tx, err := conn.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), p.sql)
+		require.NoError(t, err, p.sql)
+		found, err := guard.Audit(t.Context(), tx, nil)
+		require.NoError(t, err)
+		i := slices.IndexFunc(found, func(f guard.Finding) bool { return f.Rule == p.rule && f.Object == p.object })
+		require.GreaterOrEqual(t, i, 0, "%s on %s was not found after: %s\nfound: %v", p.rule, p.object, p.sql, found)
+		require.NotEmpty(t, found[i].Severity)
+		if p.rule != "T17" && p.rule != "T18" && !strings.Contains(found[i].Fix, "…") {
+			_, err = tx.Exec(t.Context(), found[i].Fix)
+			require.NoError(t, err, "%v", found[i])
+			left, err := guard.Audit(t.Context(), tx, nil)
+			require.NoError(t, err)
+			require.NotContains(t, left, found[i])
+		}
+		require.NoError(t, tx.Rollback(t.Context()))
+	}
+	for n := range 19 {
+		require.Contains(t, rules, fmt.Sprintf("T%02d", n+1), "no violation is planted for it")
+	}
+	found, err := guard.Audit(t.Context(), conn, nil)
+	require.NoError(t, err)
+	require.Empty(t, found, "the rollbacks left the sound database")
+}
+
+func TestFiveHundredTables(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t, tenancy.Migrations)
+	_, err := pg.Owner.Exec(t.Context(), `do $$ begin
+		for n in 1..500 loop
+			execute format('create table t%s (tenant_id text not null, id bigint, body text, primary key (tenant_id, id))', n);
+			perform tenancy.protect(format('t%s', n)::regclass);
+			execute format('create index on t%s (tenant_id, body)', n);
+		end loop;
+	end $$`)
+	require.NoError(t, err)
+	start := time.Now()
+	found, err := guard.Audit(t.Context(), pg.App, nil)
+	require.NoError(t, err)
+	t.Log("an audit of 500 tables took", time.Since(start))
+	require.Empty(t, found)
+}

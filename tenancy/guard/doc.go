@@ -1,0 +1,49 @@
+// Package guard finds out whether a database keeps tenants apart, and writes the SQL that makes it so.
+//
+// # Usage
+//
+//	found, err := guard.Audit(ctx, pool, nil)        // every finding, with the SQL that mends it
+//	err = guard.Check(ctx, pool, &guard.Options{     // readiness: fails unless tenants are kept apart
+//		Allow: []guard.Exception{{"T18", "public.countries", "the same for everybody"}},
+//	})
+//
+// In tests: tenancytest.RequireGuarded(t, tenancytest.Postgres(t, app.Migrations), nil).
+//
+// # Consistency
+//
+// The rules, each one found in the catalog alone, on any schema but PostgreSQL's own and extensions':
+//
+//	T01 breach  a table, or a partition, has the tenant column but no row-level security
+//	T02 breach  row-level security is not forced on the table's owner
+//	T03 weak    the app role may use a table without a policy for it: it looks empty
+//	T04 slow    a policy calls a function outside of a sub-select, which is evaluated for each row
+//	T05 breach  a policy lets more through than the rows of tenancy.tenant_id(): an OR, true, another setting
+//	T06 weak    the tenant column may be null
+//	T07 slow    no index begins with the tenant column
+//	T08 weak    a unique index without the tenant column tells of other tenants' values
+//	T09 weak    a foreign key between tenants' tables without the tenant column; keys are checked past all policies
+//	T10 breach  a view that the app role may read runs with its owner's rights
+//	T11 breach  a materialized view that the app role may read
+//	T12 breach  a SECURITY DEFINER function that the app role may call
+//	T13 breach  TRUNCATE, REFERENCES or TRIGGER granted to the app role
+//	T14 breach  a role that acts as the app is a superuser, has BYPASSRLS or REPLICATION, or owns such tables
+//	T15 breach  it can become such a role, the system role or one that reads the server's files, or has CREATEROLE
+//	T16 weak    the app role may create objects in a schema, or schemas
+//	T17 slow    an index that row-level security keeps from use, as its operators are not leakproof
+//	T18 weak    the app role may use a table without the tenant column that nobody declared as global
+//	T19 breach  a role, database, server or session has a tenant, or row_security, set for whole sessions
+//
+// Not found: what SQL is built from user input (see tenancy.Seal), and what code does with the system role.
+//
+// # Tenancy
+//
+// An audit needs no tenant. Any role can run it; run it as the role that serves requests.
+//
+// # Errors
+//
+// Check: tenancy.ErrUnsafeRole, *Error matching ErrUnguarded. Errors of PostgreSQL come through as *pgconn.PgError.
+//
+// # Concurrency
+//
+// Everything may be called from any number of goroutines.
+package guard
