@@ -1,0 +1,43 @@
+package registry
+
+import (
+	"errors"
+
+	"github.com/ashlar-go/ashlar/tenancy"
+)
+
+// Registry is the directory of tenants. It is made by New, has no state of its own, and is safe for concurrent use.
+//
+// Its methods act for the tenant of ctx (tenancy.WithID), in the open unit of work of ctx if there is one, else in a unit of
+// their own. Exceptions say so: Create makes a tenant, the lookups find one.
+type Registry struct {
+	db   *tenancy.DB
+	opts Options
+}
+
+// Options configures a Registry. A nil *Options and the zero value mean the defaults.
+type Options struct {
+	// Roles are the roles of members, each with its permissions; see Member.Can for their form. A program that sets it lists
+	// all roles, Owner among them. Nil means owner and admin with "*", and member with "read".
+	Roles map[string][]string
+
+	// Reserved are slugs that no tenant gets, besides www, api, admin and others that a reader would take for the operator's.
+	// Nil means no others.
+	Reserved []string
+
+	// KeyEnv is the second word of API keys: 1 to 12 lower-case letters or digits. Keys of another environment are refused
+	// before any I/O. Empty means "live".
+	KeyEnv string
+}
+
+// New returns a registry on db, whose database has Migrations applied. It does no I/O.
+func New(db *tenancy.DB, opts *Options) (*Registry, error) {
+	if db == nil {
+		return nil, errors.New("registry: New needs a DB")
+	}
+	r := &Registry{db: db}
+	if opts != nil {
+		r.opts = *opts
+	}
+	return r, nil
+}
