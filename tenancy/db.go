@@ -37,7 +37,12 @@ func New(pool *pgxpool.Pool, opts *Options) (*DB, error) {
 		if pool == nil {
 			return nil, errors.New("tenancy: New needs a pool or Options.Driver")
 		}
-		o.Driver = &pgDriver{app: pool, system: o.System}
+		for _, p := range []*pgxpool.Pool{pool, o.System} {
+			if err := o.Seal.check(p); err != nil {
+				return nil, err
+			}
+		}
+		o.Driver = &pgDriver{app: pool, system: o.System, seal: o.Seal}
 	}
 	return &DB{core: &core{driver: o.Driver, opts: &o, listeners: map[chan<- struct{}]struct{}{}}}, nil
 }

@@ -34,6 +34,9 @@ var (
 	// ErrUnsafeRole reports a pool whose role row-level security does not bind; see DB.Check.
 	ErrUnsafeRole = errors.New("tenancy: role is not bound by row-level security")
 
+	// ErrUnsealed reports a database that does not verify the seal of Options.Seal; see DB.Check.
+	ErrUnsealed = errors.New("tenancy: database does not require sealed tenants; run InstallSeal as its owner")
+
 	// ErrCommitUnknown reports that the connection was lost after COMMIT had been sent: the unit may or may not have been
 	// committed. A unit that emitted an event is looked up by the event's id first, so it gets this error only if that
 	// look-up did not give a certain answer.

@@ -15,6 +15,10 @@ type Options struct {
 	// Nil means that such units fail.
 	System *pgxpool.Pool
 
+	// Seal makes the tenant unforgeable for injected SQL, in a database prepared by InstallSeal. Nil means unsealed
+	// tenants, which a sealed database refuses.
+	Seal *Seal
+
 	// Driver replaces PostgreSQL, e.g. by the one of tenancytest; the pools are not used then. Nil means PostgreSQL.
 	Driver Driver
 

@@ -28,7 +28,10 @@ const (
 )
 
 // pgDriver is PostgreSQL.
-type pgDriver struct{ app, system *pgxpool.Pool }
+type pgDriver struct {
+	app, system *pgxpool.Pool
+	seal        *Seal
+}
 
 // Acquire implements Driver.
 func (d *pgDriver) Acquire(ctx context.Context, t Target) (Session, error) {
@@ -42,12 +45,13 @@ func (d *pgDriver) Acquire(ctx context.Context, t Target) (Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pgSession{conn: conn}, nil
+	return &pgSession{conn: conn, seal: d.seal}, nil
 }
 
 // pgSession is one pooled connection.
 type pgSession struct {
 	conn *pgxpool.Conn
+	seal *Seal
 	tx   pgx.Tx // set when Begin.Eager, for large objects
 }
 
@@ -56,7 +60,7 @@ func (s *pgSession) Send(ctx context.Context, b *Batch) (pgx.BatchResults, error
 	batch := &pgx.Batch{}
 	// One batch alone is a transaction anyway; BEGIN and COMMIT would only make it longer.
 	implicit := b.Begin != nil && b.Commit && b.Begin.plain() && len(b.Steps) == 0 && len(b.Events) == 0
-	heads := queueBegin(batch, b.Begin, implicit)
+	heads := s.queueBegin(batch, b.Begin, implicit)
 	done, err := s.recover(ctx, b.Steps)
 	if err != nil {
 		return nil, &StepError{Index: 0, Err: err}
@@ -101,7 +105,7 @@ func (s *pgSession) recover(ctx context.Context, steps []Step) (int, error) {
 }
 
 // queueBegin queues the head and returns its number of statements.
-func queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) int {
+func (s *pgSession) queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) int {
 	if begin == nil {
 		return 0
 	}
@@ -111,14 +115,15 @@ func queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) int {
 	case !implicit:
 		batch.Queue(text)
 	}
+	tenant := s.seal.value(begin.Tenant)
 	switch {
 	case begin.Timeout > 0:
 		ms := strconv.FormatInt(max(begin.Timeout.Milliseconds(), 1), 10)
-		batch.Queue(headTimeoutSQL, begin.Tenant, begin.Fence, ms)
+		batch.Queue(headTimeoutSQL, tenant, begin.Fence, ms)
 	case begin.Fence != 0:
-		batch.Queue(headFenceSQL, begin.Tenant, begin.Fence)
+		batch.Queue(headFenceSQL, tenant, begin.Fence)
 	default:
-		batch.Queue(headSQL, begin.Tenant)
+		batch.Queue(headSQL, tenant)
 	}
 	if begin.Actor != "" {
 		batch.Queue(actorSQL, begin.Actor)

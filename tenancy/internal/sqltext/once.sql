@@ -1,3 +1,3 @@
 insert into tenancy.inbox (tenant_id, consumer, event_id)
-values (coalesce(current_setting('tenancy.tenant', true), ''), $1, $2::text::uuid)
+values (tenancy.tenant_or_none(), $1, $2::text::uuid)
 on conflict do nothing

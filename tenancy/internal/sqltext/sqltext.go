@@ -25,6 +25,15 @@ var (
 	// Once marks an event as handled by a consumer.
 	//go:embed once.sql
 	Once string
+
+	// InstallSeal writes a key; $1 key id, $2 and $3 its pads, $4 whether a seal is required from now on. It affects no
+	// row when the key id has another secret.
+	//go:embed install_seal.sql
+	InstallSeal string
+
+	// RetireSeal deletes the key $1 unless it is the last; see the file.
+	//go:embed retire_seal.sql
+	RetireSeal string
 )
 
 // Lock and TryLock take the advisory lock $1 until the transaction ends.
