@@ -46,12 +46,16 @@
 // where the planner should know the tenant's share of a table. System switches to another role, not to another predicate.
 //
 // The pool's role must be subject to row-level security: a member of tenancy_app, not a superuser, not the tables' owner.
-// SQL injection is not contained yet: injected SQL that calls set_config('tenancy.tenant', …) chooses its tenant.
+//
+// With Options.Seal, SQL injection is contained: the tenant travels with an HMAC that the database verifies for every
+// statement, so injected SQL that calls set_config can name no tenant but its own, and any other value raises 42501.
+// Install a key with InstallSeal, rotate it with RetireSeal, ask DB.Check. Without a seal injected SQL chooses its tenant.
+// No seal protects against whoever holds the key: the process itself, the owner of the database, its backups.
 //
 // # Errors
 //
-// ErrNoTenant, ErrTenantMismatch, ErrNoUnit, ErrTxBusy, ErrTxDone, ErrNotFound, ErrStale, ErrCommitUnknown; everything
-// PostgreSQL says comes through as *pgconn.PgError.
+// ErrNoTenant, ErrTenantMismatch, ErrNoUnit, ErrTxBusy, ErrTxDone, ErrNotFound, ErrStale, ErrUnsealed, ErrCommitUnknown;
+// everything PostgreSQL says comes through as *pgconn.PgError.
 //
 // # Concurrency
 //
