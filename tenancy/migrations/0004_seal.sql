@@ -65,7 +65,7 @@ $$;
 
 -- The same, but '' for a system unit without a tenant. Inlined; its names were resolved when it was created.
 -- This function and tenant_id() are the only ones that read the setting.
-create function tenancy.tenant_or_none() returns text
+create or replace function tenancy.tenant_or_none() returns text
     language sql stable parallel safe
     return case when coalesce(current_setting('tenancy.tenant', true), '') = '' then '' else tenancy.tenant_id() end;
 revoke all on function tenancy.tenant_or_none() from public;

@@ -97,16 +97,6 @@ alter table tenancy.audit_default enable row level security;
 alter table tenancy.audit_default force row level security;
 select tenancy.audit_partitions();
 
-do $$
-begin
-    if to_regprocedure('tenancy.tenant_or_none()') is null then
-        create function tenancy.tenant_or_none() returns text language sql stable
-            set search_path = pg_catalog, pg_temp
-            as $f$ select coalesce(current_setting('tenancy.tenant', true), '') $f$;
-    end if;
-end
-$$;
-
 -- The trigger variant, for tables that raw SQL changes too: one entry per changed row, in the transaction that changes it.
 -- $1 of the trigger lists the columns whose values stay out of the log, $2 the columns of the primary key.
 create function tenancy.audit_row() returns trigger
