@@ -364,8 +364,8 @@ func TestOnlyTheSealReadsTheSetting(t *testing.T) {
 	t.Parallel()
 	var readers []string
 	require.NoError(t, filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") {
-			return err
+		if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") || path == filepath.Join("guard", "audit.sql") {
+			return err // guard looks for policies that do
 		}
 		b, err := os.ReadFile(path)
 		if strings.Contains(string(b), "current_setting('tenancy.tenant'") {
