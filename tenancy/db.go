@@ -99,6 +99,10 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context) error) erro
 	return db.Do(ctx, func(ctx context.Context, _ *Tx) error { return fn(ctx) })
 }
 
+// Driver returns what db sends its batches to, so that a test can stand in between: a DB with a Driver of the test's own
+// that passes on to this one works on the same pools.
+func (db *DB) Driver() Driver { return db.core.driver }
+
 // NotifyEvents makes db send to ch, without blocking, after each unit of this process that emitted events has committed.
 // It is a hint for relays, not a delivery. Stop ends it; ch is never closed.
 func (db *DB) NotifyEvents(ch chan<- struct{}) (stop func()) {

@@ -26,6 +26,7 @@ type Databases struct {
 	Server *PostgresServer
 
 	admin *pgxpool.Pool
+	given bool // by TEST_DATABASE_URL
 
 	mu        sync.Mutex
 	templates map[string]error // by name; nil: ready
@@ -41,6 +42,7 @@ type Database struct {
 
 	name  string
 	admin *pgxpool.Pool
+	keep  bool // on a server that outlives the test
 }
 
 // TestDatabases are on the server TEST_DATABASE_URL, whose user may create
@@ -50,7 +52,8 @@ var TestDatabases = sync.OnceValues(func() (*Databases, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	o := &PostgresOptions{URL: os.Getenv("TEST_DATABASE_URL"), Bin: os.Getenv("TEST_PGBIN")}
-	if o.URL == "" {
+	given := o.URL != ""
+	if !given {
 		o.URL = "none" // DATABASE_URL may be somebody's real data
 	}
 	server, err := Postgres(ctx, o)
@@ -61,12 +64,12 @@ var TestDatabases = sync.OnceValues(func() (*Databases, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Databases{Server: server, admin: admin, templates: map[string]error{}}, nil
+	return &Databases{Server: server, admin: admin, given: given, templates: map[string]error{}}, nil
 })
 
 // New returns a fresh database in which the *.sql files at the root of each
 // of the migrations were executed as owner, in lexical order, one transaction
-// per file. The caller drops it.
+// per file. The caller ends it.
 func (s *Databases) New(ctx context.Context, migrations ...fs.FS) (*Database, error) {
 	template, err := s.template(ctx, migrations)
 	if err != nil {
@@ -86,7 +89,7 @@ func (s *Databases) New(ctx context.Context, migrations ...fs.FS) (*Database, er
 	if err != nil {
 		return nil, err
 	}
-	d.name, d.admin = name, s.admin
+	d.name, d.admin, d.keep = name, s.admin, s.given
 	return d, nil
 }
 
@@ -110,13 +113,26 @@ func NewDatabase(ctx context.Context, on *PostgresServer) (*Database, error) {
 // Name is the database's.
 func (d *Database) Name() string { return d.name }
 
-// Drop ends all connections to the database and drops it.
-func (d *Database) Drop(ctx context.Context) error {
+// End closes the pools and drops the database, unless its test has failed on
+// a server that outlives it, where somebody can look at it.
+func (d *Database) End(t test) {
+	defer d.Close()
+	if t.Failed() && d.keep {
+		t.Logf("database %s is kept", d.name)
+		return
+	}
 	// By force, so that closing the pools does not wait for connections that
-	// the test left in use.
-	_, err := d.admin.Exec(ctx, "drop database "+d.name+" with (force)")
-	d.Close()
-	return err
+	// the test left in use; the test's context has ended.
+	if _, err := d.admin.Exec(context.Background(), "drop database "+d.name+" with (force)"); err != nil {
+		t.Errorf("drop database %s: %v", d.name, err)
+	}
+}
+
+// test is what End needs of a testing.TB.
+type test interface {
+	Failed() bool
+	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
 }
 
 // Close closes the pools.

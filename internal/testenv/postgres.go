@@ -3,7 +3,6 @@ package testenv
 import (
 	"context"
 	"io/fs"
-	"os"
 	"testing"
 
 	"github.com/ashlar-go/ashlar/internal/devstack"
@@ -22,21 +21,11 @@ func Postgres(t testing.TB, migrations ...fs.FS) *PG {
 	if err != nil {
 		fatal(t, "PostgreSQL", err)
 	}
-	ctx := context.Background() // not the test's: it has ended when the cleanup runs
-	pg, err := databases.New(ctx, migrations...)
+	pg, err := databases.New(t.Context(), migrations...)
 	if err != nil {
 		t.Fatalf("testenv: PostgreSQL: %v", err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() && os.Getenv("TEST_DATABASE_URL") != "" {
-			t.Logf("testenv: database %s is kept", pg.Name())
-			pg.Close()
-			return
-		}
-		if err := pg.Drop(ctx); err != nil {
-			t.Errorf("testenv: drop %s: %v", pg.Name(), err)
-		}
-	})
+	t.Cleanup(func() { pg.End(t) })
 	return pg
 }
 

@@ -19,6 +19,23 @@ func TestConformanceInMemory(t *testing.T) {
 	}, tenancytest.Features{Bubble: true})
 }
 
+func TestConformanceOfTheKitOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	tenancytest.Run(t, func(t *testing.T) *tenancy.DB {
+		return tenancytest.Postgres(t, tenancytest.Migrations).DB()
+	}, tenancytest.Features{})
+}
+
+func TestConformanceThroughPgBouncer(t *testing.T) {
+	t.Parallel()
+	tenancytest.Run(t, func(t *testing.T) *tenancy.DB {
+		pg := testenv.PgBouncer(t, testenv.Postgres(t, tenancy.Migrations, tenancytest.Migrations))
+		db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System})
+		require.NoError(t, err)
+		return db
+	}, tenancytest.Features{})
+}
+
 func TestConformanceOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	tenancytest.Run(t, func(t *testing.T) *tenancy.DB {

@@ -1,5 +1,6 @@
 // Package tenancytest is tenancy without PostgreSQL: an in-memory driver under the real tenancy.DB, so that Do, nesting,
-// hooks, events and retries run the code they run in production, and the conformance suite that both pass.
+// hooks, events and retries run the code they run in production; the same kit on a real server; and the conformance suite
+// that both pass.
 //
 // # Usage
 //
@@ -10,7 +11,10 @@
 //
 // It does not understand SQL. Code under test either stores through an interface of its own, which a Table satisfies with
 // a few lines, or its statements are given answers with Kit.Handle. A statement without an answer fails and says so.
-// What only SQL can show (policies, constraints, plans) belongs on a real PostgreSQL.
+// What only SQL can show (policies, constraints, plans) belongs on a real PostgreSQL, to which one line switches a test:
+//
+//	kit := tenancytest.Postgres(t, app.Migrations)        // the same methods; SQL gets its answers from the server
+//	tenancytest.RequireGuarded(t, kit, nil)               // no table of the migrations was forgotten
 //
 // # Consistency
 //
@@ -28,5 +32,6 @@
 //
 // # Concurrency
 //
-// A Kit is safe for concurrent use, does no I/O and starts no goroutine, so it works in a testing/synctest bubble.
+// A Kit is safe for concurrent use. In memory it does no I/O and starts no goroutine, so it works in a testing/synctest
+// bubble.
 package tenancytest

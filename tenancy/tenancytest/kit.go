@@ -17,9 +17,11 @@ import (
 	"github.com/ashlar-go/ashlar/tenancy/outbox"
 )
 
-// Kit is a database in memory. It is a tenancy.Driver.
+// Kit is a database for tests, in memory or, made by Postgres, on a server. It is a tenancy.Driver.
 type Kit struct {
-	db *tenancy.DB
+	db     *tenancy.DB
+	t      testing.TB // nil for NewKit
+	server *server    // nil in memory
 
 	mu       sync.Mutex // guards the rest
 	handlers map[string]Handler
@@ -52,6 +54,7 @@ var ErrConnLost = errors.New("tenancytest: connection lost")
 // New returns an empty kit that fails t if a unit is still open at its end.
 func New(t testing.TB) *Kit {
 	k := NewKit()
+	k.t = t
 	t.Cleanup(func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -76,12 +79,23 @@ func NewKit() *Kit {
 	return k
 }
 
+// Tenant returns a context that acts for the tenant id, in a test one that ends with it.
+func (k *Kit) Tenant(id string) context.Context {
+	if k.t == nil {
+		return tenancy.WithID(context.Background(), id)
+	}
+	return tenancy.WithID(k.t.Context(), id)
+}
+
 // DB returns a DB on the kit with default options. For others, give the kit to tenancy.New as Options.Driver.
 func (k *Kit) DB() *tenancy.DB { return k.db }
 
 // Handle gives an answer to a statement, whose text is compared after collapsing white space. It panics if the statement
 // has an answer already. Arguments arrive as the code under test passed them.
 func (k *Kit) Handle(sql string, h Handler) {
+	if k.server != nil {
+		return // which answers by itself
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	text := normal(sql)
@@ -115,6 +129,9 @@ func (k *Kit) RoundTrips() int {
 
 // Events returns the committed events of all tenants in commit order.
 func (k *Kit) Events() []outbox.Event {
+	if k.server != nil {
+		return k.server.events()
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	events := make([]outbox.Event, len(k.log))
@@ -145,10 +162,54 @@ func (k *Kit) Acquire(ctx context.Context, t tenancy.Target) (tenancy.Session, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if k.server != nil {
+		return k.acquireOnServer(ctx, t)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.open++
 	return &session{kit: k, system: t.System}, nil
+}
+
+func (k *Kit) acquireOnServer(ctx context.Context, t tenancy.Target) (tenancy.Session, error) {
+	s, err := k.server.db.Driver().Acquire(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.open++
+	return &faulty{Session: s, kit: k}, nil
+}
+
+// trip counts a round trip and spends what FailNext ordered.
+func (k *Kit) trip() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.trips++
+	if len(k.faults) == 0 {
+		return nil
+	}
+	err := k.faults[0]
+	k.faults = k.faults[1:]
+	return err
+}
+
+// losing tells whether the answer to the next COMMIT is ordered to get lost, and whether it is done before.
+func (k *Kit) losing() (lose, done bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.lose) == 0 {
+		return false, true
+	}
+	return true, k.lose[0]
+}
+
+// lost spends what LoseCommit ordered.
+func (k *Kit) lost() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lose = k.lose[1:]
 }
 
 // logged is a committed event.

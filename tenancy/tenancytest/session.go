@@ -57,18 +57,11 @@ func (s *session) Send(ctx context.Context, b *tenancy.Batch) (pgx.BatchResults,
 
 // fault counts the round trip and spends what FailNext ordered.
 func (s *session) fault() error {
-	s.kit.mu.Lock()
-	defer s.kit.mu.Unlock()
 	if s.lost {
 		return ErrConnLost
 	}
-	s.kit.trips++
-	if len(s.kit.faults) == 0 {
-		return nil
-	}
-	err := s.kit.faults[0]
-	s.kit.faults = s.kit.faults[1:]
-	s.aborted = true
+	err := s.kit.trip()
+	s.aborted = s.aborted || err != nil
 	s.lost = errors.Is(err, ErrConnLost)
 	return err
 }
@@ -163,18 +156,13 @@ func (s *session) commit(events []tenancy.Message) error {
 		s.aborted = true
 		return pgError("25006", "cannot write events in a read-only transaction")
 	}
-	s.kit.mu.Lock()
-	lose, done := len(s.kit.lose) > 0, true
-	if lose {
-		done = s.kit.lose[0]
-		s.kit.lose = s.kit.lose[1:]
-	}
-	s.kit.mu.Unlock()
+	lose, done := s.kit.losing()
 	var err error
 	if done {
 		err = s.kit.commit(s.tx, events)
 	}
 	if lose {
+		s.kit.lost()
 		s.lost = true
 		return ErrConnLost
 	}

@@ -172,6 +172,9 @@ type memKey struct{}
 
 // in runs fn in the transaction of the statement that ctx belongs to, or as a statement of its own.
 func (k *Kit) in(ctx context.Context, fn func(*memTx) error) error {
+	if k.server != nil {
+		return errors.New("tenancytest: a Table lives in memory; on PostgreSQL store through SQL")
+	}
 	if tx, ok := ctx.Value(memKey{}).(*memTx); ok && tx.kit == k {
 		return fn(tx)
 	}
