@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/url"
 	"strings"
+
+	"github.com/ashlar-go/ashlar/tenancy"
 )
 
 const usage = `pulse watches URLs and tells you when they are down.
@@ -32,6 +34,8 @@ environment:
   DATABASE_URL         PostgreSQL as its owner; migrations run with it
   APP_DATABASE_URL     the same as a member of tenancy_app (default: made from DATABASE_URL)
   SYSTEM_DATABASE_URL  the same as a member of tenancy_system (default: likewise)
+  SEAL_KEY             <key id>:<64 hex digits>; seals the team of each transaction, so that
+                       injected SQL cannot choose another one; migrations install it
   REDIS_URL            Redis
   CLICKHOUSE_URL       ClickHouse over HTTP; "memory" keeps no analytics
 Without DATABASE_URL, REDIS_URL or CLICKHOUSE_URL the roles demo and all start
@@ -49,6 +53,7 @@ type config struct {
 
 	databaseURL, appURL, systemURL string
 	redisURL, clickhouseURL        string
+	seal                           *tenancy.Seal // nil: none was given
 }
 
 // errHelp says that the usage was printed because it was asked for.
@@ -83,6 +88,11 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*config, e
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w (pulse -h lists the flags)", err)
+	}
+	if text := getenv("SEAL_KEY"); text != "" {
+		if c.seal, err = parseSeal(text); err != nil {
+			return nil, fmt.Errorf("SEAL_KEY: %w", err)
+		}
 	}
 	return c, c.check(flags.Args())
 }

@@ -34,6 +34,8 @@ func TestBadConfigurationIsOneSentence(t *testing.T) {
 		"unknown argument":        {args: []string{"all", "now"}, want: `unknown argument "now"`},
 		"role without server":     {args: []string{"worker"}, want: "set DATABASE_URL"},
 		"bad address":             {args: []string{"-listen", "nowhere"}, want: "is not host:port"},
+		"a short seal":            {args: []string{"all"}, env: []string{"SEAL_KEY=k1:abcd"}, want: "SEAL_KEY: tenancy: the secret of a seal has 2 bytes"},
+		"a seal that is no hex":   {args: []string{"all"}, env: []string{"SEAL_KEY=hidden"}, want: "SEAL_KEY: want <key id>:<64 hex digits>"},
 		"not a URL":               {args: []string{"all"}, env: []string{"REDIS_URL=::hidden::"}, want: "REDIS_URL is not a URL"},
 		"PostgreSQL away":         {args: []string{"all"}, env: []string{"DATABASE_URL=postgres://me:hidden@127.0.0.1:" + nobody + "/x"}, want: "cannot be reached"},
 		"Redis away":              {args: []string{"all"}, env: []string{"REDIS_URL=redis://:hidden@127.0.0.1:" + nobody}, want: "REDIS_URL: the server cannot be reached"},

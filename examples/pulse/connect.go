@@ -121,5 +121,8 @@ func migrateUp(ctx context.Context, s *servers, out io.Writer) error {
 	if len(applied) > 0 {
 		fmt.Fprintf(out, "applied %d migrations\n", len(applied))
 	}
-	return nil
+	if s.seal == nil {
+		return nil
+	}
+	return tenancy.InstallSeal(ctx, pool, s.seal, nil)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ func TestRolesInSeparateProcesses(t *testing.T) {
 	ch := testenv.ClickHouse(t)
 	env := []string{
 		"DATABASE_URL=" + pg.AdminURL,
+		"SEAL_KEY=k1:" + strings.Repeat("5e", 32),
 		"REDIS_URL=redis://" + testenv.RedisServer(t).Addr,
 		"CLICKHOUSE_URL=" + ch.URL + "/" + ch.Database,
 	}
@@ -29,7 +31,8 @@ func TestRolesInSeparateProcesses(t *testing.T) {
 	migrate.Env = append(migrate.Env, env...)
 	out, err := migrate.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "applied 4 migrations")
+	require.Regexp(t, `(?m)^applied \d+ migrations$`, string(out))
+	require.Contains(t, string(out), "source=pulse")
 
 	// The roles with the least rights that do: only migrations need the owner.
 	env = append(env[1:], "APP_DATABASE_URL="+pg.AppURL, "SYSTEM_DATABASE_URL="+pg.SystemURL)

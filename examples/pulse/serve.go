@@ -30,6 +30,7 @@ import (
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 	"github.com/ashlar-go/ashlar/notify/devinbox"
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/guard"
 	"github.com/ashlar-go/ashlar/tenancy/outbox"
 )
 
@@ -134,10 +135,11 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 	p.close = append(p.close, func() { rdb.Close() })
 	p.health = httpx.NewHealth(map[string]func(context.Context) error{
 		"postgres": appPool.Ping,
+		"tenants":  func(ctx context.Context) error { return guard.Check(ctx, appPool, &guard.Options{Allow: app.Exceptions(), Seal: s.seal}) },
 		"redis":    func(ctx context.Context) error { return rdb.Ping(ctx).Err() },
 	}, nil)
 
-	db, err := tenancy.New(appPool, &tenancy.Options{System: systemPool, Logger: log})
+	db, err := tenancy.New(appPool, &tenancy.Options{System: systemPool, Seal: s.seal, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,10 @@ type Options struct {
 	// Allow lists what is as it is on purpose. Nil means that nothing is. The objects of this library are no findings
 	// where they should not be; see own.go for the reasons.
 	Allow []Exception
+
+	// Seal is tenancy.Options.Seal of the program that Check is asked for. Nil means that it has none, which a sealed
+	// database refuses. Audit does not use it.
+	Seal *tenancy.Seal
 }
 
 // Exception declares that an object breaks a rule on purpose.
@@ -46,6 +50,13 @@ type Exception struct {
 func (e Exception) covers(f Finding) bool {
 	prefix, open := strings.CutSuffix(e.Object, "*")
 	return e.Rule == f.Rule && (e.Object == f.Object || open && strings.HasPrefix(f.Object, prefix))
+}
+
+func (o *Options) seal() *tenancy.Seal {
+	if o == nil {
+		return nil
+	}
+	return o.Seal
 }
 
 func (o *Options) column() string {
@@ -103,7 +114,7 @@ func Audit(ctx context.Context, q Querier, opts *Options) ([]Finding, error) {
 // security (tenancy.ErrUnsafeRole, see tenancy.DB.Check) or if Audit finds a Breach or something Weak (*Error). What is
 // Slow does not stop a program. Two statements, on one connection each.
 func Check(ctx context.Context, pool *pgxpool.Pool, opts *Options) error {
-	db, err := tenancy.New(pool, nil)
+	db, err := tenancy.New(pool, &tenancy.Options{Seal: opts.seal()})
 	if err != nil {
 		return err
 	}
