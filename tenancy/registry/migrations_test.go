@@ -17,7 +17,8 @@ func TestLookupsRunAsTheSystemRole(t *testing.T) {
 	pg := testenv.Postgres(t, tenancy.Migrations, registry.Migrations)
 	rows, err := pg.Owner.Query(t.Context(), `select p.proname::text, r.rolname::text, array_to_string(p.proconfig, ','),
 		has_function_privilege('public', p.oid, 'execute') from pg_proc p join pg_roles r on r.oid = p.proowner
-		where p.pronamespace = 'registry'::regnamespace and p.prosecdef order by 1`)
+		where p.pronamespace = 'registry'::regnamespace and p.prosecdef
+		and has_function_privilege('tenancy_app', p.oid, 'execute') order by 1`)
 	require.NoError(t, err)
 	var list [][]any
 	for rows.Next() {

@@ -1,0 +1,86 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ashlar-go/ashlar/tenancy"
+)
+
+// ErrPurgeIncomplete reports a purge that deleted what it could and yet cannot prove that nothing is left; the report that
+// comes with it says where. The tenant stays in its state.
+var ErrPurgeIncomplete = errors.New("registry: rows of the tenant may be left")
+
+// PurgeOptions configures Purge. Nil and the zero value mean the defaults.
+type PurgeOptions struct {
+	// Chunk is the largest number of rows deleted in one transaction. Zero or negative means 1000.
+	Chunk int
+
+	// Grace is how long the tenant must have been in the state Deleting. Zero means 30 days. Negative means no time.
+	Grace time.Duration
+
+	// Ignore lists tables ("schema.table") with a tenant column that row-level security does not protect and that are known
+	// to hold nothing of a tenant that must go. They are named in PurgeReport.Kept. Nil means none: each such table makes
+	// the purge incomplete.
+	Ignore []string
+}
+
+func (o *PurgeOptions) chunk() int {
+	if o == nil || o.Chunk <= 0 {
+		return 1000
+	}
+	return o.Chunk
+}
+
+func (o *PurgeOptions) grace() time.Duration {
+	if o == nil || o.Grace == 0 {
+		return 30 * 24 * time.Hour
+	}
+	return max(o.Grace, 0)
+}
+
+// Purge deletes the rows of the tenant of ctx from every table that row-level security protects, found in the catalogue,
+// partitions, outbox and inbox included, and leaves a report that proves it. The tenant must have been in the state Deleting
+// for the grace period; until the purge has begun, SetState can call that off. Afterwards the tenant is
+// Deleted: a tombstone of id and slugs.
+//
+// Rows go in bounded transactions, those first that refer to others. A purge that was interrupted, whenever and however, is
+// continued by calling Purge again, and its report is the same as if it had not been. Several at a time do no harm.
+//
+// Kept are tombstone and audit log, which is append-only and leaves by the month. Tables with a tenant column that nothing
+// protects, materialized views and foreign tables are findings: the rest is deleted, the report is returned together with
+// ErrPurgeIncomplete, and the tenant stays in its state. After the purge the outbox holds its one event, "tenant.deleted".
+//
+// Purge works on PostgreSQL only and needs Options.System of the DB; a reason is required.
+// Errors: tenancy.ErrNoTenant, ErrUnknownTenant, ErrTransition, ErrPurgeIncomplete, those of PostgreSQL.
+func (r *Registry) Purge(ctx context.Context, reason string, opts *PurgeOptions) (*PurgeReport, error) {
+	id, ok := tenancy.IDFrom(ctx)
+	if !ok {
+		return nil, tenancy.ErrNoTenant
+	}
+	if reason == "" {
+		return nil, fmt.Errorf("%w: Purge needs a reason", ErrMalformed)
+	}
+	ctx = tenancy.System(tenancy.WithID(ctx, id), "purge: "+reason)
+	p := &purger{db: r.db, opts: opts}
+	if err := p.start(ctx, id, reason); err != nil {
+		return nil, fmt.Errorf("registry: purge: %w", err)
+	}
+	for range 3 { // a unit that was open all the time may have written behind the purge's back
+		if err := p.deleteAll(ctx); err != nil {
+			return nil, fmt.Errorf("registry: purge: %w", err)
+		}
+		err := r.db.Do(ctx, p.finish)
+		switch {
+		case err == nil:
+			return p.report, nil
+		case !errors.Is(err, ErrPurgeIncomplete):
+			return nil, fmt.Errorf("registry: purge: %w", err)
+		case len(p.report.Findings) > 0:
+			return p.report, err
+		}
+	}
+	return p.report, ErrPurgeIncomplete
+}

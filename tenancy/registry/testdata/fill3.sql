@@ -1,0 +1,1 @@
+update app.teams set lead = id + 4 where $1 <> ''

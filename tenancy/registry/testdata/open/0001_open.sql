@@ -1,0 +1,8 @@
+-- Tables that hold rows of tenants without protection.
+create table app.forgotten (tenant_id text not null, body text);
+grant select, insert on app.forgotten to tenancy_app, tenancy_system;
+create materialized view app.summary as select tenant_id, count(*) from app.forgotten group by tenant_id;
+create table app.half (tenant_id text not null, body text);
+alter table app.half enable row level security;
+create policy everyone on app.half to tenancy_app using (true) with check (true);
+grant select, insert on app.half to tenancy_app;
