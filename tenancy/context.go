@@ -62,8 +62,6 @@ type identity struct {
 	system bool
 }
 
-func (who identity) target() Target { return Target{Tenant: who.tenant, System: who.system} }
-
 // identityOf fails closed: whatever is not a well-formed tenant or an explicit System is an error.
 func identityOf(ctx context.Context) (identity, error) {
 	id, _ := ctx.Value(idKey{}).(string)

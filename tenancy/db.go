@@ -37,12 +37,12 @@ func New(pool *pgxpool.Pool, opts *Options) (*DB, error) {
 		if pool == nil {
 			return nil, errors.New("tenancy: New needs a pool or Options.Driver")
 		}
-		for _, p := range []*pgxpool.Pool{pool, o.System} {
+		for _, p := range append([]*pgxpool.Pool{pool, o.System}, o.Replicas...) {
 			if err := o.Seal.check(p); err != nil {
 				return nil, err
 			}
 		}
-		o.Driver = &pgDriver{app: pool, system: o.System, seal: o.Seal}
+		o.Driver = &pgDriver{app: pool, system: o.System, seal: o.Seal, replicas: replicasOf(o.Replicas)}
 	}
 	return &DB{core: &core{driver: o.Driver, opts: &o, listeners: map[chan<- struct{}]struct{}{}}}, nil
 }
@@ -84,7 +84,7 @@ func (db *DB) Do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 		ctx, cancel = context.WithTimeout(ctx, db.opts.Timeout)
 		defer cancel()
 	}
-	return db.core.retry(ctx, func() (bool, error) { return db.attempt(ctx, who, fn) })
+	return db.run(ctx, who, func(t Target) (bool, error) { return db.attempt(ctx, who, t, fn) })
 }
 
 // Read is Do in a transaction in which the server refuses writes.
@@ -154,12 +154,18 @@ func (c *core) retry(ctx context.Context, attempt func() (again bool, err error)
 	}
 }
 
-func (o TxOptions) begin(who identity, fence int64) *Begin {
-	return &Begin{
-		Tenant: who.tenant, Isolation: o.Isolation, ReadOnly: o.ReadOnly, Deferrable: o.Deferrable,
+func (o TxOptions) begin(t Target, fence int64) *Begin {
+	b := &Begin{
+		Tenant: t.Tenant, Isolation: o.Isolation, ReadOnly: o.readOnly(), Deferrable: o.Deferrable,
 		Timeout: max(o.Timeout, 0), Fence: fence, Eager: o.Eager,
 	}
+	if t.Replica {
+		b.After = o.After
+	}
+	return b
 }
+
+func (o TxOptions) readOnly() bool { return o.ReadOnly || o.Replica }
 
 // plain tells whether the server's implicit transaction around a single batch does what o asks for.
 func (b *Begin) plain() bool {

@@ -17,6 +17,9 @@ type Driver interface {
 type Target struct {
 	Tenant string // empty only for the system role
 	System bool   // of the system role, which sees all tenants, instead of the app role
+
+	// Replica allows a server that lags behind. Without one Acquire fails, and the unit comes again with false.
+	Replica bool
 }
 
 // Session is one connection, used by one unit of work at a time.
@@ -44,6 +47,9 @@ type Batch struct {
 	Queries []*pgx.QueuedQuery // statements whose results the caller reads
 	Events  []Message          // rows for the outbox
 	Commit  bool               // commits
+
+	// CommitLSN, if not nil, is set when Commit was answered: to a position that includes it.
+	CommitLSN *LSN
 }
 
 // Begin says how a transaction starts and for whom.
@@ -55,6 +61,7 @@ type Begin struct {
 	Timeout    time.Duration // longest time of a statement and of idling; zero means the server's default
 	Fence      int64         // advisory lock held until the end, so that others can wait for it; zero means none
 	Actor      string        // JSON for the setting tenancy.actor, local to the transaction; empty means none
+	After      LSN           // what the server must have replayed, or it answers with SQLSTATE TN503; zero means nothing
 	Eager      bool          // the connection itself will be used, large objects included
 }
 

@@ -19,6 +19,10 @@ type Options struct {
 	// tenants, which a sealed database refuses.
 	Seal *Seal
 
+	// Replicas are pools on streaming replicas of the primary, with the same role, for units with TxOptions.Replica.
+	// Nil means that such units read on the primary.
+	Replicas []*pgxpool.Pool
+
 	// Driver replaces PostgreSQL, e.g. by the one of tenancytest; the pools are not used then. Nil means PostgreSQL.
 	Driver Driver
 
@@ -35,7 +39,8 @@ type Options struct {
 		Report(ctx context.Context, err error, stack []byte)
 	}
 
-	// Metrics counts tenancy.units by outcome (commit, rollback, unknown) and tenancy.retries. Nil means no metrics.
+	// Metrics counts tenancy.units by outcome (commit, rollback, unknown), tenancy.retries and tenancy.replica_misses, the
+	// units that a replica could not serve. Nil means no metrics.
 	Metrics interface {
 		Add(ctx context.Context, name string, n float64, kv ...string)
 	}
@@ -87,6 +92,19 @@ type TxOptions struct {
 	// Timeout bounds the whole unit, retries included, and on the server each statement and each pause between statements.
 	// Zero or negative means no bound.
 	Timeout time.Duration
+
+	// CommitLSN, if not nil, is set when a unit that wrote or read something has committed: to a position in the log that
+	// includes it. It travels with COMMIT. A handle with CommitLSN is for one goroutine at a time.
+	CommitLSN *LSN
+
+	// Replica makes units read-only and runs them on one of Options.Replicas. What no replica can serve, because it is late,
+	// gone or cancels the query, runs again on the primary; units under System or with pgx.Serializable do so at once.
+	// Inside an open unit it is ignored, like ReadOnly.
+	Replica bool
+
+	// After is how far in the log a replica must have come, which it checks in the same round trip; zero means anything will
+	// do. Without Replica it is ignored.
+	After LSN
 
 	// Eager begins at once instead of with the first statement, which costs one round trip.
 	// Only then Tx.Conn and Tx.LargeObjects may be used.

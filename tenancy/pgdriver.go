@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
@@ -27,14 +26,23 @@ const (
 		`, set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true)`
 )
 
+const (
+	requireSQL = `select tenancy.require_lsn($1::text::pg_lsn)`
+	lsnSQL     = `select pg_current_wal_insert_lsn()::text`
+)
+
 // pgDriver is PostgreSQL.
 type pgDriver struct {
 	app, system *pgxpool.Pool
 	seal        *Seal
+	replicas    []*replica
 }
 
 // Acquire implements Driver.
 func (d *pgDriver) Acquire(ctx context.Context, t Target) (Session, error) {
+	if t.Replica {
+		return acquireReplica(ctx, d.replicas, d.seal)
+	}
 	pool := d.app
 	if t.System {
 		if pool = d.system; pool == nil {
@@ -45,30 +53,42 @@ func (d *pgDriver) Acquire(ctx context.Context, t Target) (Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pgSession{conn: conn, seal: d.seal}, nil
+	return &pgSession{pool: pool, conn: conn, seal: d.seal}, nil
 }
 
 // pgSession is one pooled connection.
 type pgSession struct {
-	conn *pgxpool.Conn
-	seal *Seal
-	tx   pgx.Tx // set when Begin.Eager, for large objects
+	pool     *pgxpool.Pool
+	conn     *pgxpool.Conn
+	seal     *Seal
+	tx       pgx.Tx // set when Begin.Eager, for large objects
+	distrust bool   // the server is not what it was
+	changed  bool   // something may outlive the transaction
 }
 
 // Send implements Session.
 func (s *pgSession) Send(ctx context.Context, b *Batch) (pgx.BatchResults, error) {
 	batch := &pgx.Batch{}
+	if b.Begin != nil && b.Begin.Eager && b.Begin.After != 0 { // alone, because Batch.BeginTx has to come first
+		if _, err := s.conn.Exec(ctx, requireSQL, b.Begin.After.String()); err != nil {
+			return nil, &StepError{Index: -1, Err: err}
+		}
+	}
 	// One batch alone is a transaction anyway; BEGIN and COMMIT would only make it longer.
-	implicit := b.Begin != nil && b.Commit && b.Begin.plain() && len(b.Steps) == 0 && len(b.Events) == 0
+	implicit := b.Begin != nil && b.Commit && b.Begin.plain() && len(b.Steps) == 0 && len(b.Events) == 0 && b.CommitLSN == nil
 	heads := s.queueBegin(batch, b.Begin, implicit)
 	done, err := s.recover(ctx, b.Steps)
 	if err != nil {
 		return nil, &StepError{Index: 0, Err: err}
 	}
 	for _, step := range b.Steps[done:] {
+		s.watch(step.SQL)
 		queueStep(batch, step)
 	}
-	batch.QueuedQueries = append(batch.QueuedQueries, b.Queries...)
+	for _, q := range b.Queries {
+		s.watch(q.SQL)
+		batch.Queue(q.SQL, q.Arguments...) // without Fn, which pgResults calls
+	}
 	tail := 0
 	if len(b.Events) > 0 {
 		queueEvents(batch, b.Events)
@@ -77,6 +97,9 @@ func (s *pgSession) Send(ctx context.Context, b *Batch) (pgx.BatchResults, error
 	if b.Commit && !implicit {
 		batch.Queue("commit")
 		tail++
+	}
+	if b.CommitLSN != nil {
+		batch.Queue(lsnSQL)
 	}
 	if batch.Len() == 0 {
 		return noResults{}, nil
@@ -91,8 +114,11 @@ func (s *pgSession) Send(ctx context.Context, b *Batch) (pgx.BatchResults, error
 			return nil, &StepError{Index: max(i-heads+done, -1), Err: err}
 		}
 	}
-	return &pgResults{BatchResults: br, unread: b.Queries, tail: tail, commit: b.Commit && !implicit}, nil
+	return &pgResults{pgBatch: pgBatch{br}, unread: b.Queries, tail: tail, commit: b.Commit && !implicit, lsn: b.CommitLSN}, nil
 }
+
+// watch remembers statements that may change the session.
+func (s *pgSession) watch(sql string) { s.changed = s.changed || lasting(sql) }
 
 // recover sends a rollback to a savepoint by itself if the transaction is aborted: then the server would refuse even to
 // prepare the statements behind it. It returns the number of steps done.
@@ -108,6 +134,12 @@ func (s *pgSession) recover(ctx context.Context, steps []Step) (int, error) {
 func (s *pgSession) queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) int {
 	if begin == nil {
 		return 0
+	}
+	if begin.After != 0 && !begin.Eager {
+		// In a transaction of its own: a snapshot taken before the replica came far enough must not serve the unit.
+		batch.Queue("begin read only")
+		batch.Queue(requireSQL, begin.After.String())
+		batch.Queue("commit")
 	}
 	switch text := beginSQL(begin); {
 	case begin.Eager:
@@ -180,6 +212,9 @@ func (s *pgSession) Conn() *pgx.Conn { return s.conn.Conn() }
 // LargeObjects serves Tx.LargeObjects.
 func (s *pgSession) LargeObjects() pgx.LargeObjects { return s.tx.LargeObjects() }
 
+// Distrust makes Release close all connections of the pool, this one and the idle ones at once.
+func (s *pgSession) Distrust() { s.distrust = true }
+
 // Release implements Session. ctx is not cancelled together with the unit: pgx would close the connection then.
 func (s *pgSession) Release(ctx context.Context) {
 	if c := s.conn.Conn(); !c.IsClosed() && c.PgConn().TxStatus() != 'I' {
@@ -187,82 +222,15 @@ func (s *pgSession) Release(ctx context.Context) {
 		_, _ = c.Exec(ctx, "rollback") // a connection that cannot is destroyed by its pool
 		cancel()
 	}
+	if s.changed {
+		ctx, cancel := context.WithTimeout(ctx, rollbackTimeout)
+		_ = s.conn.Conn().Close(ctx) // the pool replaces it
+		cancel()
+	}
 	s.conn.Release()
-}
-
-// pgResults are the results of Batch.Queries; Close reads the answers to the events and to COMMIT.
-type pgResults struct {
-	pgx.BatchResults
-	unread []*pgx.QueuedQuery
-	tail   int
-	commit bool
-	closed bool
-	err    error
-}
-
-func (r *pgResults) next() {
-	if len(r.unread) > 0 {
-		r.unread = r.unread[1:]
+	if s.distrust {
+		s.pool.Reset()
 	}
 }
-
-// Exec implements pgx.BatchResults.
-func (r *pgResults) Exec() (tag pgconn.CommandTag, err error) { r.next(); return r.BatchResults.Exec() }
-
-// Query implements pgx.BatchResults.
-func (r *pgResults) Query() (pgx.Rows, error) { r.next(); return r.BatchResults.Query() }
-
-// QueryRow implements pgx.BatchResults.
-func (r *pgResults) QueryRow() pgx.Row { r.next(); return r.BatchResults.QueryRow() }
-
-// Close implements pgx.BatchResults.
-func (r *pgResults) Close() error {
-	if r.closed {
-		return r.err
-	}
-	r.closed = true
-	answered := r.drain()
-	closed := r.BatchResults.Close()
-	if r.err == nil && !(r.commit && answered) {
-		r.err = closed // after an answered COMMIT, what happens to the connection changes nothing
-	}
-	return r.err
-}
-
-// drain reads what the caller has not, and tells whether everything was answered.
-func (r *pgResults) drain() bool {
-	for len(r.unread) > 0 {
-		q := r.unread[0]
-		r.next()
-		if q.Fn != nil {
-			r.err = q.Fn(r.BatchResults)
-		} else {
-			_, r.err = r.BatchResults.Exec()
-		}
-		if r.err != nil {
-			return false
-		}
-	}
-	for i := range r.tail {
-		tag, err := r.BatchResults.Exec()
-		if err == nil && r.commit && i == r.tail-1 && tag.String() != "COMMIT" {
-			err = pgx.ErrTxCommitRollback
-		}
-		if err != nil {
-			r.err = err
-			return false
-		}
-	}
-	return true
-}
-
-// noResults are the results of a batch without statements.
-type noResults struct{}
-
-func (noResults) Exec() (pgconn.CommandTag, error) { return pgconn.CommandTag{}, errNoResult }
-func (noResults) Query() (pgx.Rows, error)         { return failedRows{errNoResult}, errNoResult }
-func (noResults) QueryRow() pgx.Row                { return unitRow{failedRows{errNoResult}} }
-func (noResults) Close() error                     { return nil }
-func (noResults) Tx() pgx.Tx                       { return nil }
 
 var errNoResult = errors.New("tenancy: no more results in batch")

@@ -97,23 +97,24 @@ func (db *DB) query(ctx context.Context, sql string, args []any, scan func(pgx.R
 		ctx, cancel = context.WithTimeout(ctx, db.opts.Timeout)
 		defer cancel()
 	}
-	return db.core.retry(ctx, func() (bool, error) { return db.queryOnce(ctx, who, sql, args, scan) })
+	return db.run(ctx, who, func(t Target) (bool, error) { return db.queryOnce(ctx, t, sql, args, scan) })
 }
 
-func (db *DB) queryOnce(ctx context.Context, who identity, sql string, args []any, scan func(pgx.Rows) error) (again bool, err error) {
-	begin := db.opts.begin(who, 0)
+func (db *DB) queryOnce(ctx context.Context, t Target, sql string, args []any, scan func(pgx.Rows) error) (again bool, err error) {
+	begin := db.opts.begin(t, 0)
 	if begin.Actor, err = actorText(ctx); err != nil {
 		return false, err
 	}
-	session, err := db.core.driver.Acquire(ctx, who.target())
+	session, err := db.core.driver.Acquire(ctx, t)
 	if err != nil {
-		return false, fmt.Errorf("tenancy: acquire: %w", err)
+		return ctx.Err() == nil && (t.Replica || db.opts.retryable(err)), fmt.Errorf("tenancy: acquire: %w", err)
 	}
 	defer session.Release(context.WithoutCancel(ctx))
 	br, err := session.Send(ctx, &Batch{
-		Begin:   begin,
-		Queries: []*pgx.QueuedQuery{{SQL: sql, Arguments: args}},
-		Commit:  true,
+		Begin:     begin,
+		Queries:   []*pgx.QueuedQuery{{SQL: sql, Arguments: args}},
+		Commit:    true,
+		CommitLSN: db.opts.lsnOf(t),
 	})
 	if err == nil {
 		rows, _ := br.Query() // its error is the error of rows
@@ -123,18 +124,17 @@ func (db *DB) queryOnce(ctx context.Context, who identity, sql string, args []an
 	if at, ok := errors.AsType[*StepError](err); ok {
 		err = at.Err
 	}
-	var answer *pgconn.PgError
 	switch {
 	case err == nil:
 		return false, nil
-	case db.opts.retryable(err):
-		return ctx.Err() == nil, err
-	case !session.Lost() || errors.As(err, &answer):
-		return false, err
-	case db.opts.ReadOnly, neverSent(err):
+	case session.Lost() && !refused(err) && !neverSent(err) && !db.opts.readOnly():
+		db.opts.setLSN(maxLSN)
+		return false, fmt.Errorf("%w: %w", ErrCommitUnknown, err)
+	case session.Lost() && !refused(err), db.opts.retryable(err), t.Replica && behind(err):
+		db.opts.distrust(session, err)
 		return ctx.Err() == nil, err
 	}
-	return false, fmt.Errorf("%w: %w", ErrCommitUnknown, err)
+	return false, err
 }
 
 // verdict prefers what the server said: about the statement, else about COMMIT, without which nothing of the statement

@@ -67,15 +67,18 @@ func (tx *Tx) send(ctx context.Context, queries []*pgx.QueuedQuery, events []Mes
 	tx.mu.Unlock()
 	if session == nil {
 		var err error
-		if session, err = tx.core.driver.Acquire(ctx, tx.who.target()); err != nil {
+		if session, err = tx.core.driver.Acquire(ctx, tx.target); err != nil {
 			err = fmt.Errorf("tenancy: acquire: %w", err)
 			tx.fail(err, 0)
 			return nil, err
 		}
 	}
 	b := &Batch{Queries: queries, Events: events, Commit: commit}
+	if commit {
+		b.CommitLSN = tx.opts.lsnOf(tx.target)
+	}
 	if !begun {
-		b.Begin = tx.opts.begin(tx.who, tx.fence)
+		b.Begin = tx.opts.begin(tx.target, tx.fence)
 		b.Begin.Actor = tx.actor
 	}
 	tx.mu.Lock()

@@ -20,13 +20,14 @@ import (
 //
 // The first statement carries BEGIN and the tenant with it. Each statement carries what was deferred before it.
 type Tx struct {
-	core  *core
-	opts  TxOptions
-	who   identity
-	by    Actor
-	actor string // by and the system reason; see actorText
-	fence int64
-	busy  atomic.Bool
+	core   *core
+	opts   TxOptions
+	who    identity
+	target Target
+	by     Actor
+	actor  string // by and the system reason; see actorText
+	fence  int64
+	busy   atomic.Bool
 
 	mu       sync.Mutex // guards the rest
 	session  Session
@@ -66,7 +67,7 @@ func (tx *Tx) Exec(ctx context.Context, sql string, args ...any) (pgconn.Command
 	}
 	defer tx.busy.Store(false)
 	if direct(args) || len(args) == 0 && several(sql) {
-		conn, err := tx.conn(ctx)
+		conn, err := tx.conn(ctx, sql)
 		if err == nil {
 			tag, err := conn.Exec(ctx, sql, args...)
 			return tag, tx.note(err)
@@ -92,7 +93,7 @@ func (tx *Tx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 		return failedRows{err}, err
 	}
 	if direct(args) {
-		conn, err := tx.conn(ctx)
+		conn, err := tx.conn(ctx, sql)
 		if err != nil {
 			tx.busy.Store(false)
 			return failedRows{err}, err
@@ -156,7 +157,7 @@ func (tx *Tx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []stri
 		return 0, err
 	}
 	defer tx.busy.Store(false)
-	conn, err := tx.conn(ctx)
+	conn, err := tx.conn(ctx, "")
 	if err != nil {
 		return 0, err
 	}
@@ -170,7 +171,7 @@ func (tx *Tx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementD
 		return nil, err
 	}
 	defer tx.busy.Store(false)
-	conn, err := tx.conn(ctx)
+	conn, err := tx.conn(ctx, sql)
 	if err != nil {
 		return nil, err
 	}
@@ -245,14 +246,17 @@ func several(sql string) bool {
 
 var errNoConn = errors.New("tenancy: this driver has no connection for COPY, Prepare, query options and several statements in one text")
 
-// conn sends what is queued and returns the bare connection.
-func (tx *Tx) conn(ctx context.Context) (*pgx.Conn, error) {
+// conn sends what is queued and returns the bare connection for sql.
+func (tx *Tx) conn(ctx context.Context, sql string) (*pgx.Conn, error) {
 	if err := tx.sendQueued(ctx); err != nil {
 		return nil, err
 	}
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if c := tx.session.Conn(); c != nil {
+		if s, ok := tx.session.(*pgSession); ok {
+			s.watch(sql)
+		}
 		return c, nil
 	}
 	return nil, errNoConn

@@ -2,37 +2,18 @@ package tenancy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
-)
-
-// resolveTimeout bounds the look-up that follows a lost answer to COMMIT.
-const resolveTimeout = 5 * time.Second
-
-// outcome is how an attempt ended.
-type outcome string
-
-const (
-	committed  outcome = "commit"
-	rolledBack outcome = "rollback"
-	unknown    outcome = "unknown"
 )
 
 // attempt runs fn once; again asks for another attempt.
-func (db *DB) attempt(ctx context.Context, who identity, fn func(context.Context, *Tx) error) (again bool, err error) {
-	tx := &Tx{core: db.core, opts: db.opts, who: who, scopes: []*scope{{}}}
+func (db *DB) attempt(ctx context.Context, who identity, t Target, fn func(context.Context, *Tx) error) (again bool, err error) {
+	tx := &Tx{core: db.core, opts: db.opts, who: who, target: t, scopes: []*scope{{}}}
 	tx.by, _ = ActorFrom(ctx)
 	if tx.actor, err = actorText(ctx); err != nil {
 		return false, err
 	}
-	if !db.opts.ReadOnly {
+	if !db.opts.readOnly() {
 		tx.fence = rand.Int64() | 1
 	}
 	unit := withTx(ctx, tx)
@@ -53,7 +34,9 @@ func (db *DB) attempt(ctx context.Context, who identity, fn func(context.Context
 		result, err = tx.commit(unit)
 	}
 	if result == rolledBack {
-		again = ctx.Err() == nil && (db.opts.retryable(err) || tx.retryable())
+		if again = ctx.Err() == nil && (db.opts.retryable(err) || tx.retryable()); again {
+			tx.distrust(err)
+		}
 	}
 	returned = true
 	tx.finish(ctx, result)
@@ -98,48 +81,6 @@ func (tx *Tx) commit(ctx context.Context) (outcome, error) {
 		err = br.Close()
 	}
 	return tx.judge(ctx, marker, err)
-}
-
-// judge turns the answer to COMMIT into what the caller may rely on.
-func (tx *Tx) judge(ctx context.Context, marker string, err error) (outcome, error) {
-	var answer *pgconn.PgError
-	switch {
-	case err == nil:
-		return committed, nil
-	case errors.As(err, &answer), tx.session == nil, !tx.session.Lost(), neverSent(err):
-		tx.fail(err, 0) // the server refused, or COMMIT never left
-		return rolledBack, err
-	}
-	// The look-up needs a connection; holding the dead one meanwhile could exhaust the pool.
-	tx.giveBack(ctx)
-	if marker != "" {
-		switch found, certain := tx.resolve(ctx, marker); {
-		case found:
-			return committed, nil
-		case certain:
-			tx.fail(err, 0)
-			tx.failed.lost = true
-			return rolledBack, err
-		}
-	}
-	return unknown, fmt.Errorf("%w: %w", ErrCommitUnknown, err)
-}
-
-// resolve asks over a new connection whether the unit's first event or audit entry exists. "No" is certain only if the unit's
-// fence was seen to be held: then the look-up waited until the lost transaction had ended, whatever became of it.
-// Without that the COMMIT could still be on its way.
-func (tx *Tx) resolve(ctx context.Context, marker string) (found, certain bool) {
-	ctx, cancel := context.WithTimeout(afterwards(ctx, tx.core), resolveTimeout)
-	defer cancel()
-	ask := &DB{core: tx.core, opts: TxOptions{}}
-	err := tx.core.retry(ctx, func() (bool, error) {
-		err := ask.query(ctx, sqltext.Committed, []any{tx.fence, marker}, scanOne(&found))
-		return err != nil, err
-	})
-	if err != nil {
-		tx.core.opts.logger().WarnContext(ctx, "tenancy: commit not resolved", "error", err)
-	}
-	return found, err == nil && tx.answered
 }
 
 // finish ends the attempt: nothing can be done with tx afterwards.
@@ -232,39 +173,4 @@ func (tx *Tx) nest(ctx context.Context, who identity, opts TxOptions, fn func(co
 		return err
 	}
 	return tx.release(ctx, s)
-}
-
-// retryable tells whether the unit as a whole failed in a way that another attempt may cure.
-func (tx *Tx) retryable() bool {
-	tx.mu.Lock()
-	defer tx.mu.Unlock()
-	if tx.failed == nil {
-		return false
-	}
-	return tx.failed.lost || tx.opts.retryable(tx.failed.err)
-}
-
-// neverSent tells whether pgx failed before the statements left: it sends nothing unless all of them could be prepared.
-func neverSent(err error) bool {
-	_, preparing := errors.AsType[pgx.ErrPreprocessingBatch](err)
-	return preparing || pgconn.SafeToRetry(err)
-}
-
-// retryable tells whether PostgreSQL says that the transaction did not happen and might the next time, or pgconn that
-// nothing was sent.
-func (o TxOptions) retryable(err error) bool {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
-		switch pgErr.Code {
-		case "25006": // read_only_sql_transaction: asked for, or a demoted primary
-			return !o.ReadOnly
-		case "40001", // serialization_failure
-			"40P01",                   // deadlock_detected
-			"57P01", "57P02", "57P03", // shut down, crashed, starting up
-			"08000", "08003", "08006": // connection lost behind a pooler
-			return true
-		}
-		return false
-	}
-	return err != nil && pgconn.SafeToRetry(err)
 }
