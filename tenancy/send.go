@@ -69,6 +69,9 @@ func (tx *Tx) send(ctx context.Context, queries []*pgx.QueuedQuery, events []Mes
 		var err error
 		if session, err = tx.core.driver.Acquire(ctx, tx.target); err != nil {
 			err = fmt.Errorf("tenancy: acquire: %w", err)
+			if tx.target.Replica {
+				err = fmt.Errorf("%w: %w", errNoReplica, err)
+			}
 			tx.fail(err, 0)
 			return nil, err
 		}

@@ -60,12 +60,22 @@ var TestDatabases = sync.OnceValues(func() (*Databases, error) {
 	if err != nil {
 		return nil, err
 	}
+	s, err := NewDatabases(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	s.given = given
+	return s, nil
+})
+
+// NewDatabases makes databases on a server of the caller's.
+func NewDatabases(ctx context.Context, server *PostgresServer) (*Databases, error) {
 	admin, err := pgxpool.New(ctx, server.AdminURL)
 	if err != nil {
 		return nil, err
 	}
-	return &Databases{Server: server, admin: admin, given: given, templates: map[string]error{}}, nil
-})
+	return &Databases{Server: server, admin: admin, templates: map[string]error{}}, nil
+}
 
 // New returns a fresh database in which the *.sql files at the root of each
 // of the migrations were executed as owner, in lexical order, one transaction

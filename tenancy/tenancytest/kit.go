@@ -264,6 +264,13 @@ func (k *Kit) commit(tx *memTx, events []tenancy.Message) error {
 	return nil
 }
 
+// position numbers the commits, which is all that an LSN is for.
+func (k *Kit) position() tenancy.LSN {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return tenancy.LSN(k.commits)
+}
+
 // at returns the last commit of a cell. The caller holds mu.
 func (k *Kit) at(c cell) int64 {
 	if v := k.cells[c]; v != nil {

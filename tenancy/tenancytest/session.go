@@ -50,7 +50,9 @@ func (s *session) Send(ctx context.Context, b *tenancy.Batch) (pgx.BatchResults,
 		}
 	}
 	if r.err == nil && b.Commit {
-		r.err = s.commit(b.Events)
+		if r.err = s.commit(b.Events); r.err == nil && b.CommitLSN != nil {
+			*b.CommitLSN = s.kit.position()
+		}
 	}
 	return r, nil
 }

@@ -11,6 +11,7 @@ import (
 var assertCases = []suiteCase{
 	{"expect", "a deferred write that does not change what it must fails the unit, at once or at commit", expect},
 	{"expect in savepoint", "a stale write spoils its savepoint, not the unit", expectInSavepoint},
+	{"commit position", "a unit says where it is in the log, and reading after that place sees it", commitPosition},
 	{"lock", "units of one tenant exclude each other by a lock, units of others do not", lock},
 	{"lock in savepoint", "a lock ends with the savepoint in which it was taken", lockInSavepoint},
 }
@@ -66,6 +67,27 @@ func expectInSavepoint(s *suite) {
 		return s.db.Do(ctx, func(_ context.Context, tx *tenancy.Tx) error { swap(tx, "a", 1, 2); return nil })
 	}))
 	s.equal(s.rows(s.ctx), []string{"a=2"})
+}
+
+func commitPosition(s *suite) {
+	var first, second tenancy.LSN
+	put := func(at *tenancy.LSN, key string, result error) error {
+		return s.db.With(&tenancy.TxOptions{CommitLSN: at}).Do(s.ctx, func(_ context.Context, tx *tenancy.Tx) error {
+			tx.Defer(putSQL, key, 1)
+			return result
+		})
+	}
+	s.is(put(&first, "a", errPlanned), errPlanned)
+	s.equal(first, tenancy.LSN(0)) // nothing was committed
+	s.ok(put(&first, "a", nil))
+	s.ok(put(&second, "b", nil))
+	s.equal(first > 0 && second > first, true)
+	reader := s.db.With(&tenancy.TxOptions{Replica: true, After: second}) // without a replica it is the primary that reads
+	rows, err := tenancy.All[suiteRow](s.ctx, reader, listSQL)
+	s.ok(err)
+	s.equal(len(rows), 2)
+	err = reader.Do(s.ctx, func(ctx context.Context, tx *tenancy.Tx) error { _, err := tx.Exec(ctx, putSQL, "c", 1); return err })
+	s.code(err, "25006")
 }
 
 func lock(s *suite) {
