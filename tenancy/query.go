@@ -45,6 +45,19 @@ func All[T any](ctx context.Context, q Querier, sql string, args ...any) ([]T, e
 	return all, err
 }
 
+// Scan gives the rows of a query to read, for results that are no structs by name; it is otherwise like All. read may be
+// called again when the query is. Package record is built on it.
+func Scan(ctx context.Context, q Querier, read func(pgx.Rows) error, sql string, args ...any) error {
+	return q.query(ctx, sql, args, func(rows pgx.Rows) error {
+		defer rows.Close()
+		if err := read(rows); err != nil {
+			return err
+		}
+		rows.Close()
+		return rows.Err()
+	})
+}
+
 func scanOne[T any](one *T) func(pgx.Rows) error {
 	return func(rows pgx.Rows) (err error) {
 		*one, err = pgx.CollectExactlyOneRow(rows, rowTo[T]())

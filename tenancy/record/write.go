@@ -1,0 +1,217 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/internal/rowop"
+)
+
+// Save inserts a record whose version is 0, and updates any other where its version is still the one that was loaded.
+// Else the error is tenancy.ErrStale, also if the record is gone or deleted: load it again to see. The record is then as it
+// is in the database: id, version, times and all that the database makes are set.
+//
+// A record without a version is inserted when its primary key is the zero value, and updated without a check otherwise;
+// then a row that is gone is tenancy.ErrNotFound.
+//
+// If *T has a method Validate() error, its error is returned before anything is sent. One round trip.
+func (t *Table[T]) Save(ctx context.Context, q tenancy.Querier, r *T) error {
+	if err := validate(r); err != nil {
+		return err
+	}
+	v := reflect.ValueOf(r).Elem()
+	s, tail := t.on(tenantOf(ctx, q))
+	if t.isNew(v) {
+		id := t.giveID(v)
+		args, err := t.values(v, t.written())
+		if err == nil {
+			err = t.write(ctx, q, rowop.Op{Stmt: s.insert, Args: args}, r)
+		}
+		if err != nil && id {
+			t.key[0].in(v).SetZero() // a record that was not inserted has no id
+		}
+		return err
+	}
+	args, err := t.updateArgs(v, tail)
+	if err != nil {
+		return err
+	}
+	return t.write(ctx, q, rowop.Op{Stmt: s.update, Args: args}, r)
+}
+
+// SaveLater is Save inside a unit of work without a round trip: it leaves with the next statement or with COMMIT. So it
+// returns only errors of the record itself; tenancy.ErrStale and the rest come from what it travels with, and spoil the
+// unit; see Explain for those. The version is counted up here; times and what the database makes are not read back.
+// An insert gets its id at once, unless the database makes it.
+func (t *Table[T]) SaveLater(tx *tenancy.Tx, r *T) error {
+	if err := validate(r); err != nil {
+		return err
+	}
+	v := reflect.ValueOf(r).Elem()
+	s, tail := t.on(tx.ID())
+	if t.isNew(v) {
+		t.giveID(v)
+		args, err := t.values(v, t.written())
+		if err != nil {
+			return err
+		}
+		op := rowop.Op{Stmt: s.add, Args: args}
+		tx.DeferExpect(1, t.table.String(), op.Label(), op)
+	} else {
+		args, err := t.updateArgs(v, tail)
+		if err != nil {
+			return err
+		}
+		op := rowop.Op{Stmt: s.later, Args: args}
+		tx.DeferExpect(1, t.table.String(), op.Label(), op)
+	}
+	if t.version != nil {
+		version := t.version.in(v)
+		version.SetInt(version.Int() + 1)
+	}
+	return nil
+}
+
+// Delete removes a record, or marks it as deleted under Options.SoftDelete, where its version is still the one that was
+// loaded; else the error is tenancy.ErrStale. One round trip.
+func (t *Table[T]) Delete(ctx context.Context, q tenancy.Querier, r *T) error {
+	s, tail := t.on(tenantOf(ctx, q))
+	return t.byVersion(ctx, q, s.remove, r, tail)
+}
+
+// Erase removes a record for good, also one that was deleted softly. It is otherwise like Delete.
+func (t *Table[T]) Erase(ctx context.Context, q tenancy.Querier, r *T) error {
+	s, tail := t.on(tenantOf(ctx, q))
+	return t.byVersion(ctx, q, s.erase, r, tail)
+}
+
+// Restore undoes a soft Delete. It is otherwise like Delete, and panics without Options.SoftDelete.
+func (t *Table[T]) Restore(ctx context.Context, q tenancy.Querier, r *T) error {
+	if !t.soft {
+		panic("record: Restore needs Options.SoftDelete for " + t.table.String())
+	}
+	s, tail := t.on(tenantOf(ctx, q))
+	return t.byVersion(ctx, q, s.restore, r, tail)
+}
+
+func (t *Table[T]) byVersion(ctx context.Context, q tenancy.Querier, s *rowop.Stmt, r *T, tail []any) error {
+	args, err := t.identity(reflect.ValueOf(r).Elem())
+	if err != nil {
+		return err
+	}
+	return t.write(ctx, q, rowop.Op{Stmt: s, Args: append(args, tail...)}, r)
+}
+
+// write runs a statement that must answer with one record, and reads it into r.
+func (t *Table[T]) write(ctx context.Context, q tenancy.Querier, op rowop.Op, r *T) error {
+	fresh, err := t.one(ctx, q, op)
+	switch {
+	case errors.Is(err, tenancy.ErrNotFound) && t.version != nil:
+		return fmt.Errorf("%w: %s", tenancy.ErrStale, t.table)
+	case err != nil:
+		return err
+	}
+	*r = fresh
+	return nil
+}
+
+// isNew tells whether a record has to be inserted.
+func (t *Table[T]) isNew(v reflect.Value) bool {
+	if t.version != nil {
+		return t.version.in(v).IsZero()
+	}
+	for _, f := range t.key {
+		if f.in(v).IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// giveID makes the id of a record that has none, and tells whether it did.
+func (t *Table[T]) giveID(v reflect.Value) bool { return t.giveIDFrom(v, idsAt(time.Now())) }
+
+func (t *Table[T]) giveIDFrom(v reflect.Value, from *ids) bool {
+	f := t.key[0]
+	if !f.auto || f.Auto || !f.in(v).IsZero() {
+		return false
+	}
+	f.in(v).SetString(from.next())
+	return true
+}
+
+// values encodes fields.
+func (t *Table[T]) values(v reflect.Value, fields []*field) ([]any, error) {
+	args := make([]any, len(fields), len(fields)+3)
+	for i, f := range fields {
+		var err error
+		if args[i], err = f.Encode(f.in(v)); err != nil {
+			return nil, fmt.Errorf("record: column %s of %s: %w", f.Name, t.table, err)
+		}
+	}
+	return args, nil
+}
+
+// identity are the values of the key and the version.
+func (t *Table[T]) identity(v reflect.Value) ([]any, error) {
+	fields := t.key[:len(t.key):len(t.key)]
+	if t.version != nil {
+		fields = append(fields, t.version)
+	}
+	return t.values(v, fields)
+}
+
+func (t *Table[T]) updateArgs(v reflect.Value, tail []any) ([]any, error) {
+	args, err := t.values(v, t.changed())
+	if err != nil {
+		return nil, err
+	}
+	id, err := t.identity(v)
+	return append(append(args, id...), tail...), err
+}
+
+// Update changes all records for which a condition holds in one statement, by expressions that the database computes, so
+// that no update is lost: Update(ctx, q, "used = used + $1", "name = $2 and used + $1 <= allowed", 1, "seats"). It counts
+// their versions up and returns how many there were. An empty condition means all. One round trip.
+func (t *Table[T]) Update(ctx context.Context, q tenancy.Querier, set, where string, args ...any) (int64, error) {
+	where, args = t.scope(tenantOf(ctx, q), where, args, false)
+	op := rowop.Op{Stmt: rowop.New(rowop.Stmt{Kind: rowop.Update, Table: t.table, Set: set + t.touch("t."), Where: where}), Args: args}
+	return t.affect(ctx, q, op)
+}
+
+// DeleteBy deletes all records for which a condition holds, as Delete does, whatever their version, and returns how many
+// there were. The condition must not be empty: true means all. One round trip.
+func (t *Table[T]) DeleteBy(ctx context.Context, q tenancy.Querier, where string, args ...any) (int64, error) {
+	if where == "" {
+		return 0, errors.New("record: DeleteBy without a condition; true deletes all")
+	}
+	where, args = t.scope(tenantOf(ctx, q), where, args, false)
+	s := rowop.Stmt{Kind: rowop.Delete, Table: t.table, Where: where}
+	if t.soft {
+		s.Kind, s.Set = rowop.Update, rowop.Quote(t.deleted.Name)+" = now()"+t.touch("t.")
+	}
+	return t.affect(ctx, q, rowop.Op{Stmt: rowop.New(s), Args: args})
+}
+
+// affect runs a statement without an answer and returns the number of rows.
+func (t *Table[T]) affect(ctx context.Context, q tenancy.Querier, op rowop.Op) (n int64, err error) {
+	err = tenancy.Scan(ctx, q, func(rows pgx.Rows) error {
+		rows.Close()
+		n = rows.CommandTag().RowsAffected()
+		return nil
+	}, op.Label(), op)
+	return n, t.explain(ctx, q, err)
+}
+
+func validate(r any) error {
+	if v, ok := r.(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
+}
