@@ -35,6 +35,8 @@ func sdks() map[string][]string {
 		"tenancy/migrate":     {pgx},
 		"tenancy/sqldb":       {pgx},
 		"tenancy/tenancytest": {pgx},
+		// A statement of record is its own pgx.QueryRewriter.
+		"tenancy/internal/rowop": {pgx},
 		// The first level is not worth writing again.
 		"cache":                         {otter},
 		"cache/rediscache":              {goRedis},

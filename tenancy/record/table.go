@@ -73,7 +73,7 @@ func Define[T any](table string, opts *Options) *Table[T] {
 func (t *Table[T]) WithCursorKeys(keys ...[]byte) *Table[T] {
 	p := *t.plan
 	p.keys = keys
-	if err := p.checkCursorKeys(); err != nil || len(keys) == 0 {
+	if err := checkCursorKeys(p.keys); err != nil || len(keys) == 0 {
 		panic(fmt.Sprintf("record: WithCursorKeys: %v", err))
 	}
 	return &Table[T]{&p}
@@ -109,7 +109,7 @@ func newPlan(t reflect.Type, name string, opts *Options) (*plan, error) {
 		_, _ = rand.Read(key) // never fails
 		p.keys = [][]byte{key}
 	}
-	if err := p.checkCursorKeys(); err != nil {
+	if err := checkCursorKeys(p.keys); err != nil {
 		return nil, err
 	}
 	p.known = newConstraints(p.table)

@@ -78,7 +78,7 @@ func (k *Kit) insertAudit(tx *memTx, args []any) error {
 		if err := json.Unmarshal([]byte(changes[i]), &e.Changes); err != nil {
 			return pgError("22P02", err.Error())
 		}
-		tx.writes = append(tx.writes, write{cell{table: k.audits, tenant: tenant, key: id}, e, true})
+		tx.add(write{cell{table: k.audits, tenant: tenant, key: id}, e, true})
 	}
 	return nil
 }

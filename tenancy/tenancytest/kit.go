@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/internal/sqlexpr"
 	"github.com/ashlar-go/ashlar/tenancy/outbox"
 )
 
@@ -23,19 +24,22 @@ type Kit struct {
 	t      testing.TB // nil for NewKit
 	server *server    // nil in memory
 
-	mu       sync.Mutex // guards the rest
-	handlers map[string]Handler
-	cells    map[cell]*version
-	audits   *Table[string, tenancy.AuditEntry]
-	commits  int64 // the last commit
-	inserts  int64 // the last row
-	log      []logged
-	faults   []error
-	lose     []bool
-	trips    int
-	open     int
-	locks    map[int64]*memTx // advisory locks and who has them
-	freed    chan struct{}    // closed when one is free again
+	mu         sync.Mutex // guards the rest
+	handlers   map[string]Handler
+	cells      map[cell]*version
+	rowTables  map[string]*rowTable
+	parsed     map[string]sqlexpr.Node // conditions of package record
+	parsedSets map[string][]sqlexpr.Assign
+	audits     *Table[string, tenancy.AuditEntry]
+	commits    int64 // the last commit
+	inserts    int64 // the last row
+	log        []logged
+	faults     []error
+	lose       []bool
+	trips      int
+	open       int
+	locks      map[int64]*memTx // advisory locks and who has them
+	freed      chan struct{}    // closed when one is free again
 }
 
 var _ tenancy.Driver = (*Kit)(nil)
@@ -67,7 +71,8 @@ func New(t testing.TB) *Kit {
 
 // NewKit returns an empty kit for programs and examples.
 func NewKit() *Kit {
-	k := &Kit{handlers: map[string]Handler{}, cells: map[cell]*version{}, locks: map[int64]*memTx{}, freed: make(chan struct{})}
+	k := &Kit{handlers: map[string]Handler{}, cells: map[cell]*version{}, rowTables: map[string]*rowTable{},
+		parsed: map[string]sqlexpr.Node{}, parsedSets: map[string][]sqlexpr.Assign{}, locks: map[int64]*memTx{}, freed: make(chan struct{})}
 	k.handleOwn()
 	k.handleLocks()
 	k.handleAudit()
@@ -242,6 +247,9 @@ func (k *Kit) commit(tx *memTx, events []tenancy.Message) error {
 		if tx.checks(c) && k.at(c) != seen {
 			return pgError("40001", "could not serialize access due to concurrent update")
 		}
+	}
+	if k.sameKey(tx) {
+		return pgError("40001", "could not serialize access due to concurrent insert")
 	}
 	k.commits++
 	for _, w := range tx.writes {

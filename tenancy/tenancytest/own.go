@@ -38,7 +38,7 @@ func (k *Kit) handleOwn() {
 				result = Affected(0)
 				return nil
 			}
-			tx.writes = append(tx.writes, write{c, true, true})
+			tx.add(write{c, true, true})
 			result = Affected(1)
 			return nil
 		})

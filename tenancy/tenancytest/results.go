@@ -226,10 +226,14 @@ func assign(dest, src any) error {
 	if dest == nil {
 		return nil
 	}
+	to := reflect.ValueOf(dest)
+	if from := reflect.ValueOf(src); from.IsValid() && to.Kind() == reflect.Pointer && !to.IsNil() && from.Type() == to.Type().Elem() {
+		to.Elem().Set(from)
+		return nil
+	}
 	if s, ok := dest.(sql.Scanner); ok {
 		return s.Scan(src)
 	}
-	to := reflect.ValueOf(dest)
 	if to.Kind() != reflect.Pointer || to.IsNil() {
 		return fmt.Errorf("cannot scan into %T", dest)
 	}

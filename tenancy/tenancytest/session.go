@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/internal/rowop"
 )
 
 // session is one connection. Like a connection, it is used by one goroutine at a time.
@@ -83,7 +84,7 @@ func (s *session) step(ctx context.Context, step tenancy.Step) error {
 		}
 		return err
 	case step.Op == tenancy.OpRollbackTo && at >= 0:
-		tx.writes = tx.writes[:tx.saves[at].writes]
+		tx.truncate(tx.saves[at].writes)
 		s.kit.mu.Lock()
 		s.kit.unlock(tx, tx.saves[at].locks)
 		s.kit.mu.Unlock()
@@ -115,6 +116,9 @@ func (s *session) exec(ctx context.Context, sql string, args []any) (set resultS
 	if len(args) == 1 {
 		if fn, ok := args[0].(call); ok && sql == callSQL {
 			return resultSet{}, asServer(fn(s.tx))
+		}
+		if op, ok := args[0].(rowop.Op); ok {
+			return s.rows(op)
 		}
 	}
 	s.kit.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/ashlar-go/ashlar/tenancy"
 )
@@ -68,7 +69,7 @@ func (t *Table[K, T]) write(ctx context.Context, key K, row any, exists bool) er
 			return err
 		}
 		tx.read(c) // so that a concurrent writer is noticed
-		tx.writes = append(tx.writes, write{c, row, exists})
+		tx.add(write{c, row, exists})
 		return nil
 	})
 }
@@ -92,6 +93,45 @@ type memTx struct {
 	locks        []int64
 	wants        *int64         // the lock that it waits for; guarded by the kit's mu
 	seen         map[cell]int64 // the commit of each row when it was first looked at
+	index        map[cell][]int // the writes of each row
+
+	// Of package record.
+	now    time.Time
+	locked map[cell]bool        // rows that were read for update
+	keys   map[string]*rowTable // unique keys that were written
+}
+
+// add writes a row.
+func (tx *memTx) add(w write) {
+	if tx.index == nil {
+		tx.index = map[cell][]int{}
+	}
+	tx.index[w.cell] = append(tx.index[w.cell], len(tx.writes))
+	tx.writes = append(tx.writes, w)
+}
+
+// truncate undoes all writes but the first n.
+func (tx *memTx) truncate(n int) {
+	for _, w := range tx.writes[n:] {
+		if at := tx.index[w.cell]; len(at) > 1 {
+			tx.index[w.cell] = at[:len(at)-1]
+		} else {
+			delete(tx.index, w.cell)
+		}
+	}
+	tx.writes = tx.writes[:n]
+}
+
+// final is the row as it is when the transaction commits. The caller holds the kit's mu.
+func (tx *memTx) final(c cell) (value any, exists bool) {
+	if at := tx.index[c]; len(at) > 0 {
+		w := tx.writes[at[len(at)-1]]
+		return w.value, w.exists
+	}
+	if v := tx.kit.cells[c]; v != nil {
+		return v.value, v.exists
+	}
+	return nil, false
 }
 
 type write struct {
@@ -113,21 +153,12 @@ func (tx *memTx) read(c cell) (any, bool) {
 	if _, ok := tx.seen[c]; !ok {
 		tx.seen[c] = tx.kit.at(c)
 	}
-	for _, w := range slices.Backward(tx.writes) {
-		if w.cell == c {
-			return w.value, w.exists
-		}
-	}
-	v := tx.kit.cells[c]
-	if v == nil {
-		return nil, false
-	}
-	return v.value, v.exists
+	return tx.final(c)
 }
 
 // checks tells whether a change of c by others spoils the commit.
 func (tx *memTx) checks(c cell) bool {
-	return tx.serializable || slices.ContainsFunc(tx.writes, func(w write) bool { return w.cell == c })
+	return tx.serializable || len(tx.index[c]) > 0 || tx.locked[c]
 }
 
 // scan returns the rows of a table that the transaction sees.

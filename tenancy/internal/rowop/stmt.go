@@ -164,7 +164,7 @@ func (s *Stmt) renderUnnest(b *strings.Builder) {
 			c := s.Columns[i]
 			v = "u.c" + n
 			kind := c.SQL
-			if !c.native() {
+			if !c.Native() {
 				kind = "text"
 				v += "::" + c.SQL
 			}
@@ -177,8 +177,8 @@ func (s *Stmt) renderUnnest(b *strings.Builder) {
 		") with ordinality as u (" + strings.Join(columns, ", ") + ", n) order by u.n")
 }
 
-// native tells whether arrays of the column's type are sent as such.
-func (c *Column) native() bool {
+// Native tells whether arrays of the column's type are sent as such; others are sent as text.
+func (c *Column) Native() bool {
 	switch c.SQL {
 	case "boolean", "bigint", "integer", "smallint", "double precision", "real", "text", "timestamptz", "bytea":
 		return true

@@ -20,6 +20,9 @@ func (c *Column) Encode(v reflect.Value) (any, error) {
 		}
 		v = v.Elem()
 	}
+	if c.Nullable && (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.IsNil() {
+		return nil, nil
+	}
 	switch c.Class {
 	case JSON:
 		return encodeJSON(v)
@@ -105,7 +108,7 @@ func arrayOf[T any](elem Class, v reflect.Value) (any, error) {
 
 // Collect makes the array of a column for a Bulk statement out of encoded values.
 func (c *Column) Collect(values []any) (any, error) {
-	if !c.native() {
+	if !c.Native() {
 		list := make([]*string, len(values))
 		for i, v := range values {
 			if v == nil {
