@@ -114,7 +114,7 @@ func (c *Column) Collect(values []any) (any, error) {
 			if v == nil {
 				continue
 			}
-			s, err := textOf(v)
+			s, err := TextOf(v)
 			if err != nil {
 				return nil, err
 			}
@@ -164,8 +164,8 @@ func collectNulls[T any](values []any) any {
 	return list
 }
 
-// textOf writes a value as PostgreSQL reads it from text.
-func textOf(v any) (string, error) {
+// TextOf writes a value as PostgreSQL reads it from text.
+func TextOf(v any) (string, error) {
 	switch v := v.(type) {
 	case string:
 		return v, nil
@@ -187,7 +187,7 @@ func textOf(v any) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return textOf(inner)
+		return TextOf(inner)
 	}
 	if r := reflect.ValueOf(v); r.Kind() == reflect.Slice {
 		return arrayText(r)
@@ -201,7 +201,7 @@ func arrayText(r reflect.Value) (string, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		s, err := textOf(r.Index(i).Interface())
+		s, err := TextOf(r.Index(i).Interface())
 		if err != nil {
 			return "", err
 		}
