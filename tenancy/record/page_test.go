@@ -261,5 +261,7 @@ func TestCursorKeys(t *testing.T) {
 	require.ErrorIs(t, err, record.ErrCursor)
 	require.Panics(t, func() { notes.WithCursorKeys() })
 	require.Panics(t, func() { notes.WithCursorKeys([]byte("short")) })
-	require.Panics(t, func() { record.Define[note]("app.notes", &record.Options{SoftDelete: true, CursorKeys: [][]byte{[]byte("short")}}) })
+	require.Panics(t, func() {
+		record.Define[note]("app.notes", &record.Options{SoftDelete: true, CursorKeys: [][]byte{[]byte("short")}})
+	})
 }

@@ -19,7 +19,7 @@ func arithmetic(op string, l, r any) (any, error) {
 			return floats(op, float64(a), b)
 		case time.Duration:
 			if op == "*" {
-				return time.Duration(a) * b, nil
+				return scale(b, a)
 			}
 		}
 	case float64:
@@ -58,7 +58,7 @@ func arithmetic(op string, l, r any) (any, error) {
 			}
 		case int64:
 			if op == "*" {
-				return a * time.Duration(b), nil
+				return scale(a, b)
 			}
 		}
 	}
@@ -99,6 +99,14 @@ func multiply(a, b int64) (any, error) {
 		return a * b, nil
 	}
 	return nil, errRange
+}
+
+func scale(d time.Duration, by int64) (any, error) {
+	n, err := multiply(int64(d), by)
+	if err != nil {
+		return nil, err
+	}
+	return time.Duration(n.(int64)), nil
 }
 
 func magnitude(n int64) uint64 {

@@ -193,6 +193,9 @@ func interval(s string) (any, error) {
 		if err != nil || unit == 0 {
 			return nil, notUnderstood("the interval %q", s)
 		}
+		if limit := int64(maxInterval / unit); count > limit || count < -limit || i > 10 {
+			return nil, fault("22008", "interval out of range")
+		}
 		sum += time.Duration(count) * unit
 	}
 	if len(fields) == 0 || len(fields)%2 != 0 {
@@ -200,6 +203,9 @@ func interval(s string) (any, error) {
 	}
 	return sum, nil
 }
+
+// maxInterval leaves room for sums.
+const maxInterval = 10 * 365 * 24 * time.Hour
 
 func unitOf(name string) time.Duration {
 	switch name {
