@@ -13,6 +13,10 @@ import (
 
 // Querier is what One and All read from: a *DB or a *Tx.
 type Querier interface {
+	// Scan gives the rows of a query to read, for results that are no structs by name; it is otherwise like All. read may
+	// be called again when the query is.
+	Scan(ctx context.Context, read func(pgx.Rows) error, sql string, args ...any) error
+
 	query(ctx context.Context, sql string, args []any, scan func(pgx.Rows) error) error
 }
 
@@ -45,17 +49,25 @@ func All[T any](ctx context.Context, q Querier, sql string, args ...any) ([]T, e
 	return all, err
 }
 
-// Scan gives the rows of a query to read, for results that are no structs by name; it is otherwise like All. read may be
-// called again when the query is. Package record is built on it.
-func Scan(ctx context.Context, q Querier, read func(pgx.Rows) error, sql string, args ...any) error {
-	return q.query(ctx, sql, args, func(rows pgx.Rows) error {
+// Scan implements Querier.
+func (db *DB) Scan(ctx context.Context, read func(pgx.Rows) error, sql string, args ...any) error {
+	return db.query(ctx, sql, args, toTheEnd(read))
+}
+
+// Scan implements Querier.
+func (tx *Tx) Scan(ctx context.Context, read func(pgx.Rows) error, sql string, args ...any) error {
+	return tx.query(ctx, sql, args, toTheEnd(read))
+}
+
+func toTheEnd(read func(pgx.Rows) error) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
 		defer rows.Close()
 		if err := read(rows); err != nil {
 			return err
 		}
 		rows.Close()
 		return rows.Err()
-	})
+	}
 }
 
 func scanOne[T any](one *T) func(pgx.Rows) error {

@@ -136,7 +136,7 @@ func (t *Table[T]) one(ctx context.Context, q tenancy.Querier, op rowop.Op) (T, 
 // list returns the rows of an operation, which answers with whole records.
 func (t *Table[T]) list(ctx context.Context, q tenancy.Querier, op rowop.Op) ([]T, error) {
 	var list []T
-	err := tenancy.Scan(ctx, q, func(rows pgx.Rows) error {
+	err := q.Scan(ctx, func(rows pgx.Rows) error {
 		list = []T{}
 		targets := make([]any, len(t.fields))
 		for rows.Next() {

@@ -201,7 +201,7 @@ func (t *Table[T]) DeleteBy(ctx context.Context, q tenancy.Querier, where string
 
 // affect runs a statement without an answer and returns the number of rows.
 func (t *Table[T]) affect(ctx context.Context, q tenancy.Querier, op rowop.Op) (n int64, err error) {
-	err = tenancy.Scan(ctx, q, func(rows pgx.Rows) error {
+	err = q.Scan(ctx, func(rows pgx.Rows) error {
 		rows.Close()
 		n = rows.CommandTag().RowsAffected()
 		return nil
