@@ -2,6 +2,9 @@ package registry
 
 import (
 	"errors"
+	"fmt"
+	"regexp"
+	"slices"
 
 	"github.com/ashlar-go/ashlar/tenancy"
 )
@@ -11,8 +14,9 @@ import (
 // Its methods act for the tenant of ctx (tenancy.WithID), in the open unit of work of ctx if there is one, else in a unit of
 // their own. Exceptions say so: Create makes a tenant, the lookups find one.
 type Registry struct {
-	db   *tenancy.DB
-	opts Options
+	db    *tenancy.DB
+	opts  Options
+	roles map[string][]string
 }
 
 // Options configures a Registry. A nil *Options and the zero value mean the defaults.
@@ -30,14 +34,37 @@ type Options struct {
 	KeyEnv string
 }
 
-// New returns a registry on db, whose database has Migrations applied. It does no I/O.
+var envForm = regexp.MustCompile(`^[a-z0-9]{1,12}$`)
+
+// New returns a registry on db, whose database has Migrations applied. It does no I/O. The options are copied.
 func New(db *tenancy.DB, opts *Options) (*Registry, error) {
 	if db == nil {
 		return nil, errors.New("registry: New needs a DB")
 	}
-	r := &Registry{db: db}
+	r := &Registry{db: db, roles: defaultRoles()}
 	if opts != nil {
 		r.opts = *opts
+	}
+	if r.opts.Roles != nil {
+		r.roles = map[string][]string{}
+		for role, permissions := range r.opts.Roles {
+			r.roles[role] = slices.Clone(permissions)
+		}
+	}
+	if err := checkRoles(r.roles); err != nil {
+		return nil, err
+	}
+	for _, slug := range r.opts.Reserved {
+		if folded, err := foldSlug(slug); err != nil || folded != slug {
+			return nil, fmt.Errorf("registry: Options.Reserved: %q is no lower-case slug", slug)
+		}
+	}
+	r.opts.Reserved = slices.Clone(r.opts.Reserved)
+	if r.opts.KeyEnv == "" {
+		r.opts.KeyEnv = "live"
+	}
+	if !envForm.MatchString(r.opts.KeyEnv) {
+		return nil, fmt.Errorf("registry: Options.KeyEnv %q: want 1 to 12 lower-case letters or digits", r.opts.KeyEnv)
 	}
 	return r, nil
 }

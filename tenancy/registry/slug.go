@@ -34,7 +34,7 @@ func (r *Registry) normalSlug(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, taken := slices.BinarySearch(reserved, slug); taken || slices.Contains(r.opts.Reserved, slug) {
+	if slices.Contains(reserved, slug) || slices.Contains(r.opts.Reserved, slug) {
 		return "", fmt.Errorf("%w: the slug is reserved", ErrTaken)
 	}
 	return slug, nil
@@ -46,14 +46,29 @@ func foldSlug(text string) (string, error) {
 	if len(text) > 63 {
 		return "", fmt.Errorf("%w slug: longer than 63 characters", ErrMalformed)
 	}
-	slug := []byte(text)
-	for i, c := range slug {
-		if 'A' <= c && c <= 'Z' {
-			slug[i] = c + 'a' - 'A' // not strings.ToLower, which makes ASCII of the Kelvin sign
-		}
-	}
-	if !slugForm.Match(slug) || len(slug) > 3 && string(slug[2:4]) == "--" {
+	slug := foldASCII(text)
+	if !slugForm.MatchString(slug) || len(slug) > 3 && slug[2:4] == "--" {
 		return "", fmt.Errorf("%w slug: want letters a to z, digits and inner hyphens", ErrMalformed)
 	}
-	return string(slug), nil
+	return slug, nil
+}
+
+// foldASCII lower-cases A to Z only: strings.ToLower also makes ASCII of the Kelvin sign.
+func foldASCII(s string) string {
+	folded := []byte(s)
+	for i, c := range folded {
+		if 'A' <= c && c <= 'Z' {
+			folded[i] = c + 'a' - 'A'
+		}
+	}
+	return string(folded)
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
