@@ -76,6 +76,7 @@ func NewKit() *Kit {
 	k.handleOwn()
 	k.handleLocks()
 	k.handleAudit()
+	k.handleRegistry()
 	db, err := tenancy.New(nil, &tenancy.Options{Driver: k})
 	if err != nil {
 		panic(err) // New accepts every driver

@@ -44,3 +44,10 @@ const (
 
 // Committed waits for the fence $1 and tells whether the event or audit entry $2 exists.
 const Committed = `select tenancy.committed($1, $2)`
+
+// Resolve and Memberships are the questions that package registry asks before it knows a tenant; see its first migration.
+const (
+	Resolve = `select tenant_id, target, slug, plan, state, read_only, reason, now from registry.resolve($1, $2)`
+
+	Memberships = `select tenant_id, slug, name, state, role from registry.memberships($1)`
+)

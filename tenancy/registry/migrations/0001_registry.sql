@@ -100,6 +100,7 @@ create table registry.quotas (
     tenant_id  text not null,
     name       text not null,
     used       bigint not null default 0 check (used >= 0),
+    own_limit  bigint,                                          -- negative is no limit, null the plan's or the program's
     version    bigint not null,
     created_at timestamptz not null,
     updated_at timestamptz not null,
