@@ -81,7 +81,7 @@ var planted = []struct{ rule, object, sql string }{
 	{"T08", "app.logs_pkey", `create table app.logs (id text primary key, tenant_id text); create index on app.logs (tenant_id); select tenancy.protect('app.logs')`},
 	{"T08", "app.mail", `create unique index mail on app.projects (name) include (tenant_id)`},
 	{"T08", "app.gap", `alter table app.readings_all add constraint gap unique (n)`},
-	{"T09", "app.notes.parent", `create unique index one on app.projects (id); alter table app.notes add constraint parent foreign key (project) references app.projects (id)`},
+	{"T09", "app.notes.parent", `create unique index one on app.projects (id); alter table app.notes add constraint parent foreign key (project) references app.projects (id) on delete cascade`},
 	{"T10", "app.owners", `create view app.owners as select * from app.notes; grant select on app.owners to tenancy_app`},
 	{"T10", "app.second", `create view app.first with (security_invoker = true) as select * from app.notes; create view app.second with (security_invoker = off) as select * from app.first; grant select (body) on app.second to ashlar_app`},
 	{"T11", "app.totals", `create materialized view app.totals as select tenant_id, count(*) from app.notes group by 1; grant select on app.totals to public`},
