@@ -21,6 +21,9 @@ func maxExported(dir string) int {
 		case "tenancy":
 			return 50 // eleven of them are the driver's side, which fakes implement and users never name
 		}
+		if dir == "tenancy" {
+			return 50 // its seam to a database, which drivers implement and programs never meet, has a dozen
+		}
 		return 40
 	case adapter:
 		if block(dir) == "tenancy" {
