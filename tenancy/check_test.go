@@ -2,8 +2,10 @@ package tenancy_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -66,4 +68,56 @@ func TestFailedCommitWinsOverRows(t *testing.T) {
 	require.Equal(t, "23505", answer.Code)
 	_, err = tenancy.One[int](ctx, db, `insert into late (id) values (1), (2) returning id`)
 	require.ErrorIs(t, err, pgx.ErrTooManyRows)
+	// The same when pgx itself cannot scan: the wrong type, the wrong number of columns, a struct without the column.
+	for name, read := range map[string]func(sql string) error{
+		"type":   func(sql string) error { _, err := tenancy.One[time.Time](ctx, db, sql); return err },
+		"all":    func(sql string) error { _, err := tenancy.All[time.Time](ctx, db, sql); return err },
+		"struct": func(sql string) error { _, err := tenancy.One[note](ctx, db, sql); return err },
+	} {
+		err := read(`insert into late (id) values (8), (8) returning id`)
+		require.ErrorAs(t, err, &answer, name)
+		require.Equal(t, "23505", answer.Code, name)
+		if name == "struct" {
+			continue
+		}
+		err = read(`insert into late (id) select coalesce(max(id), 0) + 1 from late returning id`) // committed, then not understood
+		require.False(t, errors.As(err, &answer), name)
+		require.ErrorAs(t, err, new(pgx.ScanArgError), name)
+	}
+	// In a unit, a failed scan hides no failure of the statement itself, and spoils nothing when there is none.
+	err = db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		_, err := tenancy.All[time.Time](ctx, tx, `select 1 / (3 - n) from generate_series(1, 3) n`)
+		require.ErrorAs(t, err, &answer)
+		require.Equal(t, "22012", answer.Code)
+		return nil
+	})
+	require.ErrorAs(t, err, &answer)
+	require.NoError(t, db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		_, err := tenancy.One[time.Time](ctx, tx, `select 1`)
+		require.ErrorAs(t, err, new(pgx.ScanArgError))
+		_, err = tenancy.One[int](ctx, tx, `select 1`)
+		return err
+	}))
+}
+
+// TestQueuedCallbacksOfABatch: what pgx promises of QueuedQuery holds in a unit.
+func TestQueuedCallbacksOfABatch(t *testing.T) {
+	t.Parallel()
+	db, _ := open(t)
+	ctx := tenancy.WithID(t.Context(), "acme")
+	require.NoError(t, db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		var seen []int
+		batch := &pgx.Batch{}
+		batch.Queue(`select generate_series(1, 2)`).Query(func(rows pgx.Rows) (err error) {
+			seen, err = pgx.CollectRows(rows, pgx.RowTo[int])
+			return err
+		})
+		batch.Queue(insertNote, "x").Exec(func(tag pgconn.CommandTag) error { seen = append(seen, int(tag.RowsAffected())+9); return errRefused })
+		batch.Queue(`select 3`).QueryRow(func(row pgx.Row) error { seen = append(seen, 3); return nil })
+		require.ErrorIs(t, tx.SendBatch(ctx, batch).Close(), errRefused)
+		require.Equal(t, []int{1, 2, 10}, seen, "callbacks end at the first error")
+		n, err := tenancy.One[int](ctx, tx, `select count(*)::int from notes`)
+		require.Equal(t, 1, n)
+		return err
+	}))
 }

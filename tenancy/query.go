@@ -100,7 +100,8 @@ func (tx *Tx) query(ctx context.Context, sql string, args []any, scan func(pgx.R
 	if err != nil {
 		return err
 	}
-	return scan(rows)
+	err = scan(rows) // and close them
+	return verdict(err, rows.Err())
 }
 
 func (db *DB) query(ctx context.Context, sql string, args []any, scan func(pgx.Rows) error) error {
