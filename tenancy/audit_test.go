@@ -2,7 +2,6 @@ package tenancy_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/fstest"
 
@@ -183,28 +182,4 @@ func TestAuditPartitions(t *testing.T) {
 	require.Error(t, err)
 	// Every partition is closed to the app role by itself too.
 	require.Empty(t, parts(`select relname::text from pg_class where relname ~ '^audit_(\d{6}|default)$' and relkind = 'r' and not (relrowsecurity and relforcerowsecurity)`))
-}
-
-func TestAuditEntryResolvesALostCommit(t *testing.T) {
-	t.Parallel()
-	wrong, unknown := cutEverywhere(t, byDo, []shape{
-		{"audit", false, func(ctx context.Context, tx *tenancy.Tx, body string) error {
-			tx.Audit(tenancy.Audit{Action: "noted", Subject: body})
-			_, err := tx.Exec(ctx, insertNote, body)
-			return err
-		}},
-		{"audit in a savepoint", false, func(ctx context.Context, tx *tenancy.Tx, body string) error {
-			if _, err := tx.Exec(ctx, insertNote, body); err != nil {
-				return err
-			}
-			sp, err := tx.Begin(ctx)
-			if err != nil {
-				return err
-			}
-			tx.Audit(tenancy.Audit{Action: "noted", Subject: body})
-			return errors.Join(sp.Commit(ctx))
-		}},
-	})
-	require.Empty(t, wrong)
-	require.Empty(t, unknown, "every lost COMMIT was resolved")
 }

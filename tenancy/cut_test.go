@@ -4,139 +4,91 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"sync"
-	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/tenancy"
 )
-
-// cutter is a proxy that cuts one connection at one chosen message of the client.
-type cutter struct {
-	addr   string
-	target string
-	left   atomic.Int64 // client messages until the cut; 0 means never
-	answer atomic.Bool  // cut when the server has answered that message, instead of before forwarding it
-}
-
-func newCutter(t *testing.T, target string) *cutter {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	c := &cutter{addr: l.Addr().String(), target: target}
-	var wg sync.WaitGroup
-	ctx, cancel := context.WithCancel(context.Background())
-	wg.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { c.serve(ctx, client) })
-		}
-	})
-	t.Cleanup(func() { l.Close(); cancel(); wg.Wait() })
-	return c
-}
-
-func (c *cutter) serve(ctx context.Context, client net.Conn) {
-	network := "tcp"
-	if c.target[0] == '/' {
-		network = "unix"
-	}
-	server, err := net.Dial(network, c.target)
-	if err != nil {
-		client.Close()
-		return
-	}
-	hangUp := func() { client.Close(); server.Close() }
-	defer context.AfterFunc(ctx, hangUp)()
-	var swallow atomic.Bool
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		defer hangUp()
-		buf := make([]byte, 64<<10)
-		for {
-			n, err := server.Read(buf)
-			if err != nil || swallow.Load() { // the server has done it, the client never hears
-				return
-			}
-			if _, err := client.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-	})
-	defer wg.Wait()
-	defer hangUp()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := client.Read(buf)
-		if err != nil {
-			return
-		}
-		goodbye := n == 5 && buf[0] == 'X' // the end of a connection that the pool was told to drop
-		if !goodbye && c.left.Load() > 0 && c.left.Add(-1) == 0 {
-			if !c.answer.Load() {
-				return
-			}
-			swallow.Store(true)
-		}
-		if _, err := server.Write(buf[:n]); err != nil {
-			return
-		}
-		if swallow.Load() {
-			wg.Wait()
-			return
-		}
-	}
-}
 
 // shape is a unit that writes the note body once and, if event is set, emits an event with it.
 type shape struct {
 	name  string
-	event bool
+	event bool // or an audit entry: something by which a lost COMMIT is resolved
+	opts  tenancy.TxOptions
+	one   bool // a statement of its own instead of fn
 	fn    func(ctx context.Context, tx *tenancy.Tx, body string) error
 }
 
+func exec(ctx context.Context, tx pgx.Tx, body string) error {
+	_, err := tx.Exec(ctx, insertNote, body)
+	return err
+}
+
+func readNotes(ctx context.Context, tx *tenancy.Tx) error {
+	_, err := tenancy.All[note](ctx, tx, `select id, body from notes`)
+	return err
+}
+
 var shapes = []shape{
-	{"one batch", false, func(_ context.Context, tx *tenancy.Tx, body string) error {
+	{name: "one statement", one: true},
+	{name: "one statement, serializable", one: true, opts: tenancy.TxOptions{Isolation: pgx.Serializable, Timeout: time.Minute}},
+	{name: "all deferred", fn: func(_ context.Context, tx *tenancy.Tx, body string) error {
 		tx.Defer(insertNote, body)
 		return nil
 	}},
-	{"one batch with event", true, func(_ context.Context, tx *tenancy.Tx, body string) error {
+	{name: "all deferred, event", event: true, fn: func(_ context.Context, tx *tenancy.Tx, body string) error {
 		tx.Defer(insertNote, body)
 		tx.Emit(noteAdded{body})
 		return nil
 	}},
-	{"three batches", false, func(ctx context.Context, tx *tenancy.Tx, body string) error {
-		if _, err := tx.Exec(ctx, insertNote, body); err != nil {
-			return err
-		}
-		_, err := tenancy.All[note](ctx, tx, `select id, body from notes`)
+	{name: "all deferred, audit", event: true, fn: func(_ context.Context, tx *tenancy.Tx, body string) error {
+		tx.Defer(insertNote, body)
+		tx.Audit(tenancy.Audit{Action: "note.added", Subject: body})
+		return nil
+	}},
+	{name: "statements", fn: func(ctx context.Context, tx *tenancy.Tx, body string) error {
+		return errors.Join(exec(ctx, tx, body), readNotes(ctx, tx))
+	}},
+	{name: "statements, event", event: true, fn: func(ctx context.Context, tx *tenancy.Tx, body string) error {
+		tx.Emit(noteAdded{body})
+		return errors.Join(exec(ctx, tx, body), readNotes(ctx, tx))
+	}},
+	{name: "statements, audit in a savepoint", event: true, fn: func(ctx context.Context, tx *tenancy.Tx, body string) error {
+		return pgx.BeginFunc(ctx, tx, func(sp pgx.Tx) error {
+			tx.Audit(tenancy.Audit{Action: "note.added", Subject: body})
+			return exec(ctx, sp, body)
+		})
+	}},
+	{name: "read, modify, expect, event", event: true, fn: func(ctx context.Context, tx *tenancy.Tx, body string) error {
+		n, err := tenancy.One[int64](ctx, tx, `insert into notes (body) values ('') returning id`)
+		tx.DeferExpect(1, "note", `update notes set body = $2 where id = $1`, n, body)
+		tx.Emit(noteAdded{body})
 		return err
 	}},
-	{"three batches with event", true, func(ctx context.Context, tx *tenancy.Tx, body string) error {
-		tx.Emit(noteAdded{body})
-		if _, err := tx.Exec(ctx, insertNote, body); err != nil {
-			return err
-		}
-		_, err := tenancy.All[note](ctx, tx, `select id, body from notes`)
-		return err
+	{name: "position and lock", opts: tenancy.TxOptions{CommitLSN: new(tenancy.LSN)}, fn: func(ctx context.Context, tx *tenancy.Tx, body string) error {
+		tx.Lock("notes")
+		return exec(ctx, tx, body)
 	}},
-	{"savepoints with event", true, func(ctx context.Context, tx *tenancy.Tx, body string) error {
-		sp, err := tx.Begin(ctx)
-		if err != nil {
-			return err
-		}
-		if _, err := sp.Exec(ctx, insertNote, body); err != nil {
-			return errors.Join(err, sp.Rollback(ctx))
-		}
+	{name: "position, event", event: true, opts: tenancy.TxOptions{CommitLSN: new(tenancy.LSN)}, fn: func(_ context.Context, tx *tenancy.Tx, body string) error {
+		tx.Defer(insertNote, body)
 		tx.Emit(noteAdded{body})
-		return sp.Commit(ctx)
+		return nil
+	}},
+	{name: "eager, event", event: true, opts: tenancy.TxOptions{Eager: true}, fn: func(ctx context.Context, tx *tenancy.Tx, body string) error {
+		tx.Emit(noteAdded{body})
+		return exec(ctx, tx, body)
+	}},
+	{name: "nested, event", event: true, fn: func(ctx context.Context, tx *tenancy.Tx, body string) error {
+		_ = pgx.BeginFunc(ctx, tx, func(sp pgx.Tx) error { return errors.Join(exec(ctx, sp, body), errRefused) })
+		return pgx.BeginFunc(ctx, tx, func(sp pgx.Tx) error {
+			tx.Emit(noteAdded{body})
+			return exec(ctx, sp, body)
+		})
 	}},
 }
 
@@ -144,7 +96,20 @@ var shapes = []shape{
 type runner func(ctx context.Context, db *tenancy.DB, pool *pgxpool.Pool, s shape, body string) error
 
 func byDo(ctx context.Context, db *tenancy.DB, _ *pgxpool.Pool, s shape, body string) error {
-	return db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error { return s.fn(ctx, tx, body) })
+	opts := s.opts
+	if opts.CommitLSN != nil {
+		opts.CommitLSN = new(tenancy.LSN)
+	}
+	db = db.With(&opts)
+	if s.one {
+		_, err := tenancy.One[int64](ctx, db, `insert into notes (body) values ($1) returning id`, body)
+		return err
+	}
+	err := db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error { return s.fn(ctx, tx, body) })
+	if opts.CommitLSN != nil && err == nil && *opts.CommitLSN == 0 {
+		return errors.New("committed without a position")
+	}
+	return err
 }
 
 // retryAll is what people write: run the transaction again when the connection failed.
@@ -154,8 +119,7 @@ func retryAll(ctx context.Context, _ *tenancy.DB, pool *pgxpool.Pool, _ shape, b
 			if _, err := tx.Exec(ctx, `select set_config('tenancy.tenant', 'acme', true)`); err != nil {
 				return err
 			}
-			_, err := tx.Exec(ctx, insertNote, body)
-			return err
+			return exec(ctx, tx, body)
 		})
 		if err == nil {
 			return nil
@@ -164,65 +128,165 @@ func retryAll(ctx context.Context, _ *tenancy.DB, pool *pgxpool.Pool, _ shape, b
 	return err
 }
 
-// cutEverywhere cuts at each message of each shape, before the server sees it and after it has answered, on a new
-// connection and on one that has prepared all statements. It returns the runs in which the caller's answer does not match
-// what the database holds, and how often the answer was ErrCommitUnknown.
-func cutEverywhere(t *testing.T, run runner, shapes []shape) (wrong []string, unknown map[string]int) {
+// bench is where faults are injected.
+type bench struct {
+	run     runner
+	cut     *cutter
+	pool    *pgxpool.Pool // through the cutter
+	db      *tenancy.DB   // on that pool
+	app     *pgxpool.Pool // past it
+	direct  *tenancy.DB
+	kinds   []*faulty
+	wrong   []string // the runs in which the caller's answer does not match what the database holds
+	unknown map[string]int
+	faults  int
+}
+
+func newBench(t *testing.T, run runner) *bench {
 	_, pg := open(t)
-	cut := newCutter(t, addrOf(t, pg.AppURL))
-	pool := through(t, pg.AppURL, cut.addr)
-	db, err := tenancy.New(pool, nil)
+	b := &bench{run: run, unknown: map[string]int{}, app: pg.App, cut: newCutter(t, addrOf(t, pg.AppURL))}
+	b.pool = through(t, pg.AppURL, b.cut.addr)
+	var err error
+	b.db, err = tenancy.New(b.pool, nil)
 	require.NoError(t, err)
-	direct, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System})
+	b.direct, err = tenancy.New(pg.App, &tenancy.Options{System: pg.System})
 	require.NoError(t, err)
-	ctx := tenancy.WithID(t.Context(), "acme")
-	unknown = map[string]int{}
+	b.kinds = []*faulty{{name: "cut before"}, {name: "cut after", answer: true}}
+	return b
+}
+
+// everywhere injects each kind of fault at each message of each shape, on a new connection and on one that has prepared all
+// statements.
+func (b *bench) everywhere(t *testing.T, shapes []shape, warmth ...bool) {
 	for _, s := range shapes {
-		for _, c := range []struct{ warm, answered bool }{{false, false}, {false, true}, {true, false}, {true, true}} {
-			for message, reached := int64(1), true; reached; message++ {
-				body := fmt.Sprintf("%s, message %d, %+v", s.name, message, c)
-				pool.Reset()
-				if c.warm {
-					require.NoError(t, run(ctx, db, pool, s, "warm "+body))
-				}
-				cut.answer.Store(c.answered)
-				cut.left.Store(message)
-				err := run(ctx, db, pool, s, body)
-				reached = cut.left.Swap(0) == 0
-				notes, qerr := tenancy.One[int](ctx, direct, `select count(*)::int from notes where body = $1`, body)
-				require.NoError(t, qerr)
-				events, qerr := tenancy.One[int](tenancy.System(ctx, "test"), direct, `select count(*)::int from tenancy.outbox where key = $1`, body)
-				require.NoError(t, qerr)
-				if errors.Is(err, tenancy.ErrCommitUnknown) {
-					unknown[s.name]++
-				} else if (err == nil) != (notes == 1) {
-					wrong = append(wrong, fmt.Sprintf("%s: %d rows, error %v", body, notes, err))
-				}
-				if notes > 1 || s.event && events != notes {
-					wrong = append(wrong, fmt.Sprintf("%s: %d rows, %d events, error %v", body, notes, events, err))
+		for _, kind := range b.kinds {
+			for _, warm := range warmth {
+				for message, reached := int64(1), true; reached; message++ {
+					body := fmt.Sprintf("%s, %s message %d, warm %v", s.name, kind.name, message, warm)
+					reached = b.once(t, s, kind, message, warm, body)
 				}
 			}
 		}
 	}
-	return wrong, unknown
+}
+
+func (b *bench) once(t *testing.T, s shape, kind *faulty, message int64, warm bool, body string) (reached bool) {
+	ctx := tenancy.WithID(t.Context(), "acme")
+	b.pool.Reset()
+	if warm {
+		require.NoError(t, b.run(ctx, b.db, b.pool, s, "warm "+body))
+	}
+	b.cut.fault.Store(kind)
+	b.cut.left.Store(message)
+	err := b.run(ctx, b.db, b.pool, s, body)
+	b.faults++
+	reached = b.cut.left.Swap(0) <= 0
+	b.cut.busy.Lock() // until a strike is over
+	b.cut.busy.Unlock()
+	b.judge(t, ctx, s, body, err)
+	return reached
+}
+
+func (b *bench) judge(t *testing.T, ctx context.Context, s shape, body string, err error) {
+	notes, qerr := tenancy.One[int](ctx, b.direct, `select count(*)::int from notes where body = $1`, body)
+	require.NoError(t, qerr)
+	traces, qerr := tenancy.One[int](tenancy.System(ctx, "test"), b.direct, `select (select count(*) from tenancy.outbox where key = $1)::int
+		+ (select count(*) from tenancy.audit where subject = $1)::int`, body)
+	require.NoError(t, qerr)
+	if errors.Is(err, tenancy.ErrCommitUnknown) {
+		b.unknown[s.name]++
+	} else if (err == nil) != (notes == 1) {
+		b.wrong = append(b.wrong, fmt.Sprintf("%s: %d rows, error %v", body, notes, err))
+	}
+	if notes > 1 || s.event && traces != notes {
+		b.wrong = append(b.wrong, fmt.Sprintf("%s: %d rows, %d traces, error %v", body, notes, traces, err))
+	}
 }
 
 func TestAnswerMatchesDatabaseWhereverTheConnectionIsCut(t *testing.T) {
 	t.Parallel()
-	wrong, unknown := cutEverywhere(t, byDo, shapes)
-	require.Empty(t, wrong)
+	b := newBench(t, byDo)
+	b.everywhere(t, shapes, false, true)
+	require.Empty(t, b.wrong)
+	t.Logf("%d faults, answers unknown: %v", b.faults, b.unknown)
 	// Without an event a lost COMMIT cannot be resolved. With one it can, except when the whole unit was one message, which
 	// may still be on its way.
-	require.NotZero(t, unknown["one batch"])
-	require.NotZero(t, unknown["three batches"])
-	require.NotZero(t, unknown["one batch with event"])
-	require.Less(t, unknown["one batch with event"], unknown["one batch"])
-	require.Zero(t, unknown["three batches with event"])
-	require.Zero(t, unknown["savepoints with event"])
+	for _, s := range shapes {
+		switch s.name {
+		case "all deferred, event", "all deferred, audit", "position, event":
+			require.NotZero(t, b.unknown[s.name], s.name)
+			require.Less(t, b.unknown[s.name], b.unknown["all deferred"], s.name)
+		default:
+			require.Equal(t, !s.event, b.unknown[s.name] > 0, s.name)
+		}
+	}
 }
 
 func TestPlantedRetryIsFound(t *testing.T) {
 	t.Parallel()
-	wrong, _ := cutEverywhere(t, retryAll, shapes[:1])
-	require.NotEmpty(t, wrong, "a retry that ignores the lost COMMIT answer must be noticed")
+	b := newBench(t, retryAll)
+	b.everywhere(t, shapes[2:3], false)
+	require.NotEmpty(t, b.wrong, "a retry that ignores the lost COMMIT answer must be noticed")
+}
+
+// TestAnswerMatchesDatabaseWhenTheBackendIsKilled ends the backend before and while it works on each message.
+func TestAnswerMatchesDatabaseWhenTheBackendIsKilled(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, byDo)
+	kill := func() { // what came through the proxy, and wait until it is gone
+		_, err := b.app.Exec(context.Background(), `select pg_terminate_backend(pid, 5000) from pg_stat_activity
+			where datname = current_database() and application_name = 'proxied'`)
+		require.NoError(t, err)
+	}
+	b.kinds = []*faulty{{name: "kill before", strike: kill}}
+	for range testenv.Rounds(1, 20) {
+		b.kinds = append(b.kinds, &faulty{name: "kill during", strike: kill, during: true})
+	}
+	b.everywhere(t, shapes, true)
+	require.Empty(t, b.wrong)
+	t.Logf("%d faults, answers unknown: %v", b.faults, b.unknown)
+}
+
+// TestReplicaReadsSurviveCuts cuts at each message towards the replica: the primary answers instead, and never an error.
+func TestReplicaReadsSurviveCuts(t *testing.T) {
+	t.Parallel()
+	r := openReplicated(t, 0)
+	cut := newCutter(t, addrOf(t, r.Replica.AppURL))
+	replica := through(t, r.Replica.AppURL, cut.addr)
+	db, err := tenancy.New(r.App, &tenancy.Options{Replicas: []*pgxpool.Pool{replica}})
+	require.NoError(t, err)
+	ctx := tenancy.WithID(t.Context(), "acme")
+	var at tenancy.LSN
+	require.NoError(t, db.With(&tenancy.TxOptions{CommitLSN: &at}).Do(ctx, func(_ context.Context, tx *tenancy.Tx) error {
+		tx.Defer(insertNote, "x")
+		return nil
+	}))
+	reader := db.With(&tenancy.TxOptions{Replica: true, After: at})
+	for name, read := range map[string]func() (int, error){
+		"statement": func() (int, error) { return tenancy.One[int](ctx, reader, `select count(*)::int from notes`) },
+		"unit": func() (n int, err error) {
+			err = reader.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+				if err := readNotes(ctx, tx); err != nil {
+					return err
+				}
+				n, err = tenancy.One[int](ctx, tx, `select count(*)::int from notes`)
+				return err
+			})
+			return n, err
+		},
+	} {
+		for _, kind := range []*faulty{{name: "cut before"}, {name: "cut after", answer: true}} {
+			for message, reached := int64(1), true; reached; message++ {
+				replica.Reset()
+				cut.fault.Store(kind)
+				cut.left.Store(message)
+				n, err := read()
+				reached = cut.left.Swap(0) == 0
+				require.NoError(t, err, "%s, %s message %d", name, kind.name, message)
+				require.Equal(t, 1, n)
+				_, err = tenancy.One[int](ctx, reader, `select count(*)::int from notes`) // past the rest of a dead replica
+				require.NoError(t, err)
+			}
+		}
+	}
 }

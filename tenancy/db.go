@@ -144,13 +144,21 @@ func (c *core) retry(ctx context.Context, attempt func() (again bool, err error)
 		}
 		c.opts.count(ctx, "tenancy.retries")
 		// Full jitter: two units that deadlocked must not meet again.
-		wait := time.NewTimer(rand.N(min(5*time.Millisecond<<n, 500*time.Millisecond)) + time.Millisecond)
-		select {
-		case <-ctx.Done():
-			wait.Stop()
+		if !pause(ctx, rand.N(min(5*time.Millisecond<<n, 500*time.Millisecond))+time.Millisecond) {
 			return err
-		case <-wait.C:
 		}
+	}
+}
+
+// pause waits, and tells whether ctx is still there.
+func pause(ctx context.Context, d time.Duration) bool {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-wait.C:
+		return true
 	}
 }
 

@@ -62,10 +62,12 @@ func (tx *Tx) resolve(ctx context.Context, marker string) (found, certain bool) 
 	if tx.opts.CommitLSN != nil {
 		ask.opts.CommitLSN = &at
 	}
-	err := tx.core.retry(ctx, func() (bool, error) {
-		err := ask.query(ctx, sqltext.Committed, []any{tx.fence, marker}, scanOne(&found))
-		return err != nil, err
-	})
+	// Longer than other retries: a server that crashed needs a moment.
+	err := ask.query(ctx, sqltext.Committed, []any{tx.fence, marker}, scanOne(&found))
+	for err != nil && ctx.Err() == nil {
+		pause(ctx, 20*time.Millisecond)
+		err = ask.query(ctx, sqltext.Committed, []any{tx.fence, marker}, scanOne(&found))
+	}
 	if err != nil {
 		tx.core.opts.logger().WarnContext(ctx, "tenancy: commit not resolved", "error", err)
 		return false, false

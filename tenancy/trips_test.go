@@ -25,6 +25,7 @@ func through(t *testing.T, target, proxy string) *pgxpool.Pool {
 	cfg.ConnConfig.Host, cfg.MaxConns = at.Hostname(), 1
 	cfg.ConnConfig.Port = portOf(t, at.Port())
 	cfg.ConnConfig.Fallbacks = nil
+	cfg.ConnConfig.RuntimeParams["application_name"] = "proxied"
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
