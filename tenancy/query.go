@@ -116,7 +116,7 @@ func (db *DB) query(ctx context.Context, sql string, args []any, scan func(pgx.R
 		return tx.query(ctx, sql, args, scan)
 	}
 	if direct(args) {
-		return errors.New("tenancy: query options need a unit of work; use DB.Read")
+		return errDirect
 	}
 	if db.opts.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -127,26 +127,41 @@ func (db *DB) query(ctx context.Context, sql string, args []any, scan func(pgx.R
 }
 
 func (db *DB) queryOnce(ctx context.Context, t Target, sql string, args []any, scan func(pgx.Rows) error) (again bool, err error) {
-	begin := db.opts.begin(t, 0)
-	if begin.Actor, err = actorText(ctx); err != nil {
-		return false, err
-	}
-	session, err := db.core.driver.Acquire(ctx, t)
-	if err != nil {
-		return ctx.Err() == nil && (t.Replica || db.opts.retryable(err)), fmt.Errorf("tenancy: acquire: %w", err)
+	session, br, again, err := db.sendOnce(ctx, t, sql, args)
+	if session == nil {
+		return again, err
 	}
 	defer session.Release(context.WithoutCancel(ctx))
-	br, err := session.Send(ctx, &Batch{
-		Begin:     begin,
-		Queries:   []*pgx.QueuedQuery{{SQL: sql, Arguments: args}},
-		Commit:    true,
-		CommitLSN: db.opts.lsnOf(t),
-	})
 	if err == nil {
 		rows, _ := br.Query() // its error is the error of rows
 		err = scan(rows)
 		err = verdict(err, br.Close())
 	}
+	return db.settle(ctx, t, session, err)
+}
+
+// sendOnce sends a statement with everything around it. Whoever gets a session, with an error or without, settles and
+// releases it; without one, again asks for another attempt.
+func (db *DB) sendOnce(ctx context.Context, t Target, sql string, args []any) (session Session, br pgx.BatchResults, again bool, err error) {
+	begin := db.opts.begin(t, 0)
+	if begin.Actor, err = actorText(ctx); err != nil {
+		return nil, nil, false, err
+	}
+	session, err = db.core.driver.Acquire(ctx, t)
+	if err != nil {
+		return nil, nil, ctx.Err() == nil && (t.Replica || db.opts.retryable(err)), fmt.Errorf("tenancy: acquire: %w", err)
+	}
+	br, err = session.Send(ctx, &Batch{
+		Begin:     begin,
+		Queries:   []*pgx.QueuedQuery{{SQL: sql, Arguments: args}},
+		Commit:    true,
+		CommitLSN: db.opts.lsnOf(t),
+	})
+	return session, br, false, err
+}
+
+// settle turns the end of a single statement into what its caller may rely on; again asks for another attempt.
+func (db *DB) settle(ctx context.Context, t Target, session Session, err error) (again bool, _ error) {
 	if at, ok := errors.AsType[*StepError](err); ok {
 		err = at.Err
 	}

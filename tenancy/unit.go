@@ -8,13 +8,9 @@ import (
 
 // attempt runs fn once; again asks for another attempt.
 func (db *DB) attempt(ctx context.Context, who identity, t Target, fn func(context.Context, *Tx) error) (again bool, err error) {
-	tx := &Tx{core: db.core, opts: db.opts, who: who, target: t, scopes: []*scope{{}}}
-	tx.by, _ = ActorFrom(ctx)
-	if tx.actor, err = actorText(ctx); err != nil {
+	tx, err := db.newTx(ctx, who, t)
+	if err != nil {
 		return false, err
-	}
-	if !db.opts.readOnly() {
-		tx.fence = rand.Int64() | 1
 	}
 	unit := withTx(ctx, tx)
 	returned := false
@@ -41,6 +37,19 @@ func (db *DB) attempt(ctx context.Context, who identity, t Target, fn func(conte
 	returned = true
 	tx.finish(ctx, result)
 	return again, err
+}
+
+func (db *DB) newTx(ctx context.Context, who identity, t Target) (*Tx, error) {
+	tx := &Tx{core: db.core, opts: db.opts, who: who, target: t, scopes: []*scope{{}}}
+	tx.by, _ = ActorFrom(ctx)
+	var err error
+	if tx.actor, err = actorText(ctx); err != nil {
+		return nil, err
+	}
+	if !db.opts.readOnly() {
+		tx.fence = rand.Int64() | 1
+	}
+	return tx, nil
 }
 
 // commit sends what is queued, the events and COMMIT in one round trip. A unit that has nothing to send sends nothing.

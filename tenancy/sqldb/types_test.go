@@ -1,0 +1,78 @@
+package sqldb_test
+
+import (
+	"database/sql"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	eventually = 10 * time.Second
+	tick       = 5 * time.Millisecond
+)
+
+// TestValuesAreThoseOfStdlib reads each type, NULL too, here and through pgx's own database/sql driver.
+func TestValuesAreThoseOfStdlib(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	plain, err := sql.Open("pgx", w.pg.AppURL)
+	require.NoError(t, err)
+	defer plain.Close()
+	ctx := w.tenant("acme")
+	for _, expr := range []string{
+		`true`, `'a'::text`, `'a'::varchar(7)`, `'a'::char(3)`, `'a'::name`, `'\xdead'::bytea`, `'x'::"char"`,
+		`1::int2`, `-1::int4`, `9007199254740993::int8`, `1.5::float4`, `'nan'::float8`, `1e300::float8`,
+		`1.50::numeric(10,2)`, `'nan'::numeric`, `12345678901234567890.123456789::numeric`, `0.000::numeric`, `'-infinity'::numeric`,
+		`7::oid`, `'7'::xid`, `'7'::cid`, `'2026-02-28'::date`, `'infinity'::date`, `'2026-02-28 10:00:01.5'::timestamp`,
+		`'2026-02-28 10:00:01.5+02'::timestamptz`, `'infinity'::timestamptz`, `'10:00:01.5'::time`, `'10:00+02'::timetz`,
+		`'{"a": [1, null]}'::json`, `'{"a": [1, null]}'::jsonb`, `'<a/>'::xml`,
+		`'5b30857f-0bfa-48b5-ac0b-5c64e28078d1'::uuid`, `'10.0.0.1/8'::inet`, `'10.0.0.1'::inet`, `'10.0.0.0/8'::cidr`, `'08:00:2b:01:02:03'::macaddr`,
+		`'{1,2,null}'::int4[]`, `'{a,"b c",null,"d\"e"}'::text[]`, `'{{1,2},{3,4}}'::int8[]`, `'{}'::text[]`, `'{t,f}'::bool[]`,
+		`'{5b30857f-0bfa-48b5-ac0b-5c64e28078d1}'::uuid[]`,
+		`'[1,5)'::int4range`, `'101'::bit(3)`, `'101'::varbit`, `'(1,2)'::point`, `row(1,'a')`,
+		`'a:1 b:2'::tsvector`, `'a & b'::tsquery`, `'$.a'::jsonpath`, `'pg_class'::regclass`, `'1 day'::interval`,
+	} {
+		for _, expr := range []string{expr, "nullif(" + expr + ", " + expr + ")"} {
+			ours, errOurs := read(w.std.QueryContext(ctx, "select "+expr+" as x"))
+			theirs, errTheirs := read(plain.QueryContext(ctx, "select "+expr+" as x"))
+			if errTheirs != nil { // a type without equality
+				require.Error(t, errOurs, expr)
+				continue
+			}
+			require.NoError(t, errOurs, expr)
+			require.Equal(t, theirs, ours, expr)
+		}
+	}
+}
+
+// read returns everything that database/sql tells about the only value.
+func read(rows *sql.Rows, err error) (map[string]string, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		return nil, err
+	}
+	length, hasLength := types[0].Length()
+	precision, scale, hasScale := types[0].DecimalSize()
+	var v any
+	for rows.Next() {
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+	}
+	if at, ok := v.(time.Time); ok {
+		v = at.UTC()
+	}
+	return map[string]string{
+		"name": types[0].Name(), "type": types[0].DatabaseTypeName(), "length": fmt.Sprint(length, hasLength), "size": fmt.Sprint(precision, scale, hasScale),
+		"scan": types[0].ScanType().String(), "value": fmt.Sprintf("%v %v", reflect.TypeOf(v), v),
+	}, rows.Err()
+}
