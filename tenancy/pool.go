@@ -142,7 +142,9 @@ func (db *DB) stream(ctx context.Context, t Target, sql string, args []any) (*st
 	rows, _ := br.Query() // its error is the error of rows
 	r := &streamedRows{Rows: rows, db: db, ctx: ctx, target: t, session: session, br: br, cancel: func() {}}
 	r.peeked = rows.Next()
-	r.fields = slices.Clone(rows.FieldDescriptions()) // the connection will reuse them
+	if rows.Err() == nil {
+		r.fields = slices.Clone(rows.FieldDescriptions()) // the connection will reuse them
+	}
 	if !r.peeked {
 		if again := r.end(); r.err != nil {
 			return nil, again, r.err

@@ -132,7 +132,7 @@ func TestArguments(t *testing.T) {
 	w := open(t)
 	ctx := w.tenant("acme")
 	var s string
-	require.NoError(t, w.std.QueryRowContext(ctx, `select @a::text || @b::text`, sql.Named("b", "2"), sql.Named("a", 1.5)).Scan(&s))
+	require.NoError(t, w.std.QueryRowContext(ctx, `select @a::float8::text || @b::text`, sql.Named("b", "2"), sql.Named("a", 1.5)).Scan(&s))
 	require.Equal(t, "1.52", s)
 	err := w.std.QueryRowContext(ctx, `select @a::text || @c::text`, sql.Named("a", "x")).Scan(&s)
 	require.ErrorContains(t, err, "c")

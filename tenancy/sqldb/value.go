@@ -32,19 +32,10 @@ func decoderFor(m *pgtype.Map, f pgconn.FieldDescription) decoder {
 	case pgtype.TimestamptzOID:
 		return as(m, f, pgtype.Timestamptz.Value)
 	}
-	t, ok := m.TypeForOID(f.DataTypeOID)
-	if !ok || f.Format == pgtype.TextFormatCode {
+	if f.Format == pgtype.TextFormatCode {
 		return func(raw []byte) (driver.Value, error) { return string(raw), nil }
 	}
-	// stdlib asks the server for text. A unit's statement travels in a batch, where pgx chooses the format; for the few
-	// types that come as binary the codec writes the text.
-	return func(raw []byte) (driver.Value, error) {
-		v, err := t.Codec.DecodeDatabaseSQLValue(m, f.DataTypeOID, f.Format, raw)
-		if b, ok := v.([]byte); ok {
-			return string(b), err
-		}
-		return v, err
-	}
+	return func(raw []byte) (driver.Value, error) { return text(m, f.DataTypeOID, raw) }
 }
 
 // as decodes into a T, a new one for each row.
