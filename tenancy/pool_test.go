@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -83,7 +84,7 @@ func TestQueryFailures(t *testing.T) {
 	for rows.Next() {
 	}
 	require.ErrorIs(t, rows.Err(), context.Canceled)
-	require.Zero(t, pg.App.Stat().AcquiredConns())
+	require.Eventually(t, func() bool { return pg.App.Stat().AcquiredConns() == 0 }, 10*time.Second, time.Millisecond)
 }
 
 func TestBegin(t *testing.T) {

@@ -94,4 +94,3 @@ func collect(t require.TestingT, rows *sql.Rows, err error) (list []string) {
 	require.NoError(t, rows.Err())
 	return list
 }
-

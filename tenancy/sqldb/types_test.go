@@ -38,7 +38,7 @@ func TestValuesAreThoseOfStdlib(t *testing.T) {
 		`'{5b30857f-0bfa-48b5-ac0b-5c64e28078d1}'::uuid[]`,
 		`'[1,5)'::int4range`, `'(,2]'::int8range`, `'empty'::int4range`, `'("a b","c,d"]'::textrange`, `'[2026-01-01 10:00,)'::tsrange`, `'101'::bit(3)`, `'101'::varbit`, `'(1,2)'::point`, `row(1,'a')`, `row(null, '', 'a "b" \c', row(1, true), array[1,2])`, `'{}'::numeric[]`, `'{1.50,100.00}'::numeric[]`, `'[0:1]={1,2}'::int4[]`, `array['','NULL','a\b','{']`, `array['\x01'::bytea]`, `array['10:00'::time]`, `array['10.0.0.1'::inet]`, `array[1.5::float8, 'nan']`,
 		`'a:1 b:2'::tsvector`, `'a & b'::tsquery`, `'$.a'::jsonpath`, `'pg_class'::regclass`, `'1 day'::interval`, `'0'::interval`, `'1 year 2 mons 3 days 04:05:06.7'::interval`, `'-1 year +1 day -00:00:01'::interval`, `'-36 hours'::interval`, `'-1 mon 1 sec'::interval`,
-`'24:00'::time`, `'2001:db8::1'::inet`, `'2001:db8::/32'::cidr`,
+		`'24:00'::time`, `'2001:db8::1'::inet`, `'2001:db8::/32'::cidr`,
 	} {
 		for _, expr := range []string{expr, "nullif(" + expr + ", " + expr + ")"} {
 			ours, errOurs := read(w.std.QueryContext(ctx, "select "+expr+" as x"))
