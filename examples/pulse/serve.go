@@ -135,8 +135,10 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 	p.close = append(p.close, func() { rdb.Close() })
 	p.health = httpx.NewHealth(map[string]func(context.Context) error{
 		"postgres": appPool.Ping,
-		"tenants":  func(ctx context.Context) error { return guard.Check(ctx, appPool, &guard.Options{Allow: app.Exceptions(), Seal: s.seal}) },
-		"redis":    func(ctx context.Context) error { return rdb.Ping(ctx).Err() },
+		"tenants": func(ctx context.Context) error {
+			return guard.Check(ctx, appPool, &guard.Options{Allow: app.Exceptions(), Seal: s.seal})
+		},
+		"redis": func(ctx context.Context) error { return rdb.Ping(ctx).Err() },
 	}, nil)
 
 	db, err := tenancy.New(appPool, &tenancy.Options{System: systemPool, Seal: s.seal, Logger: log})

@@ -13,6 +13,7 @@ import (
 	"github.com/ashlar-go/ashlar/notify"
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/outbox"
+	"github.com/ashlar-go/ashlar/tenancy/record"
 )
 
 //go:embed templates
@@ -48,7 +49,7 @@ func Follow(e outbox.Event) ([]jobs.Item, error) {
 
 // incidentMail is the notification: what the templates see.
 type incidentMail struct {
-	To       notify.Recipient
+	To       []notify.Recipient
 	Closed   bool
 	Incident string
 	Monitor  string
@@ -67,8 +68,8 @@ func (m incidentMail) Kind() string {
 	return "incident.opened"
 }
 
-// Recipients is the team's address.
-func (m incidentMail) Recipients() []notify.Recipient { return []notify.Recipient{m.To} }
+// Recipients are the team's contacts.
+func (m incidentMail) Recipients() []notify.Recipient { return m.To }
 
 // IdempotencyKey names the fact: a job that is run again sends nothing twice
 // where the provider can tell.
@@ -79,7 +80,8 @@ func newNotifier(d Deps) (*notify.Notifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	sample := incidentMail{To: notify.Recipient{Email: "sample@example.com", Phone: "+4930123456"}, Monitor: "Shop", Opened: time.Unix(0, 0)}
+	to := notify.Recipient{Email: "sample@example.com", Phone: "+4930123456"}
+	sample := incidentMail{To: []notify.Recipient{to}, Monitor: "Shop", Opened: time.Unix(0, 0)}
 	closed := sample
 	closed.Closed = true
 	return notify.New(&notify.Options{
@@ -90,12 +92,12 @@ func newNotifier(d Deps) (*notify.Notifier, error) {
 
 // alertRow is what an alert says.
 type alertRow struct {
-	Slug, Email, Phone, Team string
-	Monitor                  string
-	URL                      string `db:"url"`
-	Cause                    string
-	Opened                   time.Time
-	Closed                   *time.Time
+	Slug    string
+	Monitor string
+	URL     string `db:"url"`
+	Cause   string
+	Opened  time.Time
+	Closed  *time.Time
 }
 
 func (a *App) alert(ctx context.Context, job Alert) error {
@@ -106,10 +108,16 @@ func (a *App) alert(ctx context.Context, job Alert) error {
 	if err != nil {
 		return err
 	}
+	team, err := contacts.List(ctx, a.readOnly(), record.Query{Order: "id", Limit: maxContacts})
+	if err != nil || len(team) == 0 {
+		return err // nobody wants to know
+	}
 	m := incidentMail{
-		To:     notify.Recipient{Name: row.Team, Email: row.Email, Phone: row.Phone},
 		Closed: job.Closed, Incident: job.Incident, Monitor: row.Monitor, URL: row.URL, Cause: row.Cause,
 		Opened: row.Opened.UTC(), Page: a.Base + "/status/" + row.Slug + "/page",
+	}
+	for _, c := range team {
+		m.To = append(m.To, notify.Recipient{Name: c.Name, Email: c.Email, Phone: c.Phone})
 	}
 	if job.Closed && row.Closed != nil {
 		m.Lasted = row.Closed.Sub(row.Opened).Round(time.Second)

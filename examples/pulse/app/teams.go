@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"net/mail"
 	"regexp"
 	"strings"
 	"time"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/ashlar-go/ashlar/cache"
 	"github.com/ashlar-go/ashlar/examples/pulse/uptime"
-	"github.com/ashlar-go/ashlar/notify"
 	"github.com/ashlar-go/ashlar/tenancy"
 )
 
@@ -50,13 +48,7 @@ func (in SignUpIn) Validate() error {
 	if !slugPattern.MatchString(in.Slug) {
 		return &uptime.FieldError{Field: "slug", Problem: "must have 1 to 40 small letters, digits and dashes inside"}
 	}
-	if _, err := mail.ParseAddress(in.Email); err != nil {
-		return &uptime.FieldError{Field: "email", Problem: "is not an e-mail address"}
-	}
-	if err := (notify.Recipient{Email: in.Email, Phone: in.Phone}).Validate(); err != nil {
-		return &uptime.FieldError{Field: "phone", Problem: "or email is not valid: want +4930123456 and a plain address"}
-	}
-	return nil
+	return (&Contact{Name: in.Team, Email: in.Email, Phone: in.Phone}).Validate()
 }
 
 // SignUp makes a team with its first API key.
@@ -66,10 +58,10 @@ func (a *App) SignUp(ctx context.Context, in SignUpIn) (SignUpOut, error) {
 	out.Status = a.Base + "/status/" + out.Slug
 	ctx = tenancy.WithID(ctx, out.ID)
 	err := a.DB.Do(ctx, func(_ context.Context, tx *tenancy.Tx) error {
-		// Both travel with COMMIT, in one round trip.
-		tx.Defer(`insert into pulse.teams (slug, name, email, phone) values ($1, $2, $3, $4)`, out.Slug, out.Team, in.Email, in.Phone)
+		// All of it travels with COMMIT, in one round trip.
+		tx.Defer(`insert into pulse.teams (slug, name) values ($1, $2)`, out.Slug, out.Team)
 		tx.Defer(`insert into pulse.api_keys (hash) values ($1)`, hashKey(key))
-		return nil
+		return contacts.SaveLater(tx, &Contact{Name: out.Team, Email: in.Email, Phone: in.Phone})
 	})
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.ConstraintName == "teams_slug" {

@@ -15,6 +15,7 @@ import (
 	"github.com/ashlar-go/ashlar/httpx"
 	"github.com/ashlar-go/ashlar/notify"
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/record"
 )
 
 // statusFresh is how long a status page is served without asking again; it is
@@ -91,6 +92,10 @@ func team(mux *http.ServeMux, a *app.App) {
 		"DELETE /monitors/{id}":      httpx.Write(a.DB, a.RemoveMonitor, changes(0, "")),
 		"POST /monitors/{id}/checks": httpx.Write(a.DB, a.CheckNow, &httpx.WriteOptions{Status: http.StatusAccepted}),
 		"GET /monitors/{id}/uptime":  httpx.Read(a.Uptime, nil),
+		"GET /contacts":              httpx.Read(a.Contacts, nil),
+		"POST /contacts":             httpx.Write(a.DB, a.AddContact, &httpx.WriteOptions{Status: http.StatusCreated}),
+		"PUT /contacts/{id}":         httpx.Write(a.DB, a.ChangeContact, nil),
+		"DELETE /contacts/{id}":      httpx.Write(a.DB, a.RemoveContact, nil),
 		"GET /incidents":             httpx.Read(a.Incidents, nil),
 		"GET /plan":                  httpx.Read(a.Plan, nil),
 		"POST /checkout":             httpx.Write(nil, a.Checkout, nil),
@@ -105,7 +110,21 @@ func problem(err error) *httpx.Problem {
 	var field *uptime.FieldError
 	var denied *billing.DeniedError
 	var failed *billing.Error
+	var refused *record.ConstraintError
 	switch {
+	case errors.As(err, &refused):
+		p := httpx.NewProblem(http.StatusConflict, "conflict", "The database refuses this.")
+		if errors.Is(err, record.ErrConflict) {
+			p.Detail = "There is one with the same value already."
+		}
+		for _, column := range refused.Columns {
+			p.Errors = append(p.Errors, httpx.FieldError{Pointer: "/" + column, Detail: column + " is not possible as it is"})
+		}
+		return p
+	case errors.Is(err, record.ErrCursor):
+		return httpx.NewProblem(http.StatusBadRequest, "cursor", "The cursor is not valid here: begin at the first page.")
+	case errors.Is(err, tenancy.ErrStale):
+		return httpx.NewProblem(http.StatusConflict, "stale", "Somebody has changed it meanwhile: read it again.")
 	case errors.As(err, &field):
 		p := httpx.NewProblem(http.StatusUnprocessableEntity, "invalid", "The input has a mistake.")
 		p.Errors = []httpx.FieldError{{Pointer: "/" + field.Field, Detail: field.Error()}}
@@ -127,7 +146,7 @@ func problem(err error) *httpx.Problem {
 		p := httpx.NewProblem(http.StatusUnauthorized, "unknown_key", "Send the API key that the sign-up returned: Authorization: Bearer pulse_…")
 		p.Header = http.Header{"Www-Authenticate": {`Bearer realm="pulse"`}}
 		return p
-	case errors.Is(err, app.ErrNotFound):
+	case errors.Is(err, app.ErrNotFound), errors.Is(err, tenancy.ErrNotFound):
 		return httpx.NewProblem(http.StatusNotFound, "not_found", "There is no such thing in this team.")
 	case errors.Is(err, app.ErrSlugTaken):
 		return httpx.NewProblem(http.StatusConflict, "slug_taken", "This slug is taken: choose another.")

@@ -3,7 +3,9 @@ package web_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -173,6 +175,45 @@ func TestBadInputIsAProblem(t *testing.T) {
 		})
 	}
 	require.NotEmpty(t, acme.Do("PATCH", "/monitors", nil).Header.Get("Allow"))
+}
+
+func TestContactsAreRecords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme, globex := w.signUp(t, "acme"), w.signUp(t, "globex")
+	var ann, again app.Contact
+	acme.Post("/contacts", app.ContactIn{Name: "Ann", Email: "ann@acme.example"}).RequireStatus(http.StatusCreated).JSON(&ann)
+	taken := acme.Post("/contacts", app.ContactIn{Name: "Ann", Email: "ann@acme.example"}).RequireProblem(http.StatusConflict, "conflict")
+	require.Contains(t, fmt.Sprint(taken["errors"]), "/email")
+	globex.Post("/contacts", app.ContactIn{Name: "Ann", Email: "ann@acme.example"}).RequireStatus(http.StatusCreated)
+
+	// Who wrote first wins; the other one has to look.
+	change := map[string]any{"name": "Ann B.", "email": "ann@acme.example", "phone": "", "version": ann.Version}
+	acme.Do("PUT", "/contacts/"+ann.ID, change).RequireStatus(http.StatusOK).JSON(&again)
+	require.Equal(t, ann.Version+1, again.Version)
+	acme.Do("PUT", "/contacts/"+ann.ID, change).RequireProblem(http.StatusConflict, "stale")
+	globex.Do("PUT", "/contacts/"+ann.ID, change).RequireProblem(http.StatusNotFound, "not_found")
+	globex.Do("DELETE", "/contacts/"+ann.ID, nil).RequireProblem(http.StatusNotFound, "not_found")
+	acme.Post("/contacts", app.ContactIn{Name: "Bob", Email: "nobody"}).RequireProblem(http.StatusUnprocessableEntity, "invalid")
+
+	// Pages: the team's own contact, Ann, Zoe.
+	acme.Post("/contacts", app.ContactIn{Name: "zoe", Email: "zoe@acme.example"}).RequireStatus(http.StatusCreated)
+	var names []string
+	var page app.ContactsOut
+	for next := ""; ; next = page.Next {
+		page = app.ContactsOut{}
+		acme.Get("/contacts?limit=2&after=" + url.QueryEscape(next)).RequireStatus(http.StatusOK).JSON(&page)
+		for _, c := range page.Items {
+			names = append(names, c.Name)
+		}
+		if page.Next == "" {
+			break
+		}
+		globex.Get("/contacts?after="+url.QueryEscape(page.Next)).RequireProblem(http.StatusBadRequest, "cursor")
+	}
+	require.ElementsMatch(t, []string{"acme", "Ann B.", "zoe"}, names)
+	acme.Do("DELETE", "/contacts/"+ann.ID, nil).RequireStatus(http.StatusNoContent)
+	acme.Do("DELETE", "/contacts/"+ann.ID, nil).RequireProblem(http.StatusNotFound, "not_found")
 }
 
 func TestStatusPageHasAnETag(t *testing.T) {

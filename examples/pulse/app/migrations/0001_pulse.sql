@@ -6,8 +6,6 @@ create table pulse.teams (
     tenant_id text primary key,
     slug      text not null,
     name      text not null,
-    email     text not null,
-    phone     text not null default '',
     created   timestamptz not null default now()
 );
 -- Global on purpose: the slug is the address of a public page.
@@ -18,6 +16,20 @@ create table pulse.api_keys (
     tenant_id text not null references pulse.teams on delete cascade,
     created   timestamptz not null default now()
 );
+
+-- Whom alerts reach; a record, see contacts.go.
+create table pulse.contacts (
+    tenant_id  text not null references pulse.teams on delete cascade,
+    id         text not null,
+    version    bigint not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    name       text not null,
+    email      text not null,
+    phone      text not null,
+    primary key (tenant_id, id)
+);
+create unique index contacts_email on pulse.contacts (tenant_id, email);
 
 create table pulse.monitors (
     tenant_id  text not null references pulse.teams on delete cascade,
@@ -51,5 +63,6 @@ create index incidents_recent on pulse.incidents (tenant_id, opened desc);
 
 select tenancy.protect('pulse.teams');
 select tenancy.protect('pulse.api_keys');
+select tenancy.protect('pulse.contacts');
 select tenancy.protect('pulse.monitors');
 select tenancy.protect('pulse.incidents');
