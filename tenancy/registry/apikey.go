@@ -101,7 +101,7 @@ func (r *Registry) keyGranter(ctx context.Context, tx *tenancy.Tx, scopes []stri
 func (r *Registry) issue(ctx context.Context, tx *tenancy.Tx, n NewKey, by string) (APIKey, Secret, error) {
 	prefix := strings.ToLower(rand.Text()[:16])
 	secret := newSecret("sk_" + r.opts.KeyEnv + "_" + prefix)
-	_, hash, _ := splitSecret(secret.text, 3)
+	_, hash, _ := splitSecret(secret.Reveal(), 3)
 	key := APIKey{Name: n.Name, Prefix: prefix, Hash: hash, Scopes: n.Scopes, CreatedBy: by}
 	if err := apiKeys.Save(ctx, tx, &key); err != nil {
 		return key, secret, err

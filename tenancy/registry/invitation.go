@@ -86,7 +86,7 @@ func (r *Registry) Invite(ctx context.Context, n NewInvitation) (inv Invitation,
 			return err
 		}
 		token = newSecret("inv")
-		_, hash, _ := splitSecret(token.text, 1)
+		_, hash, _ := splitSecret(token.Reveal(), 1)
 		inv = Invitation{Email: email, Role: n.Role, TokenHash: hash, ExpiresAt: time.Now().Add(n.TTL), InvitedBy: g.actor}
 		if err := invitations.Save(ctx, tx, &inv); err != nil {
 			return err
@@ -129,6 +129,10 @@ func (r *Registry) Accept(ctx context.Context, token string, by Acceptance) (Ref
 		return Ref{}, invalidToken(err)
 	}
 	err = r.db.Do(tenancy.WithID(ctx, ref.ID), func(ctx context.Context, tx *tenancy.Tx) error {
+		t, err := r.locked(ctx, tx) // first, as Invite does: two that lock in another order wait for each other
+		if err != nil {
+			return invalidToken(err)
+		}
 		inv, err := invitations.First(ctx, tx, record.Query{Where: "id = $1", Args: []any{ref.Target}, Lock: record.ForUpdate})
 		if err != nil {
 			return invalidToken(err)
@@ -145,7 +149,7 @@ func (r *Registry) Accept(ctx context.Context, token string, by Acceptance) (Ref
 		case inv.Email != email:
 			return fmt.Errorf("%w: the invitation is for another address", ErrForbidden)
 		}
-		if err := errors.Join(ref.Check(true), r.checkRole(inv.Role)); err != nil {
+		if err := errors.Join(t.Check(true), r.checkRole(inv.Role)); err != nil {
 			return err
 		}
 		inv.AcceptedAt, inv.AcceptedBy = &ref.Now, by.UserID

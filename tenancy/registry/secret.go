@@ -12,18 +12,26 @@ import (
 )
 
 // Secret is an API key or an invitation's token, which exists in clear text once: in the answer to the call that made it.
-// Printing, logging and encoding it show the first characters only. The zero value is empty.
-type Secret struct{ text string }
+// Printing, logging and encoding it show what stands before the secret part. The zero value is empty.
+type Secret struct {
+	text *string // behind a pointer, which %p and fields that are not exported do not follow
+}
 
 // Reveal returns the text. Show it to whom it is for, and do not store it.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // String returns the beginning, which tells secrets apart and opens nothing.
 func (s Secret) String() string {
-	if s.text == "" {
+	words := strings.Split(s.Reveal(), "_")
+	if len(words) < 3 {
 		return ""
 	}
-	return s.text[:min(len(s.text)/3, 12)] + "…"
+	return strings.Join(words[:len(words)-2], "_") + "_…"
 }
 
 // Format implements fmt.Formatter: no verb reveals the text.
@@ -38,7 +46,8 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // newSecret makes head_random_crc, with 130 random bits.
 func newSecret(head string) Secret {
 	body := head + "_" + rand.Text()
-	return Secret{body + "_" + checksum(body)}
+	text := body + "_" + checksum(body)
+	return Secret{&text}
 }
 
 // checksum makes typing errors and truncated copies visible before any I/O, and lets scanners tell a leaked key from noise.

@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,3 +107,13 @@ func status(err error) int {
 	}
 	return 0
 }
+
+func sqlState(err error) string {
+	var e interface{ SQLState() string }
+	if errors.As(err, &e) {
+		return e.SQLState()
+	}
+	return ""
+}
+
+func containsWord(list, word string) bool { return slices.Contains(strings.Fields(list), word) }

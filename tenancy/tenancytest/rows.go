@@ -37,6 +37,9 @@ type rowStmt struct {
 
 // rows answers a statement of package record.
 func (s *session) rows(op rowop.Op) (resultSet, error) {
+	if s.tx.overtaken() {
+		return resultSet{}, pgError("40001", "a locked row was changed meanwhile: PostgreSQL would have let the other one wait")
+	}
 	st := &rowStmt{Op: op, kit: s.kit, tx: s.tx, table: s.kit.rowTable(op.Table), now: s.tx.time()}
 	var set resultSet
 	var err error
@@ -125,6 +128,18 @@ func (tx *memTx) lockRow(c cell) {
 		tx.locked = map[cell]bool{}
 	}
 	tx.locked[c] = true
+}
+
+// overtaken tells whether somebody else has changed a row that the transaction locked.
+func (tx *memTx) overtaken() bool {
+	tx.kit.mu.Lock()
+	defer tx.kit.mu.Unlock()
+	for c := range tx.locked {
+		if tx.kit.at(c) != tx.seen[c] {
+			return true
+		}
+	}
+	return false
 }
 
 // answer makes the result of rows.
