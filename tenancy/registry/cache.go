@@ -27,9 +27,10 @@ type lookups[V any] struct {
 	era     uint64 // counts invalidations: what was loaded across one is not kept
 }
 
-// lookup is a cached answer; a nil value means that there is none.
+// lookup is a cached answer or refusal.
 type lookup[V any] struct {
 	value   *V
+	err     error
 	expires time.Time
 }
 
@@ -46,7 +47,7 @@ func newLookups[V any](max int) *lookups[V] {
 }
 
 // get returns what the cache holds; ok is false when it has to be loaded.
-func (l *lookups[V]) get(ref reference, now time.Time) (value *V, ok bool) {
+func (l *lookups[V]) get(ref reference, now time.Time) (value *V, err error, ok bool) {
 	l.mu.RLock()
 	e, ok := l.known[ref]
 	if !ok {
@@ -54,16 +55,16 @@ func (l *lookups[V]) get(ref reference, now time.Time) (value *V, ok bool) {
 	}
 	l.mu.RUnlock()
 	if !ok || !now.Before(e.expires) {
-		return nil, false
+		return nil, nil, false
 	}
-	return e.value, true
+	return e.value, e.err, true
 }
 
 // fetch is get, then load. load gets a context that outlives the caller's, since others wait for its result too; it returns
-// how long the result may be kept. Errors are not kept.
+// how long its result, value or error, may be kept.
 func (l *lookups[V]) fetch(ctx context.Context, ref reference, load func(context.Context) (*V, time.Duration, error)) (*V, error) {
-	if value, ok := l.get(ref, time.Now()); ok {
-		return value, nil
+	if value, err, ok := l.get(ref, time.Now()); ok {
+		return value, err
 	}
 	l.mu.Lock()
 	if c := l.loading[ref]; c != nil {
@@ -86,8 +87,8 @@ func (l *lookups[V]) fetch(ctx context.Context, ref reference, load func(context
 		if l.loading[ref] == c {
 			delete(l.loading, ref)
 		}
-		if c.err == nil && keep > 0 && l.era == era {
-			l.put(ref, lookup[V]{c.value, time.Now().Add(keep)})
+		if keep > 0 && l.era == era {
+			l.put(ref, lookup[V]{c.value, c.err, time.Now().Add(keep)})
 		}
 		l.mu.Unlock()
 		close(c.done)
@@ -101,7 +102,7 @@ func (l *lookups[V]) fetch(ctx context.Context, ref reference, load func(context
 // put stores an answer. The caller holds mu.
 func (l *lookups[V]) put(ref reference, e lookup[V]) {
 	room, other := l.known, l.unknown
-	if e.value == nil {
+	if e.err != nil {
 		room, other = l.unknown, l.known
 	}
 	delete(other, ref)

@@ -1,8 +1,8 @@
 package registry
 
 import (
-	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"unicode/utf8"
 
@@ -10,7 +10,7 @@ import (
 )
 
 // ErrHost reports a text that is no host name on the internet: it is malformed, an IP address, or has a single label.
-var ErrHost = errors.New("registry: not a host name")
+var ErrHost error = &refusal{"registry: not a host name", http.StatusBadRequest, nil}
 
 const (
 	maxHost  = 253

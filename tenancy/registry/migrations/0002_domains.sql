@@ -5,12 +5,13 @@
 create table registry.domains (
     tenant_id     text not null,
     id            text not null,
+    tenant        text not null check (tenant = tenant_id),   -- for the re-check, which sees the claims of all tenants
     host          text not null check (host = lower(host) and length(host) <= 253),
     token         text not null,                  -- public once it is in DNS
     state         text not null default 'pending' check (state in ('pending', 'verified', 'failing', 'revoked')),
     failures      bigint not null default 0,      -- checks in a row that did not find the token
     failing_since timestamptz,
-    last_error    text not null default '',       -- of the last check: missing, or temporary
+    problem       text not null default '',       -- what the last check saw
     verified_at   timestamptz,                    -- the first time in this claim
     checked_at    timestamptz,
     check_at      timestamptz not null,           -- the next check; far away for revoked claims
@@ -30,8 +31,8 @@ create table registry.impersonations (
     actor        text not null,                   -- the support person
     member       text not null,                   -- as whom
     reason       text not null,
-    code_hash    bytea not null,
-    session_hash bytea,
+    hash         bytea not null,                  -- of the code, then of the session
+    redeemed_at  timestamptz,
     code_until   timestamptz not null,
     expires_at   timestamptz not null,
     ended_at     timestamptz,
