@@ -9,9 +9,11 @@ import (
 // Event is what the registry emits for every change. It says what happened to whom, not with what values: who needs those
 // reads them, as they are by then. Its types are
 //
-//	tenant.created updated renamed suspended activated archived deleting deleted
+//	tenant.created updated renamed suspended activated archived deleting deleted imported
 //	member.added role_changed removed      invitation.created accepted revoked
 //	key.created rotated revoked            setting.changed  flag.changed  quota.changed
+//	domain.claimed verified failing revoked removed
+//	impersonation.started redeemed ended
 //
 // each with its first word before it, as in "tenant.renamed". Events of one subject keep their order.
 type Event struct {

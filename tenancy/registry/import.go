@@ -48,8 +48,8 @@ const (
 // by those of the archive, and the other tables must have no rows of it. It keeps its own id, slug, name, plan and state,
 // and entries of the audit log are not imported.
 //
-// Ids are kept (see ImportOptions.Remap), sequences are moved past imported numbers, triggers fire, events are not
-// emitted. Foreign keys within a table or in a cycle must be deferrable or nullable. The manifest that Import returns lists
+// Ids are kept (see ImportOptions.Remap), sequences are moved past imported numbers, triggers fire, the only event
+// is tenant.imported. Foreign keys within a table or in a cycle must be deferrable or nullable. The manifest that Import returns lists
 // what was imported, and in Left what was not.
 //
 // Import works on PostgreSQL only and needs Options.System of the DB; the reason is written to the log.
@@ -144,13 +144,13 @@ func (i *importer) run(ctx context.Context) error {
 		}
 		i.advance(t)
 	}
-	i.tx.Defer(countOwnersSQL, i.tx.ID())
-	i.tx.Audit(tenancy.Audit{Action: "tenant.imported", After: map[string]any{"from": i.archive.manifest.Tenant, "at": i.archive.manifest.At}})
+	i.tx.Defer(countOwnersSQL, i.tx.ID(), Owner)
+	changed(i.tx, Event{Type: "tenant.imported"}, nil, fields{"from": i.archive.manifest.Tenant, "at": i.archive.manifest.At})
 	return nil
 }
 
 const countOwnersSQL = `update registry.tenants set version = version + 1,
-	owners = (select count(*) from registry.members where tenant_id = $1 and role = 'owner') where id = $1`
+	owners = (select count(*) from registry.members where tenant_id = $1 and role = $2) where id = $1`
 
 // targets matches the archive with the catalogue, in the order in which rows can be written.
 func (i *importer) targets() ([]*target, error) {

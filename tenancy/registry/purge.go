@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/ashlar-go/ashlar/tenancy"
 )
 
@@ -83,4 +85,12 @@ func (r *Registry) Purge(ctx context.Context, reason string, opts *PurgeOptions)
 		}
 	}
 	return p.report, ErrPurgeIncomplete
+}
+
+// afterPurgeBegan translates the refusal of the trigger that keeps a tenant Deleting once rows are gone.
+func afterPurgeBegan(err error) error {
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok && answer.Code == "TN410" {
+		return fmt.Errorf("%w: the purge of the tenant has begun", ErrTransition)
+	}
+	return err
 }

@@ -234,8 +234,7 @@ func (p *purger) write(ctx context.Context, tx *tenancy.Tx) error {
 	}
 	tx.DeferExpect(1, "purge report", purgeFinishSQL, r.ID, r.FinishedAt, text, r.Hash, r.Number)
 	tx.DeferExpect(1, "tenant", tombstoneSQL, r.Tenant)
-	tx.Audit(tenancy.Audit{Action: "tenant.deleted", After: map[string]any{"report": r.Hash, "reason": r.Reason}})
-	_ = tenancy.Emit(ctx, "tenant.deleted", r.Tenant+"/", []byte(`{}`))
+	changed(tx, Event{Type: "tenant.deleted", Old: string(Deleting), New: string(Deleted)}, nil, fields{"report": r.Hash, "reason": r.Reason})
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,23 +50,38 @@ func (f fixture) resolver(opts *registry.ResolverOptions, sources ...registry.So
 	return v
 }
 
+// street is two tenants with what leads to them, and a resolver of all kinds.
+type street struct {
+	fixture
+	acme, globex registry.Tenant
+	keys         [2]string // Authorization headers
+	v            *registry.Resolver
+}
+
+func newStreet(f fixture) street {
+	z := newZone(f, registry.DomainOptions{})
+	s := street{fixture: f, acme: f.tenant("acme", "ann"), globex: f.tenant("globex", "bob")}
+	d := z.publish(s.acme, "shop.acme.test")
+	_, err := z.domains.Verify(f.as(s.acme, "ann"), d.ID)
+	require.NoError(f, err)
+	_, err = z.domains.Claim(f.as(s.globex, "bob"), "pending.globex.test")
+	require.NoError(f, err)
+	for i, ctx := range []context.Context{f.as(s.acme, "ann"), f.as(s.globex, "bob")} {
+		_, secret, err := f.reg.CreateKey(ctx, registry.NewKey{Scopes: []string{"projects.read"}})
+		require.NoError(f, err)
+		s.keys[i] = "Bearer " + secret.Reveal()
+	}
+	s.v = f.resolver(&registry.ResolverOptions{Hosts: []string{"api.test.example"}, TTL: -1, NegativeTTL: -1}, registry.ByAPIKey(), byClaim(),
+		registry.ByDomain(), registry.BySubdomain("pulse.test"), registry.ByHeader("x-tenant"), registry.ByPath("/t/"))
+	return s
+}
+
+func get(url string, header ...string) *http.Request { return request("GET", url, header...) }
+
 func TestResolve(t *testing.T) {
 	both(t, func(f fixture) {
-		z := newZone(f, registry.DomainOptions{})
-		acme, globex := f.tenant("acme", "ann"), f.tenant("globex", "bob")
-		d := z.publish(acme, "shop.acme.test")
-		_, err := z.domains.Verify(f.as(acme, "ann"), d.ID)
-		require.NoError(f, err)
-		_, err = z.domains.Claim(f.as(globex, "bob"), "pending.globex.test")
-		require.NoError(f, err)
-		_, acmeKey, err := f.reg.CreateKey(f.as(acme, "ann"), registry.NewKey{Scopes: []string{"projects.read"}})
-		require.NoError(f, err)
-		_, globexKey, err := f.reg.CreateKey(f.as(globex, "bob"), registry.NewKey{})
-		require.NoError(f, err)
-		bearer := func(s registry.Secret) string { return "Bearer " + s.Reveal() }
-		v := f.resolver(&registry.ResolverOptions{Hosts: []string{"api.test.example"}, TTL: -1, NegativeTTL: -1}, registry.ByAPIKey(), byClaim(), registry.ByDomain(),
-			registry.BySubdomain("pulse.test"), registry.ByHeader("x-tenant"), registry.ByPath("/t/"))
-		get := func(url string, header ...string) *http.Request { return request("GET", url, header...) }
+		s := newStreet(f)
+		acme, globex, acmeKey, globexKey := s.acme, s.globex, s.keys[0], s.keys[1]
 		for name, c := range map[string]struct {
 			r    *http.Request
 			want string // a tenant
@@ -89,8 +105,8 @@ func TestResolve(t *testing.T) {
 			"path that is no slug":         {get("https://pulse.test/t/..%2fglobex"), "", registry.ErrUnknownTenant},
 			"header":                       {get("https://pulse.test/", "X-Tenant", "globex"), globex.ID, nil},
 			"header twice":                 {get("https://pulse.test/", "X-Tenant", "acme", "X-Tenant", "globex"), "", registry.ErrMalformed},
-			"key":                          {get("https://api.test.example/", "Authorization", bearer(acmeKey)), acme.ID, nil},
-			"key, scheme in capitals":      {get("https://api.test.example/", "Authorization", "BEARER "+acmeKey.Reveal()), acme.ID, nil},
+			"key":                          {get("https://api.test.example/", "Authorization", acmeKey), acme.ID, nil},
+			"key, scheme in capitals":      {get("https://api.test.example/", "Authorization", strings.Replace(acmeKey, "Bearer", "BEARER ", 1)), acme.ID, nil},
 			"another kind of token":        {get("https://pulse.test/", "Authorization", "Bearer eyJhbGciOi"), "", tenancy.ErrNoTenant},
 			"another scheme":               {get("https://pulse.test/", "Authorization", "Basic YTpi"), "", tenancy.ErrNoTenant},
 			"malformed key":                {get("https://acme.pulse.test/", "Authorization", "Bearer sk_live_x"), "", registry.ErrMalformed},
@@ -99,16 +115,16 @@ func TestResolve(t *testing.T) {
 			"claim":                   {claimed(get("https://pulse.test/"), globex.ID), globex.ID, nil},
 			"unknown claim":           {claimed(get("https://pulse.test/"), "nobody"), "", registry.ErrUnknownTenant},
 			"malformed claim":         {claimed(get("https://acme.pulse.test/"), "~registry"), "", registry.ErrUnknownTenant},
-			"all agree":               {claimed(get("https://acme.pulse.test/t/acme/", "X-Tenant", "acme", "Authorization", bearer(acmeKey)), acme.ID), acme.ID, nil},
-			"host against key":        {get("https://acme.pulse.test/", "Authorization", bearer(globexKey)), "", registry.ErrConflict},
+			"all agree":               {claimed(get("https://acme.pulse.test/t/acme/", "X-Tenant", "acme", "Authorization", acmeKey), acme.ID), acme.ID, nil},
+			"host against key":        {get("https://acme.pulse.test/", "Authorization", globexKey), "", registry.ErrConflict},
 			"domain against claim":    {claimed(get("https://shop.acme.test/"), globex.ID), "", registry.ErrConflict},
-			"key against header":      {get("https://pulse.test/", "Authorization", bearer(globexKey), "X-Tenant", "acme"), "", registry.ErrConflict},
+			"key against header":      {get("https://pulse.test/", "Authorization", globexKey, "X-Tenant", "acme"), "", registry.ErrConflict},
 			"known against unknown":   {get("https://acme.pulse.test/", "X-Tenant", "nobody"), "", registry.ErrUnknownTenant},
 			"an address as host":      {get("https://127.0.0.1:8080/"), "", tenancy.ErrNoTenant},
-			"an address with a key":   {get("https://[::1]:8080/", "Authorization", bearer(acmeKey)), acme.ID, nil},
+			"an address with a key":   {get("https://[::1]:8080/", "Authorization", acmeKey), acme.ID, nil},
 			"forwarded by a stranger": {get("https://pulse.test/", "X-Forwarded-Host", "acme.pulse.test"), "", tenancy.ErrNoTenant},
 		} {
-			ctx, err := v.Resolve(c.r)
+			ctx, err := s.v.Resolve(c.r)
 			require.ErrorIs(f, err, c.err, name)
 			if c.err != nil {
 				require.Nil(f, ctx, name)
@@ -117,22 +133,29 @@ func TestResolve(t *testing.T) {
 			id, _ := tenancy.IDFrom(ctx)
 			require.Equal(f, c.want, id, name)
 		}
+	})
+}
 
-		_, err = v.Resolve(get("https://acme.pulse.test/", "Authorization", bearer(globexKey)))
+func TestResolveSaysWho(t *testing.T) {
+	both(t, func(f fixture) {
+		s := newStreet(f)
+		v, acme, acmeKey, globexKey := s.v, s.acme, s.keys[0], s.keys[1]
+		_, err := v.Resolve(get("https://acme.pulse.test/", "Authorization", globexKey))
 		var conflict *registry.ConflictError
 		require.ErrorAs(f, err, &conflict)
 		require.Equal(f, []any{"API key", "subdomain", 421}, []any{conflict.First, conflict.Second, status(err)})
 		require.NotContains(f, err.Error(), acme.ID)
-		_, err = v.Resolve(get("https://pulse.test/", "Authorization", bearer(globexKey), "X-Tenant", "acme"))
+		_, err = v.Resolve(get("https://pulse.test/", "Authorization", globexKey, "X-Tenant", "acme"))
 		require.Equal(f, 403, status(err))
 
-		ctx, err := v.Resolve(get("https://acme.pulse.test/", "Authorization", bearer(acmeKey)))
+		ctx, err := v.Resolve(get("https://acme.pulse.test/", "Authorization", acmeKey))
 		require.NoError(f, err)
 		key, ok := registry.KeyFrom(ctx)
 		require.True(f, ok)
 		require.True(f, key.Can("projects.read"))
 		actor, _ := tenancy.ActorFrom(ctx)
 		require.Equal(f, key.Actor().ID, actor.ID)
+		require.NotContains(f, fmt.Sprint(ctx), strings.TrimPrefix(acmeKey, "Bearer "))
 		_, ok = registry.KeyFrom(f.Context())
 		require.False(f, ok)
 	})

@@ -54,7 +54,7 @@ type StateChange struct {
 // there already, with the same reason and flavour, stays unchanged and emits nothing.
 //
 //	active → suspended archived deleting      suspended → active archived deleting (and suspended, differently)
-//	archived → active deleting                deleting → active, and by a purge deleted
+//	archived → active deleting                deleting → active until a purge begins, which ends in deleted
 //
 // Anything else is ErrTransition. What a state means for requests is what Tenant.Check says, if the program asks it: the
 // registry stops API keys and invitations of a tenant that is not active by itself, and changes no other behaviour.
@@ -87,7 +87,7 @@ func (r *Registry) setState(ctx context.Context, c StateChange) error {
 		n, err := tenants.Update(ctx, tx, "state = $1, read_only = $2, reason = $3, state_by = $4, state_at = now()", "id = $5",
 			string(c.To), c.ReadOnly, c.Reason, a.ID, t.ID)
 		if err != nil {
-			return err
+			return afterPurgeBegan(err)
 		}
 		if n != 1 {
 			return tenancy.ErrStale
