@@ -32,6 +32,11 @@ type NewTenant struct {
 
 	// Settings are first values by Setting.Name; they must encode as JSON. Nil means that all begin at their defaults.
 	Settings map[string]any
+
+	// Then runs at the end of the same unit of work, for the tenant, so that its first rows and its first API key exist if
+	// and only if the tenant does; its error undoes all. It is not called for a tenant that exists already, and again when
+	// the unit is run again. Nil means that nothing else belongs to a new tenant.
+	Then func(ctx context.Context, tx *tenancy.Tx) error
 }
 
 // Create makes a tenant with its slug, owner and settings in one unit of work of its own, whatever the tenant of ctx; it
@@ -46,7 +51,9 @@ func (r *Registry) Create(ctx context.Context, n NewTenant) (t Tenant, err error
 		return Tenant{}, err
 	}
 	ctx = tenancy.WithID(ctx, t.ID)
+	var refused error // of Then: what it says is not about the tenant
 	err = r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		refused = nil
 		if n.ID != "" {
 			if exists, err := tenants.Exists(ctx, tx, record.Query{Where: "id = $1", Args: []any{n.ID}}); err != nil || exists {
 				return errors.Join(err, errExists)
@@ -71,9 +78,14 @@ func (r *Registry) Create(ctx context.Context, n NewTenant) (t Tenant, err error
 			return err
 		}
 		t = fresh
-		return nil
+		if n.Then != nil {
+			refused = n.Then(ctx, tx)
+		}
+		return refused
 	})
 	switch {
+	case refused != nil:
+		return Tenant{}, err
 	case errors.Is(err, ErrTaken), errors.Is(err, errExists), errors.Is(err, record.ErrConflict):
 		return r.existing(ctx, n, t.Slug)
 	case err != nil:
