@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -120,6 +121,38 @@ func (l *lab) ratio(ctx context.Context, bench string, ours, theirs measure) err
 		fmt.Fprintf(l.log, "%s round %d: ours %.5g, theirs %.5g\n", bench, i, got[0], got[1])
 		if i > 0 { // the first only warms up
 			values = append(values, got[0]/got[1])
+		}
+	}
+	l.record(bench, "x", values)
+	return nil
+}
+
+// call is one operation, the i-th.
+type call func(ctx context.Context, i int) error
+
+// paired measures short calls of both sides in turns, call by call, and records the ratio of their medians: what the
+// machine does meanwhile hits both, and a pause hits neither median.
+func (l *lab) paired(ctx context.Context, bench string, ours, theirs call) error {
+	const calls = 2000
+	var values []float64
+	for round := range rounds + 1 {
+		var times [2][]float64
+		for i := range 2 * calls {
+			side := (i + i/2) % 2 // ours, theirs, theirs, ours: neither always follows itself
+			start := time.Now()
+			if err := [2]call{ours, theirs}[side](ctx, i/2); err != nil {
+				return fmt.Errorf("%s: %w", bench, err)
+			}
+			times[side] = append(times[side], time.Since(start).Seconds())
+		}
+		var median [2]float64
+		for side := range times {
+			slices.Sort(times[side])
+			median[side] = times[side][calls/2]
+		}
+		fmt.Fprintf(l.log, "%s round %d: ours %.5g, theirs %.5g\n", bench, round, median[0], median[1])
+		if round > 0 { // the first only warms up
+			values = append(values, median[0]/median[1])
 		}
 	}
 	l.record(bench, "x", values)

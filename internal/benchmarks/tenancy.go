@@ -43,7 +43,19 @@ func benchTenancy(ctx context.Context, l *lab) error {
 		return err
 	}
 	defer direct.Close()
-	db, err := tenancy.New(direct, nil)
+	seal, err := tenancy.NewSeal("bench", make([]byte, 32))
+	if err != nil {
+		return err
+	}
+	// Optional, so that sealed and unsealed units meet in the same database.
+	if err := tenancy.InstallSeal(ctx, owner, seal, &tenancy.SealOptions{Optional: true}); err != nil {
+		return err
+	}
+	db, err := tenancy.New(direct, &tenancy.Options{Seal: seal})
+	if err != nil {
+		return err
+	}
+	unsealed, err := tenancy.New(direct, nil)
 	if err != nil {
 		return err
 	}
@@ -55,16 +67,21 @@ func benchTenancy(ctx context.Context, l *lab) error {
 		return err
 	}
 
-	// The latency of a read against the bare statement without any tenancy.
-	err = l.ratio(ctx, "tenancy.read_latency_vs_bare",
-		timed(2000, func(ctx context.Context, i int) error {
+	read := func(db *tenancy.DB) call {
+		return func(ctx context.Context, i int) error {
 			_, err := tenancy.One[int](ctx, db, `select n from bench.counters where id = $1`, i%1000+1)
 			return err
-		}),
-		timed(2000, func(ctx context.Context, i int) error {
-			var n int
-			return direct.QueryRow(ctx, `select n from bench.bare where id = $1`, i%1000+1).Scan(&n)
-		}))
+		}
+	}
+	if err := l.paired(ctx, "tenancy.read_latency_sealed_vs_unsealed", read(db), read(unsealed)); err != nil {
+		return err
+	}
+
+	// The latency of a sealed read against the bare statement without any tenancy.
+	err = l.paired(ctx, "tenancy.read_latency_vs_bare", read(db), func(ctx context.Context, i int) error {
+		var n int
+		return direct.QueryRow(ctx, `select n from bench.bare where id = $1`, i%1000+1).Scan(&n)
+	})
 	if err != nil {
 		return err
 	}
@@ -75,7 +92,7 @@ func benchTenancy(ctx context.Context, l *lab) error {
 		return err
 	}
 	defer slow.Close()
-	slowDB, err := tenancy.New(slow, nil)
+	slowDB, err := tenancy.New(slow, &tenancy.Options{Seal: seal})
 	if err != nil {
 		return err
 	}
