@@ -16,37 +16,51 @@ var checkSQL string
 // readiness checks and the start of a program. The error wraps ErrUnsafeRole if a role is a superuser, has BYPASSRLS, owns
 // a protected table or is no member of tenancy_app (the system pool: tenancy_system), and ErrUnsealed if Options.Seal is
 // set and the database has no key at all; a seal that the database refuses is an error of PostgreSQL (42501).
-// Two round trips per pool; a driver other than PostgreSQL passes.
+// Two round trips per pool; on a handle made by At, the pools of that database. A driver other than PostgreSQL passes.
 func (db *DB) Check(ctx context.Context) error {
 	d, ok := db.core.driver.(*pgDriver)
 	if !ok {
 		return nil
 	}
-	for _, c := range []struct {
-		pool  *pgxpool.Pool
-		group string
-	}{{d.app, "tenancy_app"}, {d.system, "tenancy_system"}} {
-		if c.pool == nil {
+	for _, system := range []bool{false, true} {
+		if system && d.system == nil {
 			continue
 		}
-		if err := checkRole(ctx, c.pool, c.group); err != nil {
+		if err := db.checkAs(ctx, d, system); err != nil {
 			return err
-		}
-		state, err := d.seal.checkOn(ctx, c.pool)
-		if err != nil {
-			return err
-		}
-		if state == "optional" {
-			db.core.opts.logger().WarnContext(ctx, "tenancy: the database still takes unsealed tenants; run InstallSeal without Optional")
 		}
 	}
 	return nil
 }
 
-func checkRole(ctx context.Context, pool *pgxpool.Pool, group string) error {
+func (db *DB) checkAs(ctx context.Context, d *pgDriver, system bool) error {
+	t := Target{System: system}
+	if db.at != nil {
+		t.Place = *db.at
+	}
+	session, err := d.acquire(ctx, t)
+	if err != nil {
+		return fmt.Errorf("tenancy: check: %w", err)
+	}
+	defer session.Release(context.WithoutCancel(ctx))
+	group := "tenancy_app"
+	if system {
+		group = "tenancy_system"
+	}
+	if err := checkRole(ctx, session.conn, group); err != nil {
+		return err
+	}
+	state, err := d.seal.checkOn(ctx, session.conn)
+	if state == "optional" {
+		db.core.opts.logger().WarnContext(ctx, "tenancy: the database still takes unsealed tenants; run InstallSeal without Optional")
+	}
+	return err
+}
+
+func checkRole(ctx context.Context, conn *pgxpool.Conn, group string) error {
 	var role string
 	var reasons []string
-	if err := pool.QueryRow(ctx, checkSQL, group).Scan(&role, &reasons); err != nil {
+	if err := conn.QueryRow(ctx, checkSQL, group).Scan(&role, &reasons); err != nil {
 		return fmt.Errorf("tenancy: check the role: %w", err)
 	}
 	if len(reasons) > 0 {

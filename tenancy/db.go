@@ -13,8 +13,10 @@ import (
 
 // DB runs units of work. It is made by New, holds no connection of its own, and is safe for concurrent use.
 type DB struct {
-	core *core
-	opts TxOptions
+	core  *core
+	opts  TxOptions
+	at    *Placement // of a handle made by At; nil means wherever Options.Place says
+	fixed bool       // at counts also against Options.Place
 }
 
 // core is what all handles of one DB share.
@@ -38,11 +40,14 @@ func New(pool *pgxpool.Pool, opts *Options) (*DB, error) {
 			return nil, errors.New("tenancy: New needs a pool or Options.Driver")
 		}
 		for _, p := range append([]*pgxpool.Pool{pool, o.System}, o.Replicas...) {
-			if err := o.Seal.check(p); err != nil {
+			if p == nil {
+				continue
+			}
+			if err := o.Seal.check(p.Config().ConnConfig); err != nil {
 				return nil, err
 			}
 		}
-		o.Driver = &pgDriver{app: pool, system: o.System, seal: o.Seal, replicas: replicasOf(o.Replicas)}
+		o.Driver = newDriver(pool, &o)
 	}
 	return &DB{core: &core{driver: o.Driver, opts: &o, listeners: map[chan<- struct{}]struct{}{}}}, nil
 }
@@ -54,7 +59,9 @@ func (db *DB) With(opts *TxOptions) *DB {
 	if opts == nil {
 		opts = &TxOptions{}
 	}
-	return &DB{core: db.core, opts: *opts}
+	h := *db
+	h.opts = *opts
+	return &h
 }
 
 // Do runs fn in a unit of work: a transaction of the tenant of ctx. It commits when fn returns nil, and rolls back when fn
@@ -74,6 +81,9 @@ func (db *DB) Do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 		return err
 	}
 	if tx := db.core.open(ctx); tx != nil {
+		if db.elsewhere(tx) {
+			return ErrTenantMismatch
+		}
 		return tx.nest(ctx, who, db.opts, fn)
 	}
 	if who.system {

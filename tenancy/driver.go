@@ -17,6 +17,7 @@ type Driver interface {
 type Target struct {
 	Tenant string // empty only for the system role
 	System bool   // of the system role, which sees all tenants, instead of the app role
+	Place  Placement
 
 	// Replica allows a server that lags behind. Without one Acquire fails, and the unit comes again with false.
 	Replica bool

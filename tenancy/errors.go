@@ -12,8 +12,9 @@ var (
 	// ErrNoTenant reports a context without a tenant. It is returned before any I/O.
 	ErrNoTenant = errors.New("tenancy: no tenant in context; set one with WithID, or use System with a reason")
 
-	// ErrTenantMismatch reports a call whose context names another tenant, or another role, than the open unit of work.
-	ErrTenantMismatch = errors.New("tenancy: context and open unit of work belong to different tenants or roles")
+	// ErrTenantMismatch reports a call whose context names another tenant, or another role, than the open unit of work, or
+	// a handle made by DB.At for another database than the unit's or the tenant's.
+	ErrTenantMismatch = errors.New("tenancy: context and open unit of work belong to different tenants, roles or databases")
 
 	// ErrNoUnit reports a call that needs an open unit of work, outside of one.
 	ErrNoUnit = errors.New("tenancy: no open unit of work in context; call inside DB.Do")

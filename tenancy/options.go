@@ -19,6 +19,25 @@ type Options struct {
 	// tenants, which a sealed database refuses.
 	Seal *Seal
 
+	// Place tells where a tenant's data is. It is asked once for each unit, before its first statement, so it should
+	// answer from memory; a nested unit stays where the outer one is. Units begun with its ctx run on the pools given to
+	// New, so it may look the tenant up there. Nil means that all tenants are there.
+	Place func(ctx context.Context, tenantID string) (Placement, error)
+
+	// Databases returns the configuration of the pool for a database that Place or DB.At names: with a role like that of
+	// the pool given to New or, if system is true, like that of System. The DB opens a pool per name and role at its first
+	// unit, closes those that are not used, and all of them in DB.Close. Nil means that there are no other databases.
+	Databases func(ctx context.Context, name string, system bool) (*pgxpool.Config, error)
+
+	// MaxConns bounds the open connections of all pools of Databases together; those of the pools given to New are not
+	// counted. When it is reached, idle connections of the least recently used pool give way, and units wait until there
+	// is one, or their context is over. Zero means 50. Negative means no bound.
+	MaxConns int
+
+	// SharedSchemas are searched after Placement.Schema, e.g. the one that extensions are in. Nil means none: a table that
+	// the tenant's schema lacks is an error and not somebody else's table.
+	SharedSchemas []string
+
 	// Replicas are pools on streaming replicas of the primary, with the same role, for units with TxOptions.Replica.
 	// Nil means that such units read on the primary.
 	Replicas []*pgxpool.Pool

@@ -58,7 +58,7 @@ func (tx *Tx) resolve(ctx context.Context, marker string) (found, certain bool) 
 	ctx, cancel := context.WithTimeout(afterwards(ctx, tx.core), resolveTimeout)
 	defer cancel()
 	var at LSN
-	ask := &DB{core: tx.core}
+	ask := (&DB{core: tx.core}).within(tx.target.Place)
 	if tx.opts.CommitLSN != nil {
 		ask.opts.CommitLSN = &at
 	}
@@ -120,6 +120,8 @@ func (o TxOptions) retryable(err error) bool {
 			"57P01", "57P02", "57P03", "57P05", // shut down, crashed, starting up, ended while idle
 			"08000", "08003", "08006": // connection lost behind a pooler
 			return true
+		case "0A000": // a table changed under a prepared statement, which pgx has forgotten now; the text is translated
+			return answer.Routine == "RevalidateCachedQuery"
 		}
 		return false
 	}

@@ -36,12 +36,34 @@ type pgDriver struct {
 	app, system *pgxpool.Pool
 	seal        *Seal
 	replicas    []*replica
+	pools       *pools // of other databases
+	shared      []string
+}
+
+func newDriver(pool *pgxpool.Pool, o *Options) *pgDriver {
+	return &pgDriver{
+		app: pool, system: o.System, seal: o.Seal, replicas: replicasOf(o.Replicas), pools: newPools(o), shared: o.SharedSchemas,
+	}
 }
 
 // Acquire implements Driver.
 func (d *pgDriver) Acquire(ctx context.Context, t Target) (Session, error) {
-	if t.Replica {
+	s, err := d.acquire(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if t.Place.Schema != "" {
+		return s.in(t.Place.Schema, d.shared), nil
+	}
+	return s, nil
+}
+
+func (d *pgDriver) acquire(ctx context.Context, t Target) (*pgSession, error) {
+	switch {
+	case t.Replica:
 		return acquireReplica(ctx, d.replicas, d.seal)
+	case t.Place.Database != "":
+		return d.pools.acquire(ctx, poolKey{t.Place.Database, t.System})
 	}
 	pool := d.app
 	if t.System {
@@ -64,6 +86,9 @@ type pgSession struct {
 	tx       pgx.Tx // set when Begin.Eager, for large objects
 	distrust bool   // the server is not what it was
 	changed  bool   // something may outlive the transaction
+	released func() // called when the connection is back in its pool; may be nil
+
+	schema, path string // of the tenant; empty means what the session has
 }
 
 // Send implements Session.
@@ -157,6 +182,9 @@ func (s *pgSession) queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) in
 	default:
 		batch.Queue(headSQL, tenant)
 	}
+	if s.schema != "" {
+		batch.Queue(schemaSQL, s.schema, s.path)
+	}
 	if begin.Actor != "" {
 		batch.Queue(actorSQL, begin.Actor)
 	}
@@ -230,6 +258,9 @@ func (s *pgSession) Release(ctx context.Context) {
 	s.conn.Release()
 	if s.distrust {
 		s.pool.Reset()
+	}
+	if s.released != nil {
+		s.released()
 	}
 }
 

@@ -110,7 +110,7 @@ func (db *DB) query(ctx context.Context, sql string, args []any, scan func(pgx.R
 		return err
 	}
 	if tx := db.core.open(ctx); tx != nil {
-		if who != tx.who {
+		if who != tx.who || db.elsewhere(tx) {
 			return ErrTenantMismatch
 		}
 		return tx.query(ctx, sql, args, scan)

@@ -40,7 +40,7 @@ func replicasOf(pools []*pgxpool.Pool) []*replica {
 }
 
 // acquireReplica returns a connection to any replica.
-func acquireReplica(ctx context.Context, list []*replica, seal *Seal) (Session, error) {
+func acquireReplica(ctx context.Context, list []*replica, seal *Seal) (*pgSession, error) {
 	if len(list) == 0 {
 		return nil, errNoReplica
 	}
@@ -72,8 +72,12 @@ func (db *DB) onReplica(who identity) bool {
 // run runs attempts until one does not ask to be run again. Only the first one may go to a replica: what it cannot do,
 // for whatever reason, the primary can.
 func (db *DB) run(ctx context.Context, who identity, attempt func(t Target) (again bool, err error)) error {
-	target := Target{Tenant: who.tenant, System: who.system}
-	if db.onReplica(who) {
+	place, err := db.placement(ctx, who)
+	if err != nil {
+		return err
+	}
+	target := Target{Tenant: who.tenant, System: who.system, Place: place}
+	if db.onReplica(who) && place.Database == "" {
 		target.Replica = true
 		if again, err := attempt(target); !again {
 			return err

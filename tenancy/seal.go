@@ -99,26 +99,26 @@ func (s *Seal) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()
 func (s *Seal) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // check refuses what could not seal, or would show the seals of all tenants to the role that they protect against.
-func (s *Seal) check(pool *pgxpool.Pool) error {
+func (s *Seal) check(cfg *pgx.ConnConfig) error {
 	switch {
 	case s == nil:
 		return nil
 	case s.key == nil:
 		return errors.New("tenancy: the seal was not made by NewSeal")
-	case pool != nil && pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol:
+	case cfg != nil && cfg.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol:
 		return errors.New("tenancy: a pool under Options.Seal cannot use the simple protocol, which shows each seal in pg_stat_activity; behind old poolers use QueryExecModeExec")
 	}
 	return nil
 }
 
 // checkOn seals a tenant and lets the database verify it. It returns tenancy.seal_state().
-func (s *Seal) checkOn(ctx context.Context, pool *pgxpool.Pool) (state string, err error) {
+func (s *Seal) checkOn(ctx context.Context, conn *pgxpool.Conn) (state string, err error) {
 	var tenant string
 	batch := &pgx.Batch{}
 	batch.Queue(headSQL, s.value("check"))
 	batch.Queue(`select tenancy.seal_state()`).QueryRow(func(row pgx.Row) error { return row.Scan(&state) })
 	batch.Queue(`select tenancy.tenant_id()`).QueryRow(func(row pgx.Row) error { return row.Scan(&tenant) })
-	err = pool.SendBatch(ctx, batch).Close()
+	err = conn.SendBatch(ctx, batch).Close()
 	switch {
 	case s != nil && state == "none":
 		return state, ErrUnsealed

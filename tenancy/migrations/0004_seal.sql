@@ -78,3 +78,19 @@ create function tenancy.seal_state() returns text
     return (select case when bool_or(required) then 'required' when count(*) > 0 then 'optional' else 'none' end from tenancy.seal_key);
 revoke all on function tenancy.seal_state() from public;
 grant execute on function tenancy.seal_state() to tenancy_app, tenancy_system;
+
+-- Fails where PostgreSQL would silently skip a schema in the search_path, so that a statement which is meant for the schema
+-- of a tenant never finds a table of the same name elsewhere.
+create function tenancy.require_schema(name text) returns void
+    language plpgsql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not has_schema_privilege(name, 'usage') then -- raises 3F000 if it does not exist
+        raise exception 'tenancy: this role has no right to use schema %', quote_ident(name)
+            using errcode = 'insufficient_privilege', hint = 'grant usage on schema … to tenancy_app, tenancy_system';
+    end if;
+end
+$$;
+revoke all on function tenancy.require_schema(text) from public;
+grant execute on function tenancy.require_schema(text) to tenancy_app, tenancy_system;
