@@ -177,10 +177,7 @@ func TestOwnersWhoRemoveEachOther(t *testing.T) {
 // TestPlantedCountIsFound shows what the guard replaces: who counts first and removes then leaves nobody.
 func TestPlantedCountIsFound(t *testing.T) {
 	t.Parallel()
-	pg := testenv.Postgres(t, tenancy.Migrations, registry.Migrations)
-	db, err := tenancy.New(pg.App, nil)
-	require.NoError(t, err)
-	f := fixture{t, db, open(t, db), nil}
+	f, _ := postgres(t)
 	acme := f.tenant("acme", "u0")
 	f.add(acme, "u1", registry.Owner)
 	memberRows := record.Define[registry.Member]("registry.members", nil)
@@ -188,7 +185,7 @@ func TestPlantedCountIsFound(t *testing.T) {
 	counted.Add(2)
 	for i := range 2 {
 		wg.Go(func() {
-			require.NoError(t, db.Do(f.as(acme, ""), func(ctx context.Context, tx *tenancy.Tx) error {
+			require.NoError(t, f.db.Do(f.as(acme, ""), func(ctx context.Context, tx *tenancy.Tx) error {
 				n, err := memberRows.Count(ctx, tx, record.Query{Where: "role = 'owner'"})
 				counted.Done()
 				counted.Wait()

@@ -45,11 +45,17 @@ func both(t *testing.T, run func(f fixture)) {
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
 		t.Parallel()
-		pg := testenv.Postgres(t, tenancy.Migrations, registry.Migrations)
-		db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System})
-		require.NoError(t, err)
-		run(fixture{t, db, open(t, db), nil})
+		f, _ := postgres(t)
+		run(f)
 	})
+}
+
+func postgres(t *testing.T) (fixture, *testenv.PG) {
+	t.Helper()
+	pg := testenv.Postgres(t, tenancy.Migrations, registry.Migrations)
+	db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System})
+	require.NoError(t, err)
+	return fixture{t, db, open(t, db), nil}, pg
 }
 
 func open(t *testing.T, db *tenancy.DB) *registry.Registry {

@@ -4,8 +4,8 @@ create schema registry;
 grant usage on schema registry to tenancy_app, tenancy_system;
 
 create table registry.tenants (
-    id         text primary key,
-    tenant_id  text not null check (tenant_id = id),
+    tenant_id  text not null,
+    id         text not null check (id = tenant_id),
     slug       text not null,
     name       text not null default '',
     plan       text not null default '',
@@ -17,7 +17,8 @@ create table registry.tenants (
     owners     bigint not null default 0 check (owners >= 0),  -- the last one is guarded by an update of this row, not by a count
     version    bigint not null,
     created_at timestamptz not null,
-    updated_at timestamptz not null
+    updated_at timestamptz not null,
+    primary key (tenant_id, id)
 );
 select tenancy.protect('registry.tenants');
 
@@ -116,7 +117,7 @@ create function registry.resolve(kind text, name text)
     set search_path = pg_catalog, pg_temp
 as $$
     select t.id, n.target, t.slug, t.plan, t.state, t.read_only, t.reason, clock_timestamp()
-    from registry.names n join registry.tenants t on t.id = n.tenant_id
+    from registry.names n join registry.tenants t on t.tenant_id = n.tenant_id
     where n.kind = $1 and n.name = $2
 $$;
 revoke all on function registry.resolve(text, text) from public;
@@ -127,7 +128,7 @@ create function registry.memberships(user_id text)
     set search_path = pg_catalog, pg_temp
 as $$
     select t.id, t.slug, t.name, t.state, m.role
-    from registry.members m join registry.tenants t on t.id = m.tenant_id
+    from registry.members m join registry.tenants t on t.tenant_id = m.tenant_id
     where m.user_id = $1
     order by t.name, t.id
 $$;
