@@ -44,8 +44,8 @@ type column struct {
 	Type      string
 	NotNull   bool `json:"not_null"`
 	Generated bool
-	Readable  bool    // by the role that asked
-	Sequence  *string // that numbers it
+	Readable  bool // by the role that asked
+	Numbered  bool // by a sequence of its own
 }
 
 type uniqueKey struct{ Columns []string }

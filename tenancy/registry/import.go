@@ -313,7 +313,7 @@ func (i *importer) batches(t *target, fn func(columns []any, rows int) error) er
 // advance moves the table's sequences past the imported numbers, with COMMIT.
 func (i *importer) advance(t *target) {
 	for _, c := range t.file.Columns {
-		if t.column(c.Name).Sequence != nil {
+		if t.column(c.Name).Numbered {
 			i.tx.Defer(fmt.Sprintf(`select registry.advance_sequence($1, $2, (select max(%s) from %s where %s = $3::text::%s))`,
 				quote(c.Name), t.from(), quote(t.Tenant), t.tenantType()), t.SQL, c.Name, i.tx.ID())
 		}

@@ -12,10 +12,11 @@ import (
 
 // The kinds of names.
 const (
-	kindSlug   = "slug"
-	kindKey    = "key"
-	kindInvite = "invite"
-	kindDomain = "domain"
+	kindSlug    = "slug"
+	kindKey     = "key"
+	kindInvite  = "invite"
+	kindDomain  = "domain"
+	kindSupport = "support" // the hash of an impersonation's code or session
 )
 
 // lookupTenant is for whom a look-up runs, since no unit runs without a tenant. No tenant can have this id, and none of the

@@ -171,13 +171,13 @@ func TestPurgeFindsWhatNothingProtects(t *testing.T) {
 	for _, f := range report.Findings {
 		found = append(found, f.Name)
 	}
-	require.ElementsMatch(t, []string{"app.forgotten", "app.half", "app.summary"}, found)
+	require.ElementsMatch(t, []string{"app.forgotten", "app.half", "app.summary", "foreigners.things"}, found)
 	require.Empty(t, h.rows(t, "app.customers", "tenant_id", "acme"), "what is protected is deleted all the same")
 	require.Equal(t, []string{"deleting"}, h.texts(t, `select state from registry.tenants where id = $1`, "acme"))
 
 	err = h.reg.SetState(acme, registry.StateChange{To: registry.Active})
 	require.ErrorIs(t, err, registry.ErrTransition, "a purge that has begun is not called off")
-	report, err = h.reg.Purge(acme, "again", &registry.PurgeOptions{Grace: -1, Ignore: []string{"app.forgotten", "app.half", "app.summary"}})
+	report, err = h.reg.Purge(acme, "again", &registry.PurgeOptions{Grace: -1, Ignore: []string{"app.forgotten", "app.half", "app.summary", "foreigners.things"}})
 	require.NoError(t, err)
 	require.Contains(t, report.Kept, registry.LeftOut{Name: "app.forgotten", Why: "ignored by PurgeOptions.Ignore"})
 	require.Equal(t, "test", report.Reason, "the purge that was begun")

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -32,6 +33,10 @@ type Options struct {
 	// KeyEnv is the second word of API keys: 1 to 12 lower-case letters or digits. Keys of another environment are refused
 	// before any I/O. Empty means "live".
 	KeyEnv string
+
+	// Support tells whether an actor is support staff that may act as members of tenants; its error is the refusal. See
+	// Registry.Impersonate. Nil means that nobody is.
+	Support func(ctx context.Context, actor tenancy.Actor) error
 }
 
 var envForm = regexp.MustCompile(`^[a-z0-9]{1,12}$`)

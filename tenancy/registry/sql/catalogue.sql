@@ -15,7 +15,7 @@ with tenant_policies as (
     group by p.polrelid
 ),
 held as (
-    select c.oid, n.nspname, c.relname, c.relkind, c.relrowsecurity,
+    select c.oid, n.nspname, c.relname, c.relkind, has_schema_privilege(n.oid, 'usage') as usable,
         case when t.cols = 1 then t.col else b.attname::text end as col,
         case
             when c.relkind not in ('r', 'p') then 'no table'
@@ -35,13 +35,16 @@ held as (
 )
 select json_build_object(
     'oid', h.oid::int8, 'name', h.nspname || '.' || h.relname, 'sql', format('%I.%I', h.nspname, h.relname),
-    'partitioned', h.relkind = 'p', 'deletable', has_table_privilege(h.oid, 'delete'),
+    'partitioned', h.relkind = 'p', 'deletable', h.usable and has_table_privilege(h.oid, 'delete'),
     'standing', h.standing, 'tenant', coalesce(h.col, 'tenant_id'),
     'columns', (
         select json_agg(json_build_object(
             'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
-            'generated', a.attgenerated <> '', 'readable', has_column_privilege(h.oid, a.attnum, 'select'),
-            'sequence', pg_get_serial_sequence(format('%I.%I', h.nspname, h.relname), a.attname)
+            'generated', a.attgenerated <> '', 'readable', h.usable and has_column_privilege(h.oid, a.attnum, 'select'),
+            -- not pg_get_serial_sequence, which fails on schemas that the role may not use
+            'numbered', exists (select from pg_depend s join pg_class q on q.oid = s.objid and q.relkind = 'S'
+                where s.classid = 'pg_class'::regclass and s.refclassid = 'pg_class'::regclass and s.refobjid = h.oid
+                    and s.refobjsubid = a.attnum and s.deptype in ('a', 'i'))
         ) order by a.attnum)
         from pg_attribute a where a.attrelid = h.oid and a.attnum > 0 and not a.attisdropped),
     'keys', (
