@@ -13,14 +13,19 @@ import (
 
 // tickRow has the columns of the relay's query.
 type tickRow struct {
+	Upto    string    `db:"upto"`
+	Log     string    `db:"log"`
+	Now     time.Time `db:"now"`
+	Known   bool      `db:"known"`
+	Found   int64     `db:"found"`
 	Seq     int64     `db:"seq"`
+	XID     int64     `db:"xid"`
 	ID      string    `db:"id"`
 	Tenant  string    `db:"tenant_id"`
 	Type    string    `db:"type"`
 	Key     string    `db:"key"`
 	Payload []byte    `db:"payload"`
 	At      time.Time `db:"at"`
-	Upto    string    `db:"upto"`
 }
 
 type mark struct{ consumer, event string }
@@ -58,6 +63,7 @@ func (k *Kit) handleOwn() {
 		return false, nil
 	})
 	k.Handle(sqltext.Tick, k.tick)
+	k.Handle(sqltext.SaveSink, func(context.Context, ...any) (any, error) { return Affected(1), nil }) // nothing is ever dropped
 }
 
 // tick answers the relay. Commits are numbered and seen in order here, so a snapshot is the number of the next one.
@@ -77,13 +83,29 @@ func (k *Kit) tick(ctx context.Context, args ...any) (any, error) {
 			return nil, err
 		}
 	}
-	rows := []tickRow{}
+	head := tickRow{Upto: fmt.Sprintf("%d:%d:", next, next), Log: "memory", Now: time.Now().UTC(), Known: true}
+	rows, found, size := []tickRow{}, 0, 0
+	anchor, _ := args[6].(string)
+	head.Known = anchor == ""
 	for i, e := range k.log {
 		seq := int64(i + 1)
-		if e.xid < from || e.xid >= next || seq <= args[2].(int64) || len(rows) == args[3].(int) {
+		head.Known = head.Known || e.ID == anchor
+		if e.xid < from || e.xid >= next || seq <= args[2].(int64) || found == args[3].(int) {
 			continue
 		}
-		rows = append(rows, tickRow{seq, e.ID, e.Tenant, e.Type, e.Key, e.Payload, e.At, fmt.Sprintf("%d:%d:", next, next)})
+		found++
+		if size += len(e.Payload); size > int(args[4].(int64)) && size > len(e.Payload) {
+			continue
+		}
+		rows = append(rows, tickRow{
+			Seq: seq, XID: e.xid, ID: e.ID, Tenant: e.Tenant, Type: e.Type, Key: e.Key, Payload: e.Payload, At: e.At,
+		})
+	}
+	if len(rows) == 0 {
+		rows = append(rows, tickRow{At: head.Now})
+	}
+	for i := range rows {
+		rows[i].Upto, rows[i].Log, rows[i].Now, rows[i].Known, rows[i].Found = head.Upto, head.Log, head.Now, head.Known, int64(found)
 	}
 	return rows, nil
 }

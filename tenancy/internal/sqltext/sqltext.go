@@ -22,6 +22,10 @@ var (
 	//go:embed tick.sql
 	Tick string
 
+	// SaveSink tells where a sink of the outbox stands; see the file.
+	//go:embed save_sink.sql
+	SaveSink string
+
 	// Once marks an event as handled by a consumer.
 	//go:embed once.sql
 	Once string

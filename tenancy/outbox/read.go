@@ -1,0 +1,98 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
+)
+
+// row is what the tick query returns. The fields from Seq on are empty if there is no event.
+type row struct {
+	Upto  string
+	Log   string
+	Now   time.Time
+	Known bool
+	Found int64
+
+	Seq     int64
+	XID     int64 `db:"xid"`
+	ID      string
+	Tenant  string `db:"tenant_id"`
+	Type    string
+	Key     string
+	Payload []byte
+	At      time.Time
+}
+
+func (r row) event() Event {
+	return Event{ID: r.ID, Tenant: r.Tenant, Type: r.Type, Key: r.Key, Payload: r.Payload, At: r.At.UTC()}
+}
+
+// tick is one look at the outbox.
+type tick struct {
+	upto snapshot
+	log  string
+	now  time.Time
+	rows []row
+	more bool // the tick may have further events
+}
+
+// read returns the events after at, at most limit and few bytes, or ErrLogChanged if at is no place in this log.
+func read(ctx context.Context, db *tenancy.DB, at position, limit int) (tick, error) {
+	ctx, cancel := context.WithTimeout(tenancy.System(ctx, "outbox relay"), readTime)
+	defer cancel()
+	var upto *string
+	if at.upto != "" {
+		s := string(at.upto)
+		upto = &s
+	}
+	// One statement, so its snapshot is also the end of the tick. Its writes, none, need no read-only transaction, which
+	// would cost BEGIN and COMMIT.
+	rows, err := tenancy.All[row](ctx, db, sqltext.Tick,
+		string(at.from), upto, max(at.seq, at.floor), limit, int64(maxDeliverBytes), strconv.FormatUint(at.anchor.xid, 10), at.anchor.id)
+	if err != nil {
+		return tick{}, fmt.Errorf("outbox: read: %w", err)
+	}
+	t := tick{upto: snapshot(rows[0].Upto), log: rows[0].Log, now: rows[0].Now, rows: rows}
+	switch {
+	case at.log != "" && at.log != t.log:
+		return tick{}, logChanged("position of %s, database is %s", at.log, t.log)
+	case !rows[0].Known && at.anchor.id != "":
+		return tick{}, logChanged("event %s, which the sink has, is not in the database", at.anchor.id)
+	case !rows[0].Known:
+		return tick{}, logChanged("the outbox has events of another database")
+	case rows[0].ID == "":
+		t.rows = nil
+	}
+	t.more = len(t.rows) > 0 && (rows[0].Found == int64(limit) || int64(len(rows)) < rows[0].Found)
+	return t, nil
+}
+
+// after returns the position that at becomes when the tick's rows are delivered.
+func (at position) after(t tick) (position, error) {
+	next := at
+	next.log = t.log
+	if at.upto == "" {
+		next.seen = t.now.UnixMicro()
+	}
+	for _, r := range t.rows {
+		if xid := uint64(r.XID); xid >= next.anchor.xid {
+			next.anchor = anchor{xid, r.ID, r.At.UnixMicro()}
+		}
+	}
+	if t.more {
+		next.upto, next.seq = t.upto, t.rows[len(t.rows)-1].Seq
+		return next, nil
+	}
+	done, err := at.from.parse()
+	if err != nil {
+		return position{}, err
+	}
+	next.upto, next.seq = "", 0
+	next.from, err = t.upto.before(max(done.max, next.anchor.xid+1))
+	return next, err
+}
