@@ -3,21 +3,35 @@
 create index outbox_seq on tenancy.outbox (seq);              -- the order inside a tick, for ticks of many batches
 create index inbox_at on tenancy.inbox (at);
 
--- Names the xid space that a position belongs to: the cluster and the database. A restored dump gets another name.
+-- The name of the log: whose transaction ids the outbox has. A copy of the files keeps it, and a restored dump does not:
+-- there the row was not written by the transaction that it names.
+create table tenancy.outbox_identity (
+    id   uuid not null default gen_random_uuid(),
+    xid  xid8 not null default pg_current_xact_id(),
+    sole boolean primary key default true check (sole)
+);
+alter table tenancy.outbox_identity enable row level security;
+alter table tenancy.outbox_identity force row level security;
+create policy tenancy_system on tenancy.outbox_identity to tenancy_system using (true) with check (true);
+grant select, insert, update on tenancy.outbox_identity to tenancy_system;
+
+-- Starts with "none" where the log has no name yet. A copy made by CREATE DATABASE … TEMPLATE has another oid.
 create function tenancy.outbox_log() returns text
-    language plpgsql stable
+    language sql stable
     set search_path = pg_catalog, pg_temp
 as $$
-declare
-    cluster bigint := 0;
-begin
-    begin
-        cluster := system_identifier from pg_control_system();
-    exception when insufficient_privilege or feature_not_supported then
-        null; -- a service that hides it; the database's oid and the anchor are left
-    end;
-    return cluster || '/' || (select oid from pg_database where datname = current_database());
-end
+    select coalesce((select id::text from tenancy.outbox_identity where xmin::text::bigint = xid::text::bigint & 4294967295), 'none')
+        || '/' || (select oid from pg_database where datname = current_database())
+$$;
+
+-- Gives the log a name if it has none.
+create function tenancy.outbox_identify() returns void
+    language sql
+    set search_path = pg_catalog, pg_temp
+as $$
+    insert into tenancy.outbox_identity as i default values
+    on conflict (sole) do update set id = excluded.id, xid = excluded.xid
+    where i.xmin::text::bigint <> i.xid::text::bigint & 4294967295
 $$;
 
 -- The next events of a reader, see package outbox: those visible in the snapshot until and not in since, in order of seq.
@@ -47,8 +61,8 @@ begin
     end if;
     if $7 <> '' then
         is_known := exists (select from tenancy.outbox o where o.xid = $6::xid8 and o.id = $7::uuid);
-    else -- rows of the future are those of another log
-        is_known := not exists (select from tenancy.outbox o where o.xid >= pg_snapshot_xmax(pg_current_snapshot()));
+    else -- events of the future are those of another log
+        is_known := not exists (select from tenancy.outbox o where o.xid >= pg_snapshot_xmax(pg_current_snapshot()) and o.seq > $3);
     end if;
     return query
     with hits as not materialized (
@@ -238,7 +252,7 @@ declare
     f regprocedure;
 begin
     for f in select p.oid from pg_proc p where p.pronamespace = 'tenancy'::regnamespace and p.proname in
-        ('outbox_log', 'outbox_add', 'outbox_lock', 'outbox_drop', 'outbox_needed', 'outbox_retire', 'outbox_freeze')
+        ('outbox_log', 'outbox_identify', 'outbox_add', 'outbox_lock', 'outbox_drop', 'outbox_needed', 'outbox_retire', 'outbox_freeze')
     loop
         execute format('revoke all on function %s from public', f);
         execute format('grant execute on function %s to tenancy_system', f);

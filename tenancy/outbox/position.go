@@ -11,12 +11,12 @@ import (
 // position is where a reader stands. A tick is the set of events that became visible between two snapshots; its events are
 // delivered in the order of their sequence, possibly in several batches.
 //
-// Each position names the log that it belongs to, in two ways: by the cluster and the database, whose transaction ids it
-// is made of, and by its anchor, the delivered event with the highest transaction id. Where the anchor is, no transaction
+// Each position names the log that it belongs to, in two ways: by the id of the log, whose transaction ids it is made of,
+// and by its anchor, the delivered event with the highest transaction id. Where the anchor is, no transaction
 // id that the position counts as done can be given to another transaction, not even after a crash or on a promoted
 // replica: the anchor's commit is on disk there, and ids are given out in order.
 type position struct {
-	log    string   // the cluster and the database; empty in format 1
+	log    string   // id of the log; empty in format 1
 	sink   string   // UUID that the first relay gave to the sink; empty in format 1
 	from   snapshot // events visible in it are delivered
 	upto   snapshot // end of the tick that is being delivered; empty means that the next one begins now

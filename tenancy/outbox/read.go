@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ashlar-go/ashlar/tenancy"
@@ -65,11 +66,28 @@ func read(ctx context.Context, db *tenancy.DB, at position, limit int) (tick, er
 		return tick{}, logChanged("event %s, which the sink has, is not in the database", at.anchor.id)
 	case !rows[0].Known:
 		return tick{}, logChanged("the outbox has events of another database")
+	case strings.HasPrefix(t.log, "none/"):
+		if err := identify(ctx, db); err != nil {
+			return tick{}, err
+		}
+		return read(ctx, db, at, limit)
 	case rows[0].ID == "":
 		t.rows = nil
 	}
 	t.more = len(t.rows) > 0 && (rows[0].Found == int64(limit) || int64(len(rows)) < rows[0].Found)
 	return t, nil
+}
+
+// identify gives the log a name. It is new, or a dump was restored into it.
+func identify(ctx context.Context, db *tenancy.DB) error {
+	err := db.Do(ctx, func(_ context.Context, tx *tenancy.Tx) error {
+		tx.Defer(`select tenancy.outbox_identify()`)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("outbox: name the log: %w", err)
+	}
+	return nil
 }
 
 // after returns the position that at becomes when the tick's rows are delivered.
@@ -86,6 +104,10 @@ func (at position) after(t tick) (position, error) {
 	}
 	if t.more {
 		next.upto, next.seq = t.upto, t.rows[len(t.rows)-1].Seq
+		return next, nil
+	}
+	if at.upto != "" && at.seen == 0 { // a tick begun in format 1, whose highest transaction id is not known
+		next.from, next.upto, next.seq = t.upto, "", 0
 		return next, nil
 	}
 	done, err := at.from.parse()

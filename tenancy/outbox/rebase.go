@@ -99,6 +99,7 @@ func freeze(ctx context.Context, db *tenancy.DB) (f frozen, err error) {
 	for n := range freezeTries {
 		err = db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) (err error) {
 			tx.Defer(`select tenancy.outbox_freeze($1)`, freezePatience)
+			tx.Defer(`select tenancy.outbox_identify()`)
 			f, err = tenancy.One[frozen](ctx, tx, freezeSQL)
 			return err
 		})

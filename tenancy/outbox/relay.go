@@ -42,7 +42,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		n, err := r.step(ctx, &c)
 		if err == nil {
-			err = r.note(ctx, &c, again)
+			err = r.note(ctx, &c, again) // the first note of a new sink comes before its first event
 		}
 		switch {
 		case errors.Is(err, ErrLogChanged):
@@ -100,14 +100,14 @@ func (r *Relay) step(ctx context.Context, c *cursor) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(t.rows) == 0 && c.at.sink != "" {
+	if c.at.sink == "" { // a new sink, or one with a position in format 1: it is registered before it gets events
+		next, t.rows = c.at, nil
+		next.log, next.sink = t.log, newID()
+	} else if len(t.rows) == 0 {
 		if c.at.upto != "" { // the tick was delivered to its end by a full last batch
 			c.at = next
 		}
 		return 0, nil
-	}
-	if next.sink == "" { // a new sink, or one with a position in format 1
-		next.sink = newID()
 	}
 	ok, err := r.deliver(ctx, c.stored, next.String(), t.rows)
 	if err != nil {
