@@ -60,7 +60,8 @@ begin
         raise exception 'tenancy: the outbox is read on the primary' using errcode = 'read_only_sql_transaction';
     end if;
     if $7 <> '' then
-        is_known := exists (select from tenancy.outbox o where o.xid = $6::xid8 and o.id = $7::uuid);
+        is_known := exists (select from tenancy.outbox o where o.xid = $6::xid8 and o.id = $7::uuid)
+            or exists (select from tenancy.outbox_erased e where e.xid = $6::xid8 and e.id = $7::uuid);
     else -- events of the future are those of another log
         is_known := not exists (select from tenancy.outbox o where o.xid >= pg_snapshot_xmax(pg_current_snapshot()) and o.seq > $3);
     end if;
@@ -143,9 +144,31 @@ end
 $$;
 revoke all on function tenancy.outbox_close(regclass) from public;
 select tenancy.outbox_close('tenancy.outbox_default');
--- Rows leave with their partition; only the default partition is emptied row by row.
-revoke delete on tenancy.outbox from tenancy_system;
-grant delete on tenancy.outbox_default to tenancy_system;
+grant delete on tenancy.outbox_default to tenancy_system; -- it is emptied row by row
+
+-- What was deleted one by one, as by the purge of a tenant: readers must be able to tell that from a log that was set back.
+create table tenancy.outbox_erased (
+    xid xid8 not null,
+    id  uuid not null,
+    at  timestamptz not null                                   -- of the event
+);
+create index outbox_erased_xid on tenancy.outbox_erased (xid);
+alter table tenancy.outbox_erased enable row level security;
+alter table tenancy.outbox_erased force row level security;
+create policy tenancy_system on tenancy.outbox_erased to tenancy_system using (true) with check (true);
+grant select, insert, delete on tenancy.outbox_erased to tenancy_system;
+
+create function tenancy.outbox_erase() returns trigger
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into tenancy.outbox_erased (xid, id, at) values (old.xid, old.id, old.at);
+    return null;
+end
+$$;
+revoke all on function tenancy.outbox_erase() from public;
+create trigger outbox_erase after delete on tenancy.outbox for each row execute function tenancy.outbox_erase();
 
 -- Adds the partition of a day (UTC), if it is missing and the default partition has no row of that day; true if it did.
 create function tenancy.outbox_add(day date, patience int) returns boolean

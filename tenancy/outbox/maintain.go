@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -85,6 +86,9 @@ var partitionsSQL string
 //go:embed drain.sql
 var drainSQL string
 
+// forgetErased lets go what is not, and will not become, the anchor of a sink.
+const forgetErased = `delete from tenancy.outbox_erased where at < now() - make_interval(secs => $1) and xid < $2::text::xid8`
+
 //go:embed forget_marks.sql
 var forgetMarks string
 
@@ -130,7 +134,8 @@ type maintenance struct {
 	since   []string
 	floors  []int64
 	anchors []string
-	needed  time.Time // the oldest anchor
+	needed  time.Time // of the oldest anchor
+	oldest  uint64    // transaction id of an anchor
 }
 
 func partName(day time.Time) string { return "outbox_" + day.Format("20060102") }
@@ -191,12 +196,14 @@ func (m *maintenance) askSinks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.oldest = 1 << 62
 	for _, s := range sinks {
 		p := s.position
 		if p.log != log {
 			p = position{from: beginning}
 		}
 		m.since, m.floors = append(m.since, string(p.from)), append(m.floors, p.floor)
+		m.oldest = min(m.oldest, p.anchor.xid)
 		if p.anchor.id != "" {
 			m.anchors = append(m.anchors, p.anchor.id)
 			if at := time.UnixMicro(p.anchor.at); m.needed.IsZero() || at.Before(m.needed) {
@@ -216,7 +223,11 @@ func (m *maintenance) drain(ctx context.Context, _ time.Time) error {
 	for m.opts.retention() >= 0 {
 		n, err := m.exec(ctx, drainSQL, m.opts.retention().Seconds(), m.since, m.floors, m.anchors, drainBatch)
 		m.done.Drained += n
-		if err != nil || n < drainBatch {
+		if err != nil {
+			return err
+		}
+		if n < drainBatch {
+			_, err = m.exec(ctx, forgetErased, m.opts.retention().Seconds(), strconv.FormatUint(m.oldest, 10))
 			return err
 		}
 	}

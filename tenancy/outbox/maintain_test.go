@@ -249,7 +249,7 @@ func TestAppRoleCannotReadOrDrop(t *testing.T) {
 		require.Equal(t, "42501", pgErr.Code, sql)
 	}
 	for _, sql := range []string{
-		`delete from tenancy.outbox`, `delete from tenancy.` + name(day), `truncate tenancy.` + name(day), `update tenancy.outbox set payload = ''`,
+		`delete from tenancy.` + name(day), `truncate tenancy.` + name(day), `update tenancy.outbox set payload = ''`,
 	} {
 		var pgErr *pgconn.PgError
 		_, err := pg.System.Exec(t.Context(), sql)
@@ -263,6 +263,39 @@ func TestAppRoleCannotReadOrDrop(t *testing.T) {
 		where relnamespace = 'tenancy'::regnamespace and relname like 'outbox%' and relkind in ('r', 'p')
 		and not (relrowsecurity and relforcerowsecurity and exists (select from pg_policy where polrelid = c.oid))`).Scan(&without))
 	require.Empty(t, without)
+}
+
+// TestErasedEventsAreNotMissed deletes the anchor of a sink, as the purge of a tenant does.
+func TestErasedEventsAreNotMissed(t *testing.T) {
+	t.Parallel()
+	db, pg := open(t)
+	acme, other := tenancy.WithID(t.Context(), "acme"), tenancy.WithID(t.Context(), "other")
+	require.NoError(t, change(acme, db, "a", func() {}))
+	var sink tenancytest.Sink
+	stop := run(t, db, &sink, nil)
+	wait(t, sink.Wait, 1)
+	stop()
+	_, err := pg.System.Exec(t.Context(), `delete from tenancy.outbox where tenant_id = 'acme'`)
+	require.NoError(t, err)
+	_, err = outbox.Maintain(t.Context(), db, nil)
+	require.NoError(t, err)
+	require.NoError(t, change(other, db, "a", func() {}))
+	stop = run(t, db, &sink, nil)
+	wait(t, sink.Wait, 2)
+	stop()
+	var erased int
+	require.NoError(t, pg.System.QueryRow(t.Context(), `select count(*) from tenancy.outbox_erased`).Scan(&erased))
+	require.Equal(t, 1, erased)
+	_, err = pg.System.Exec(t.Context(), `update tenancy.outbox_erased set at = at - interval '8 days'`)
+	require.Error(t, err, "nobody changes what was erased")
+	_, err = pg.Owner.Exec(t.Context(), `grant update on tenancy.outbox_erased to tenancy_system`)
+	require.NoError(t, err)
+	_, err = pg.System.Exec(t.Context(), `update tenancy.outbox_erased set at = at - interval '8 days'`)
+	require.NoError(t, err)
+	_, err = outbox.Maintain(t.Context(), db, nil) // it knows that the sink has a later anchor
+	require.NoError(t, err)
+	require.NoError(t, pg.System.QueryRow(t.Context(), `select count(*) from tenancy.outbox_erased`).Scan(&erased))
+	require.Zero(t, erased)
 }
 
 // TestMaintainUnderLoad removes days again and again while units write and relays read, and one transaction is open all
