@@ -267,7 +267,7 @@ func TestAttack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newArena(t, c.sealed, c.pooled)
-			attack := a.campaign(t, without(operations(), !c.sealed, true))
+			attack := a.campaign(t, without(operations(), !c.sealed, c.pooled))
 			start := time.Now()
 			attack.run(t, testenv.Rounds(c.short, c.full))
 			t.Log("took", time.Since(start).Round(time.Millisecond))
