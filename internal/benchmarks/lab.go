@@ -133,7 +133,11 @@ type call func(ctx context.Context, i int) error
 // paired measures short calls of both sides in turns, call by call, and records the ratio of their medians: what the
 // machine does meanwhile hits both, and a pause hits neither median.
 func (l *lab) paired(ctx context.Context, bench string, ours, theirs call) error {
-	const calls = 2000
+	return l.pairs(ctx, bench, "x", 2000, ours, theirs, func(ours, theirs float64) float64 { return ours / theirs })
+}
+
+// pairs is paired for any comparison of the medians, which are seconds.
+func (l *lab) pairs(ctx context.Context, bench, unit string, calls int, ours, theirs call, compare func(ours, theirs float64) float64) error {
 	var values []float64
 	for round := range rounds + 1 {
 		var times [2][]float64
@@ -152,10 +156,10 @@ func (l *lab) paired(ctx context.Context, bench string, ours, theirs call) error
 		}
 		fmt.Fprintf(l.log, "%s round %d: ours %.5g, theirs %.5g\n", bench, round, median[0], median[1])
 		if round > 0 { // the first only warms up
-			values = append(values, median[0]/median[1])
+			values = append(values, compare(median[0], median[1]))
 		}
 	}
-	l.record(bench, "x", values)
+	l.record(bench, unit, values)
 	return nil
 }
 

@@ -39,7 +39,19 @@ func comparisons() map[string]func(context.Context, *lab) error {
 	return map[string]func(context.Context, *lab) error{
 		"cache":   benchCache,
 		"jobs":    benchJobs,
-		"tenancy": benchTenancy,
+		"tenancy": inTurn(benchTenancy, benchRLS),
+	}
+}
+
+// inTurn measures one after the other.
+func inTurn(benches ...func(context.Context, *lab) error) func(context.Context, *lab) error {
+	return func(ctx context.Context, l *lab) error {
+		for _, bench := range benches {
+			if err := bench(ctx, l); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 }
 
