@@ -16,6 +16,7 @@ import (
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/guard"
+	"github.com/ashlar-go/ashlar/tenancy/registry"
 )
 
 // app is a sound application: every kind of object that a rule looks at is there once, as it should be.
@@ -52,7 +53,7 @@ func superuser(t *testing.T, pg *testenv.PG) *pgx.Conn {
 
 func TestSoundDatabaseHasNoFindings(t *testing.T) {
 	t.Parallel()
-	pg := testenv.Postgres(t, tenancy.Migrations, app)
+	pg := testenv.Postgres(t, tenancy.Migrations, registry.Migrations, app)
 	found, err := guard.Audit(t.Context(), pg.App, nil)
 	require.NoError(t, err)
 	require.Empty(t, found)
@@ -94,7 +95,7 @@ var planted = []struct{ rule, object, sql string }{
 	{"T14", "ashlar_app", `alter table app.notes owner to ashlar_app`},
 	{"T15", "ashlar_app", `grant tenancy_system to ashlar_app`},
 	{"T15", "ashlar_app", `create role guard_between; grant guard_between to tenancy_app; create role guard_root superuser; grant guard_root to guard_between`},
-	{"T15", "tenancy_app", `grant ashlar_owner to tenancy_app`},
+	{"T15", "tenancy_app", `create role guard_owner; alter table app.notes owner to guard_owner; grant guard_owner to tenancy_app`},
 	{"T15", "tenancy_app", `grant pg_read_server_files to tenancy_app`},
 	{"T15", "ashlar_app", `alter role ashlar_app createrole`},
 	{"T16", "app", `grant create on schema app to tenancy_app`},

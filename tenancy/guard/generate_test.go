@@ -178,7 +178,7 @@ func FuzzNames(f *testing.F) {
 			return
 		}
 		require.True(t, utf8.ValidString(got))
-		require.NotContains(t, strings.Replace(strings.Replace(got, "$body$", "", 1), "$body$", "", 1), "$")
+		require.Equal(t, 8, strings.Count(got, "$"), "the quotes of two bodies")
 		quoted := pgx.Identifier(strings.Split(name, ".")).Sanitize()
 		require.Equal(t, want, strings.ReplaceAll(strings.ReplaceAll(got, "setof "+quoted, `setof "x"`), "from "+quoted+" t", `from "x" t`))
 	})

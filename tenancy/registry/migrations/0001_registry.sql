@@ -138,7 +138,7 @@ revoke all on function registry.memberships(text) from public;
 -- role for the moment, and CREATEROLE or its admin option, as creating the role did.
 do $$
 declare
-    lent boolean := not pg_has_role(current_user, 'tenancy_system', 'member');
+    lent boolean := not pg_has_role(current_user, 'tenancy_system', 'usage');
 begin
     if lent then
         execute format('grant tenancy_system to %I', current_user);

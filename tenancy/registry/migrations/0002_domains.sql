@@ -113,7 +113,7 @@ grant execute on function registry.advance_sequence(text, text, bigint) to tenan
 -- refuse_return reads what only the system role sees; see 0001_registry.sql for the loan.
 do $$
 declare
-    lent boolean := not pg_has_role(current_user, 'tenancy_system', 'member');
+    lent boolean := not pg_has_role(current_user, 'tenancy_system', 'usage');
 begin
     if lent then
         execute format('grant tenancy_system to %I', current_user);
