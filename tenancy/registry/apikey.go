@@ -169,7 +169,7 @@ func (r *Registry) RotateKey(ctx context.Context, id string, overlap time.Durati
 	return key, secret, nil
 }
 
-// RevokeKey ends a key at once. It is idempotent. The actor needs keys.write, and every scope of the key.
+// RevokeKey ends a key at once, and the open invitations that it sent. It is idempotent. The actor needs keys.write, and every scope of the key.
 func (r *Registry) RevokeKey(ctx context.Context, id string) error {
 	return r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		key, err := r.lockedKey(ctx, tx, id)
@@ -180,6 +180,9 @@ func (r *Registry) RevokeKey(ctx context.Context, id string) error {
 			return err
 		}
 		if _, err := apiKeys.Update(ctx, tx, "revoked_at = now()", "id = $1", id); err != nil {
+			return err
+		}
+		if err := r.revokeInvitations(ctx, tx, "invited_by = $1", keyActor+id); err != nil {
 			return err
 		}
 		changed(tx, Event{Type: "key.revoked", Subject: id}, fields{"name": key.Name, "prefix": key.Prefix}, nil)

@@ -185,14 +185,26 @@ func (r *Registry) RevokeInvitation(ctx context.Context, id string) error {
 	})
 }
 
+// withdraw revokes what a member has invited to and may not invite to any more.
+func (r *Registry) withdraw(ctx context.Context, tx *tenancy.Tx, m Member) error {
+	g := granter{owner: m.Role == Owner, permissions: r.roles[m.Role]}
+	allowed := []string{}
+	for role := range r.roles {
+		if covers(g.permissions, membersWrite) && r.mayRole(g, role) == nil {
+			allowed = append(allowed, role)
+		}
+	}
+	return r.revokeInvitations(ctx, tx, "invited_by = $1 and not role = any($2)", m.UserID, allowed)
+}
+
 // revokeInvitations revokes the open invitations for which a condition holds.
-func (r *Registry) revokeInvitations(ctx context.Context, tx *tenancy.Tx, where string, arg any) error {
+func (r *Registry) revokeInvitations(ctx context.Context, tx *tenancy.Tx, where string, args ...any) error {
 	where += " and " + openInvitation
-	list, err := invitations.List(ctx, tx, record.Query{Where: where, Args: []any{arg}, Lock: record.ForUpdate})
+	list, err := invitations.List(ctx, tx, record.Query{Where: where, Args: args, Lock: record.ForUpdate})
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	if _, err := invitations.Update(ctx, tx, "revoked_at = now()", where, arg); err != nil {
+	if _, err := invitations.Update(ctx, tx, "revoked_at = now()", where, args...); err != nil {
 		return err
 	}
 	for _, inv := range list {

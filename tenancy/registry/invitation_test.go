@@ -102,13 +102,28 @@ func TestUselessInvitations(t *testing.T) {
 		require.ErrorIs(f, err, registry.ErrSuspended)
 		require.NoError(f, f.reg.SetState(f.as(acme, ""), registry.StateChange{To: registry.Active}))
 
-		// What a removed member began ends with the membership.
-		f.add(acme, "cid", "admin")
-		_, secret, err := f.reg.Invite(f.as(acme, "cid"), registry.NewInvitation{Email: "mole@example.com", Role: "admin"})
+		// What a member, or a key, began ends with the right to do it.
+		key, _ := f.key(acme, registry.NewKey{Scopes: []string{"members.write", "projects.read"}})
+		for actor, end := range map[string]func() error{
+			"cid":          func() error { return f.reg.RemoveMember(f.as(acme, "ann"), "cid") },
+			"dan":          func() error { return f.reg.SetRole(f.as(acme, "ann"), "dan", "member") },
+			key.Actor().ID: func() error { return f.reg.RevokeKey(f.as(acme, "ann"), key.ID) },
+		} {
+			if actor != key.Actor().ID {
+				f.add(acme, actor, "admin")
+			}
+			_, secret, err := f.reg.Invite(f.as(acme, actor), registry.NewInvitation{Email: "mole@example.com", Role: "hr"})
+			require.NoError(f, err)
+			require.NoError(f, end())
+			_, err = f.reg.Accept(f.Context(), secret.Reveal(), registry.Acceptance{UserID: "mole", Email: "mole@example.com"})
+			require.ErrorIs(f, err, registry.ErrRevoked, actor)
+		}
+		f.add(acme, "eli", "admin")
+		_, secret, err := f.reg.Invite(f.as(acme, "eli"), registry.NewInvitation{Email: "mole@example.com", Role: "member"})
 		require.NoError(f, err)
-		require.NoError(f, f.reg.RemoveMember(f.as(acme, "ann"), "cid"))
+		require.NoError(f, f.reg.SetRole(f.as(acme, "ann"), "eli", "hr"), "who may still invite a member")
 		_, err = f.reg.Accept(f.Context(), secret.Reveal(), registry.Acceptance{UserID: "mole", Email: "mole@example.com"})
-		require.ErrorIs(f, err, registry.ErrRevoked)
+		require.NoError(f, err)
 	})
 }
 

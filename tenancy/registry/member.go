@@ -94,13 +94,16 @@ func (r *Registry) AddMember(ctx context.Context, userID, role string) error {
 		if err := r.mayRole(g, role); err != nil {
 			return err
 		}
+		if _, err := r.locked(ctx, tx); err != nil {
+			return err
+		}
 		return r.join(ctx, tx, userID, role)
 	})
 }
 
-// join adds a member whom somebody has let in.
+// join adds a member whom somebody has let in. The tenant is locked: two joins of one user take turns.
 func (r *Registry) join(ctx context.Context, tx *tenancy.Tx, userID, role string) error {
-	m, err := r.member(ctx, tx, userID, record.ForUpdate)
+	m, err := r.member(ctx, tx, userID, record.NoLock)
 	switch {
 	case err == nil && m.Role == role:
 		return nil
@@ -109,16 +112,7 @@ func (r *Registry) join(ctx context.Context, tx *tenancy.Tx, userID, role string
 	case !errors.Is(err, tenancy.ErrNotFound):
 		return err
 	}
-	if _, err := r.locked(ctx, tx); err != nil { // the tenant exists; two joins of one user meet here
-		return err
-	}
-	err = r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		return members.Save(ctx, tx, &Member{UserID: userID, Role: role})
-	})
-	if errors.Is(err, record.ErrConflict) {
-		return fmt.Errorf("%w: the user has just become a member", ErrTaken)
-	}
-	if err != nil {
+	if err := members.SaveLater(tx, &Member{UserID: userID, Role: role}); err != nil {
 		return err
 	}
 	if err := r.countOwners(ctx, tx, "", role); err != nil {
@@ -128,8 +122,9 @@ func (r *Registry) join(ctx context.Context, tx *tenancy.Tx, userID, role string
 	return nil
 }
 
-// SetRole gives a member another role. The actor needs members.write and every permission of both roles; only an owner
-// makes or unmakes an owner. The last owner stays (ErrLastOwner), however many calls come at once.
+// SetRole gives a member another role, and revokes the open invitations that the member could not send any more. The actor
+// needs members.write and every permission of both roles; only an owner makes or unmakes an owner. The last owner stays
+// (ErrLastOwner), however many calls come at once.
 func (r *Registry) SetRole(ctx context.Context, userID, role string) error {
 	if err := r.checkRole(role); err != nil {
 		return err
@@ -152,6 +147,9 @@ func (r *Registry) SetRole(ctx context.Context, userID, role string) error {
 			return err
 		}
 		if err := members.SaveLater(tx, &m); err != nil {
+			return err
+		}
+		if err := r.withdraw(ctx, tx, m); err != nil {
 			return err
 		}
 		changed(tx, Event{Type: "member.role_changed", Subject: userID, Old: old, New: role}, fields{"role": old}, fields{"role": role})
@@ -187,7 +185,7 @@ func (r *Registry) RemoveMember(ctx context.Context, userID string) error {
 		if err := members.Delete(ctx, tx, &m); err != nil {
 			return err
 		}
-		if err := r.revokeInvitations(ctx, tx, "invited_by = $1", userID); err != nil {
+		if err := r.withdraw(ctx, tx, Member{UserID: userID}); err != nil {
 			return err
 		}
 		changed(tx, Event{Type: "member.removed", Subject: userID, Old: m.Role}, fields{"role": m.Role}, nil)
