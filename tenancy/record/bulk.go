@@ -47,6 +47,9 @@ func (t *Table[T]) Upsert(ctx context.Context, q tenancy.Querier, r *T, conflict
 // UpsertAll is Upsert for many records, with the round trips of InsertAll. Two of them for the same row are an error of
 // PostgreSQL (21000).
 func (t *Table[T]) UpsertAll(ctx context.Context, q tenancy.Querier, list []T, conflictColumns ...string) error {
+	if t.audited {
+		return t.noOldValues("Upsert")
+	}
 	conflict, err := t.conflict(conflictColumns)
 	if err != nil {
 		return err
@@ -137,10 +140,15 @@ func (t *Table[T]) bulkRows(ctx context.Context, q tenancy.Querier, list []T, co
 		if len(fresh) != len(list) {
 			return nil, fmt.Errorf("record: %d records written, %d rows came back", len(list), len(fresh))
 		}
+		for i := range fresh {
+			if err := t.audit(q, "created", nil, &fresh[i]); err != nil {
+				return nil, err
+			}
+		}
 		return fresh, nil
 	}
 	db, ok := q.(*tenancy.DB)
-	if !ok || len(chunks) == 1 {
+	if !ok || len(chunks) == 1 && !t.audited {
 		return write(ctx, q)
 	}
 	var fresh []T

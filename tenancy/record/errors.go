@@ -1,13 +1,10 @@
 package record
 
 import (
-	"context"
 	"errors"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/ashlar-go/ashlar/tenancy"
 )
 
 // Errors that callers branch on with errors.Is, besides tenancy.ErrNotFound and tenancy.ErrStale. The first four are
@@ -76,9 +73,9 @@ func kindOf(code string) error {
 // methods but SaveLater do so themselves; its errors come from the unit, as in
 //
 //	err := notes.Explain(db.Do(ctx, fn))
-func (t *Table[T]) Explain(err error) error { return t.explain(context.Background(), nil, err) }
+func (t *Table[T]) Explain(err error) error { return t.explain(err) }
 
-func (p *plan) explain(_ context.Context, _ tenancy.Querier, err error) error {
+func (p *plan) explain(err error) error {
 	var answer *pgconn.PgError
 	if err == nil || !errors.As(err, &answer) || kindOf(answer.Code) == nil {
 		return err

@@ -36,6 +36,7 @@ type field struct {
 	ref    string
 	enum   []string
 	label  string
+	secret bool // stays out of the audit log and of Describe
 }
 
 // in returns the field of a record.
@@ -82,6 +83,7 @@ func newField(sf reflect.StructField, tag string, index []int) (*field, error) {
 	if enum := sf.Tag.Get("enum"); enum != "" {
 		f.enum = strings.Split(enum, ",")
 	}
+	f.secret = sf.Tag.Get("json") == "-"
 	f.classify()
 	for option := range strings.SplitSeq(options, ",") {
 		if err := f.option(option); err != nil {

@@ -16,6 +16,11 @@ type Options struct {
 	// Checks are the check constraints that the in-memory kit enforces, by name. Nil means none.
 	Checks map[string]string
 
+	// Audited writes an entry into the audit log for each record that is written, with the fields that changed; a field with
+	// the tag json:"-" stays out of it, and so do version and times. The entries ride with COMMIT; a write outside of a unit
+	// becomes one, of two round trips. What cannot know the old values fails: Upsert, and SaveLater of a change.
+	Audited bool
+
 	// CursorKeys seal the cursors of Page. The first one seals, all open, so that a key can be replaced. Each has 32 bytes or
 	// more. Nil means a random key of this process: cursors then end with it, and other processes refuse them.
 	CursorKeys [][]byte

@@ -104,7 +104,7 @@ func (t *Table[T]) Count(ctx context.Context, q tenancy.Querier, query Query) (i
 		return 0, err
 	}
 	n, err := tenancy.One[int64](ctx, q, op.Label(), op)
-	return n, t.explain(ctx, q, err)
+	return n, t.explain(err)
 }
 
 // Exists tells whether a query selects any record. One round trip.
@@ -115,7 +115,7 @@ func (t *Table[T]) Exists(ctx context.Context, q tenancy.Querier, query Query) (
 		return false, err
 	}
 	ok, err := tenancy.One[bool](ctx, q, op.Label(), op)
-	return ok, t.explain(ctx, q, err)
+	return ok, t.explain(err)
 }
 
 // one returns the only row of an operation.
@@ -141,30 +141,32 @@ func (t *Table[T]) list(ctx context.Context, q tenancy.Querier, op rowop.Op) ([]
 		targets := make([]any, len(t.fields))
 		for rows.Next() {
 			list = append(list, *new(T))
-			if err := t.scan(rows, &list[len(list)-1], targets); err != nil {
+			if err := t.scan(rows, targets, &list[len(list)-1]); err != nil {
 				return err
 			}
 		}
 		return nil
 	}, op.Label(), op)
 	if err != nil {
-		return nil, t.explain(ctx, q, err)
+		return nil, t.explain(err)
 	}
 	return list, nil
 }
 
-// scan reads a row into a record. targets is reused.
-func (t *Table[T]) scan(rows pgx.Rows, into *T, targets []any) error {
-	v := reflect.ValueOf(into).Elem()
-	for i, f := range t.fields {
-		targets[i] = f.in(v).Addr().Interface()
+// scan reads a row into the records that it consists of. targets is reused.
+func (t *Table[T]) scan(rows pgx.Rows, targets []any, into ...*T) error {
+	for i, r := range into {
+		v := reflect.ValueOf(r).Elem()
+		for j, f := range t.fields {
+			targets[i*len(t.fields)+j] = f.in(v).Addr().Interface()
+		}
 	}
 	if err := rows.Scan(targets...); err != nil {
 		return err
 	}
-	for i, f := range t.fields {
-		if f.Class == rowop.Time {
-			inUTC(targets[i])
+	for i, target := range targets {
+		if t.fields[i%len(t.fields)].Class == rowop.Time {
+			inUTC(target)
 		}
 	}
 	return nil

@@ -45,7 +45,7 @@ func newStatements(p *plan, scoped bool) statements {
 	s := statements{
 		find:   p.stmt(rowop.Stmt{Kind: rowop.Select, Where: where(0, false, false)}),
 		insert: p.stmt(p.insertion(nil)),
-		update: p.stmt(rowop.Stmt{Kind: rowop.Update, Set: set, Where: where(n, true, false)}),
+		update: p.stmt(rowop.Stmt{Kind: rowop.Update, Set: set, Where: where(n, true, false), Old: p.audited}),
 		add:    rowop.New(p.insertion(nil)),
 		later:  rowop.New(rowop.Stmt{Table: p.table, Kind: rowop.Update, Set: set, Where: where(n, true, false)}),
 		erase:  p.stmt(rowop.Stmt{Kind: rowop.Delete, Where: where(0, true, true)}),

@@ -27,6 +27,7 @@ type Table[T any] struct {
 type plan struct {
 	table   *rowop.Table
 	soft    bool
+	audited bool
 	fields  []*field
 	columns []*rowop.Column
 	key     []*field
@@ -96,7 +97,7 @@ func newPlan(t reflect.Type, name string, opts *Options) (*plan, error) {
 	}
 	p := &plan{
 		table: &rowop.Table{Schema: schema, Name: bare, Tenant: opts.tenant()},
-		soft:  opts.SoftDelete, fields: fields, keys: opts.CursorKeys,
+		soft:  opts.SoftDelete, audited: opts.Audited, fields: fields, keys: opts.CursorKeys,
 	}
 	if err := p.addFields(); err != nil {
 		return nil, err

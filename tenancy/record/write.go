@@ -25,24 +25,46 @@ func (t *Table[T]) Save(ctx context.Context, q tenancy.Querier, r *T) error {
 	if err := validate(r); err != nil {
 		return err
 	}
-	v := reflect.ValueOf(r).Elem()
-	s, tail := t.on(tenantOf(ctx, q))
-	if t.isNew(v) {
-		id := t.giveID(v)
-		args, err := t.values(v, t.written())
-		if err == nil {
-			err = t.write(ctx, q, rowop.Op{Stmt: s.insert, Args: args}, r)
+	return t.change(ctx, q, r, func(ctx context.Context, q tenancy.Querier) error {
+		if v := reflect.ValueOf(r).Elem(); t.isNew(v) {
+			return t.insert(ctx, q, r, v)
 		}
-		if err != nil && id {
-			t.key[0].in(v).SetZero() // a record that was not inserted has no id
-		}
-		return err
-	}
-	args, err := t.updateArgs(v, tail)
+		return t.update(ctx, q, r)
+	})
+}
+
+func (t *Table[T]) insert(ctx context.Context, q tenancy.Querier, r *T, v reflect.Value) error {
+	t.giveID(v)
+	args, err := t.values(v, t.written())
 	if err != nil {
 		return err
 	}
-	return t.write(ctx, q, rowop.Op{Stmt: s.update, Args: args}, r)
+	s, _ := t.on(tenantOf(ctx, q))
+	if err := t.write(ctx, q, rowop.Op{Stmt: s.insert, Args: args}, r); err != nil {
+		return err
+	}
+	return t.audit(q, "created", nil, r)
+}
+
+func (t *Table[T]) update(ctx context.Context, q tenancy.Querier, r *T) error {
+	s, tail := t.on(tenantOf(ctx, q))
+	args, err := t.updateArgs(reflect.ValueOf(r).Elem(), tail)
+	if err != nil {
+		return err
+	}
+	op := rowop.Op{Stmt: s.update, Args: args}
+	if !t.audited {
+		return t.write(ctx, q, op, r)
+	}
+	pairs, err := t.pairs(ctx, q, op)
+	if err == nil && len(pairs) != 1 {
+		err = t.missing()
+	}
+	if err != nil {
+		return err
+	}
+	*r = pairs[0][1]
+	return t.audit(q, "changed", &pairs[0][0], r)
 }
 
 // SaveLater is Save inside a unit of work without a round trip: it leaves with the next statement or with COMMIT. So it
@@ -63,7 +85,13 @@ func (t *Table[T]) SaveLater(tx *tenancy.Tx, r *T) error {
 		}
 		op := rowop.Op{Stmt: s.add, Args: args}
 		tx.DeferExpect(1, t.table.String(), op.Label(), op)
+		if err := t.audit(tx, "created", nil, r); err != nil {
+			return err
+		}
 	} else {
+		if t.audited {
+			return t.noOldValues("SaveLater of a change")
+		}
 		args, err := t.updateArgs(v, tail)
 		if err != nil {
 			return err
@@ -82,13 +110,13 @@ func (t *Table[T]) SaveLater(tx *tenancy.Tx, r *T) error {
 // loaded; else the error is tenancy.ErrStale. One round trip.
 func (t *Table[T]) Delete(ctx context.Context, q tenancy.Querier, r *T) error {
 	s, tail := t.on(tenantOf(ctx, q))
-	return t.byVersion(ctx, q, s.remove, r, tail)
+	return t.byVersion(ctx, q, s.remove, "deleted", r, tail)
 }
 
 // Erase removes a record for good, also one that was deleted softly. It is otherwise like Delete.
 func (t *Table[T]) Erase(ctx context.Context, q tenancy.Querier, r *T) error {
 	s, tail := t.on(tenantOf(ctx, q))
-	return t.byVersion(ctx, q, s.erase, r, tail)
+	return t.byVersion(ctx, q, s.erase, "erased", r, tail)
 }
 
 // Restore undoes a soft Delete. It is otherwise like Delete, and panics without Options.SoftDelete.
@@ -97,28 +125,62 @@ func (t *Table[T]) Restore(ctx context.Context, q tenancy.Querier, r *T) error {
 		panic("record: Restore needs Options.SoftDelete for " + t.table.String())
 	}
 	s, tail := t.on(tenantOf(ctx, q))
-	return t.byVersion(ctx, q, s.restore, r, tail)
+	return t.byVersion(ctx, q, s.restore, "restored", r, tail)
 }
 
-func (t *Table[T]) byVersion(ctx context.Context, q tenancy.Querier, s *rowop.Stmt, r *T, tail []any) error {
+func (t *Table[T]) byVersion(ctx context.Context, q tenancy.Querier, s *rowop.Stmt, action string, r *T, tail []any) error {
 	args, err := t.identity(reflect.ValueOf(r).Elem())
 	if err != nil {
 		return err
 	}
-	return t.write(ctx, q, rowop.Op{Stmt: s, Args: append(args, tail...)}, r)
+	return t.change(ctx, q, r, func(ctx context.Context, q tenancy.Querier) error {
+		before := *r
+		if err := t.write(ctx, q, rowop.Op{Stmt: s, Args: append(args, tail...)}, r); err != nil {
+			return err
+		}
+		if s.Kind == rowop.Delete {
+			return t.audit(q, action, r, nil)
+		}
+		// Nothing but the mark has changed since this version.
+		old := *r
+		mark := func(r *T) reflect.Value { return t.deleted.in(reflect.ValueOf(r).Elem()) }
+		mark(&old).Set(mark(&before))
+		return t.audit(q, action, &old, r)
+	})
+}
+
+// change runs a write of one record, which is as before if it fails.
+func (t *Table[T]) change(ctx context.Context, q tenancy.Querier, r *T, write func(context.Context, tenancy.Querier) error) error {
+	before := *r
+	err := t.unit(ctx, q, func(ctx context.Context, q tenancy.Querier) error {
+		*r = before // a unit may run more than once
+		return write(ctx, q)
+	})
+	if err != nil {
+		*r = before
+	}
+	return err
 }
 
 // write runs a statement that must answer with one record, and reads it into r.
 func (t *Table[T]) write(ctx context.Context, q tenancy.Querier, op rowop.Op, r *T) error {
 	fresh, err := t.one(ctx, q, op)
 	switch {
-	case errors.Is(err, tenancy.ErrNotFound) && t.version != nil:
-		return fmt.Errorf("%w: %s", tenancy.ErrStale, t.table)
+	case errors.Is(err, tenancy.ErrNotFound):
+		return t.missing()
 	case err != nil:
 		return err
 	}
 	*r = fresh
 	return nil
+}
+
+// missing is what it means that a statement did not meet its record.
+func (t *Table[T]) missing() error {
+	if t.version != nil {
+		return fmt.Errorf("%w: %s", tenancy.ErrStale, t.table)
+	}
+	return tenancy.ErrNotFound
 }
 
 // isNew tells whether a record has to be inserted.
@@ -181,8 +243,8 @@ func (t *Table[T]) updateArgs(v reflect.Value, tail []any) ([]any, error) {
 // their versions up and returns how many there were. An empty condition means all. One round trip.
 func (t *Table[T]) Update(ctx context.Context, q tenancy.Querier, set, where string, args ...any) (int64, error) {
 	where, args = t.scope(tenantOf(ctx, q), where, args, false)
-	op := rowop.Op{Stmt: rowop.New(rowop.Stmt{Kind: rowop.Update, Table: t.table, Set: set + t.touch("t."), Where: where}), Args: args}
-	return t.affect(ctx, q, op)
+	s := rowop.Stmt{Kind: rowop.Update, Table: t.table, Set: set + t.touch("t."), Where: where}
+	return t.affect(ctx, q, "changed", s, args)
 }
 
 // DeleteBy deletes all records for which a condition holds, as Delete does, whatever their version, and returns how many
@@ -196,17 +258,21 @@ func (t *Table[T]) DeleteBy(ctx context.Context, q tenancy.Querier, where string
 	if t.soft {
 		s.Kind, s.Set = rowop.Update, rowop.Quote(t.deleted.Name)+" = now()"+t.touch("t.")
 	}
-	return t.affect(ctx, q, rowop.Op{Stmt: rowop.New(s), Args: args})
+	return t.affect(ctx, q, "deleted", s, args)
 }
 
-// affect runs a statement without an answer and returns the number of rows.
-func (t *Table[T]) affect(ctx context.Context, q tenancy.Querier, op rowop.Op) (n int64, err error) {
+// affect runs a statement and returns the number of rows. Unless it is audited, nothing else comes back.
+func (t *Table[T]) affect(ctx context.Context, q tenancy.Querier, action string, s rowop.Stmt, args []any) (n int64, err error) {
+	if t.audited {
+		return t.affectAudited(ctx, q, action, s, args)
+	}
+	op := rowop.Op{Stmt: rowop.New(s), Args: args}
 	err = q.Scan(ctx, func(rows pgx.Rows) error {
 		rows.Close()
 		n = rows.CommandTag().RowsAffected()
 		return nil
 	}, op.Label(), op)
-	return n, t.explain(ctx, q, err)
+	return n, t.explain(err)
 }
 
 func validate(r any) error {

@@ -144,19 +144,31 @@ func (tx *memTx) overtaken() bool {
 
 // answer makes the result of rows.
 func (st *rowStmt) answer(list []found) (resultSet, error) {
+	return st.answerBoth(nil, list)
+}
+
+// answerBoth is answer with the rows as they were, for Stmt.Old.
+func (st *rowStmt) answerBoth(old, list []found) (resultSet, error) {
 	set := resultSet{affected: int64(len(list))}
 	if len(st.Returning) == 0 {
 		return set, nil
 	}
-	for _, c := range st.Returning {
-		set.columns = append(set.columns, c.Name)
-	}
-	for _, f := range list {
-		row := make([]any, len(st.Returning))
-		for i, c := range st.Returning {
-			var err error
-			if row[i], err = goValue(c, st.value(f.row, c.Name)); err != nil {
-				return set, fmt.Errorf("tenancytest: column %s of %s: %w", c.Name, st.Table, err)
+	for i, f := range list {
+		states := []*memRow{f.row}
+		if st.Old {
+			states = []*memRow{old[i].row, f.row}
+		}
+		var row []any
+		for _, state := range states {
+			for _, c := range st.Returning {
+				v, err := goValue(c, st.value(state, c.Name))
+				if err != nil {
+					return set, fmt.Errorf("tenancytest: column %s of %s: %w", c.Name, st.Table, err)
+				}
+				row = append(row, v)
+				if i == 0 {
+					set.columns = append(set.columns, c.Name)
+				}
 			}
 		}
 		set.rows = append(set.rows, row)

@@ -156,6 +156,7 @@ func (st *rowStmt) update() (resultSet, error) {
 	if err != nil {
 		return resultSet{}, err
 	}
+	old := slices.Clone(list)
 	for i, f := range list {
 		row, err := st.assign(st.Set, f.row, nil)
 		if err != nil {
@@ -165,7 +166,7 @@ func (st *rowStmt) update() (resultSet, error) {
 			return resultSet{}, err
 		}
 	}
-	return st.answer(list)
+	return st.answerBoth(old, list)
 }
 
 // assign returns a copy of a row with assignments made; they all see the row as it was.

@@ -2,6 +2,7 @@ package rowop
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,6 +36,7 @@ type Stmt struct {
 	Limit     string    // Select: a parameter; empty means all
 	Lock      string    // Select: "for update" and the like
 	Returning []*Column // what comes back, the columns of a Select included
+	Old       bool      // Update: the same columns as they were come back before them
 
 	sql string
 }
@@ -62,7 +64,11 @@ func New(s Stmt) *Stmt {
 		s.renderInsert(&b)
 	case Update:
 		b.WriteString("update " + s.Table.Ident() + " as t set " + s.Set)
-		s.renderWhere(&b)
+		if s.Old {
+			s.renderOld(&b)
+		} else {
+			s.renderWhere(&b)
+		}
 	case Delete:
 		b.WriteString("delete from " + s.Table.Ident() + " as t")
 		s.renderWhere(&b)
@@ -79,7 +85,13 @@ func New(s Stmt) *Stmt {
 		s.renderOrder(&b)
 	}
 	if s.Kind != Select && len(s.Returning) > 0 {
-		b.WriteString(" returning " + names("t.", s.Returning))
+		b.WriteString(" returning ")
+		if s.Old {
+			for i := range s.Returning {
+				b.WriteString("old.old_" + strconv.Itoa(i+1) + ", ")
+			}
+		}
+		b.WriteString(names("t.", s.Returning))
 	}
 	s.sql = b.String()
 	return &s
@@ -89,6 +101,26 @@ func (s *Stmt) renderWhere(b *strings.Builder) {
 	if s.Where != "" {
 		b.WriteString(" where " + s.Where)
 	}
+}
+
+// renderOld locks the rows and keeps what they were: RETURNING knows only what they are. The columns of old have names of
+// their own, so that those of t need no prefix in Set.
+func (s *Stmt) renderOld(b *strings.Builder) {
+	columns := slices.Clone(s.Returning)
+	if s.Table.Tenant != "" && s.Table.Column(s.Table.Tenant) == nil {
+		columns = append(columns, &Column{Name: s.Table.Tenant})
+	}
+	var same, aliases []string
+	for i, c := range columns {
+		alias := "old_" + strconv.Itoa(i+1)
+		aliases = append(aliases, alias)
+		if c.Key || c.Name == s.Table.Tenant {
+			same = append(same, "t."+Quote(c.Name)+" = old."+alias)
+		}
+	}
+	b.WriteString(" from (select " + names("t.", columns) + " from " + s.Table.Ident() + " as t")
+	s.renderWhere(b)
+	b.WriteString(" for update) as old (" + strings.Join(aliases, ", ") + ") where " + strings.Join(same, " and "))
 }
 
 func (s *Stmt) renderOrder(b *strings.Builder) {
