@@ -30,6 +30,7 @@ const (
 type field struct {
 	*rowop.Column
 	index  []int
+	path   string // Base.ID
 	role   role
 	auto   bool
 	search bool
@@ -43,7 +44,7 @@ type field struct {
 func (f *field) in(v reflect.Value) reflect.Value { return v.FieldByIndex(f.index) }
 
 // fieldsOf reads the tags of a struct; embedded structs are part of it.
-func fieldsOf(t reflect.Type, at []int) ([]*field, error) {
+func fieldsOf(t reflect.Type, at []int, path string) ([]*field, error) {
 	var list []*field
 	for i := range t.NumField() {
 		sf := t.Field(i)
@@ -53,7 +54,7 @@ func fieldsOf(t reflect.Type, at []int) ([]*field, error) {
 		case tag == "-":
 			continue
 		case sf.Anonymous && !tagged && sf.Type.Kind() == reflect.Struct:
-			inner, err := fieldsOf(sf.Type, index)
+			inner, err := fieldsOf(sf.Type, index, path+sf.Name+".")
 			if err != nil {
 				return nil, err
 			}
@@ -66,6 +67,7 @@ func fieldsOf(t reflect.Type, at []int) ([]*field, error) {
 		if err != nil {
 			return nil, fmt.Errorf("field %s: %w", sf.Name, err)
 		}
+		f.path = path + sf.Name
 		list = append(list, f)
 	}
 	return list, nil

@@ -2,6 +2,7 @@ package record_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -209,4 +210,47 @@ func TestSaveLater(t *testing.T) {
 		err = db.Do(ctx, func(_ context.Context, tx *tenancy.Tx) error { return notes.SaveLater(tx, &stale) })
 		require.ErrorIs(t, err, tenancy.ErrStale)
 	})
+}
+
+func TestFindOrSave(t *testing.T) {
+	both(t, func(t *testing.T, db *tenancy.DB, ctx context.Context) {
+		first := note{Title: "one", Slug: ptr("s")}
+		created, err := notes.FindOrSave(ctx, db, &first, "slug")
+		require.NoError(t, err)
+		require.True(t, created)
+		second := note{Title: "two", Slug: ptr("s")}
+		created, err = notes.FindOrSave(ctx, db, &second, "slug")
+		require.NoError(t, err)
+		require.False(t, created)
+		require.Equal(t, first, second)
+		_, err = notes.FindOrSave(ctx, db, &note{Title: "x"}, "slug")
+		require.ErrorContains(t, err, "null is not unique")
+		_, err = notes.FindOrSave(ctx, db, &note{Title: "x"})
+		require.ErrorContains(t, err, "needs the columns")
+		_, err = notes.FindOrSave(ctx, db, &note{Title: "x"}, "none")
+		require.ErrorContains(t, err, "unknown column")
+
+		// Many at once agree on one record.
+		var group sync.WaitGroup
+		found := make([]line, 8)
+		for i := range found {
+			group.Go(func() {
+				found[i] = line{Name: "same"}
+				_, err := lines.FindOrSave(ctx, db, &found[i], "name")
+				assertNoError(t, err)
+			})
+		}
+		group.Wait()
+		for _, l := range found {
+			require.Equal(t, found[0], l)
+		}
+	})
+}
+
+// assertNoError may be called from any goroutine.
+func assertNoError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
 }

@@ -84,7 +84,7 @@ func newPlan(t reflect.Type, name string, opts *Options) (*plan, error) {
 	if t.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("want a struct")
 	}
-	fields, err := fieldsOf(t, nil)
+	fields, err := fieldsOf(t, nil, "")
 	if err != nil {
 		return nil, err
 	}
