@@ -86,6 +86,10 @@ func benchTenancy(ctx context.Context, l *lab) error {
 		return err
 	}
 
+	if err := benchBulk(ctx, l, db, direct); err != nil {
+		return err
+	}
+
 	// Read-modify-write with an event, over a network of 2 ms.
 	slow, err := l.slowPool(ctx, direct, 2*time.Millisecond)
 	if err != nil {

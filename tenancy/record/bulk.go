@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/internal/rowop"
@@ -19,8 +22,9 @@ const (
 )
 
 // InsertAll inserts records that have not been saved, in their order, by arrays: PostgreSQL refuses COPY on tables with
-// row-level security. All are inserted or none. They are then as they are in the database. Validate is called for all
-// before anything is sent. One round trip per 10,000 records or 8 MiB, and one to commit several; none for no records.
+// row-level security. All are inserted or none. What the database makes is read back: keys, versions, times and readonly
+// columns; what a trigger or the type of a column changes in others is not. Validate is called for all before anything is
+// sent. One round trip per 10,000 records or 8 MiB, and one to commit several; none for no records.
 func (t *Table[T]) InsertAll(ctx context.Context, q tenancy.Querier, list []T) error {
 	for i := range list {
 		if t.version != nil && !t.version.in(reflect.ValueOf(&list[i]).Elem()).IsZero() {
@@ -32,7 +36,7 @@ func (t *Table[T]) InsertAll(ctx context.Context, q tenancy.Querier, list []T) e
 
 // Upsert inserts a record or, if one exists with the same values in the conflict columns, overwrites that, whatever its
 // version: the last one wins. The columns are those of a unique constraint, or of the primary key, without the tenant.
-// The record is then as it is in the database. One round trip.
+// What the database makes is read back, as by InsertAll. One round trip.
 //
 // A soft-deleted record that the constraint covers is brought back.
 func (t *Table[T]) Upsert(ctx context.Context, q tenancy.Querier, r *T, conflictColumns ...string) error {
@@ -92,126 +96,192 @@ func (p *plan) conflict(columns []string) (*rowop.Conflict, error) {
 	return c, nil
 }
 
-// bulk writes records in chunks.
+// bulk writes records in chunks. They are changed only if all were written.
 func (t *Table[T]) bulk(ctx context.Context, q tenancy.Querier, list []T, conflict *rowop.Conflict) error {
 	if len(list) == 0 {
 		return nil
 	}
-	made := make([]int, 0, len(list)) // whose id was made here
 	for i := range list {
 		if err := validate(&list[i]); err != nil {
 			return fmt.Errorf("record: record %d: %w", i, err)
 		}
 	}
-	ids := idsAt(time.Now())
-	for i := range list {
-		if t.giveIDFrom(reflect.ValueOf(&list[i]).Elem(), ids) {
-			made = append(made, i)
+	fresh := slices.Clone(list)
+	rows := make([]reflect.Value, len(list))
+	for i := range fresh {
+		rows[i] = reflect.ValueOf(&fresh[i]).Elem()
+	}
+	if f := t.key[0]; f.auto && !f.Auto {
+		ids := idsAt(time.Now())
+		for _, v := range rows {
+			if id := f.in(v); id.IsZero() {
+				id.SetString(ids.next())
+			}
 		}
 	}
-	fresh, err := t.bulkRows(ctx, q, list, conflict)
+	_, tail := t.on(tenantOf(ctx, q))
+	chunks, err := t.chunks(rows, tail)
 	if err != nil {
-		for _, i := range made {
-			t.key[0].in(reflect.ValueOf(&list[i]).Elem()).SetZero()
-		}
 		return err
 	}
-	copy(list, fresh)
+	w := &bulkWrite[T]{Table: t, rows: rows, made: t.made(conflict)}
+	s := t.insertion(tail != nil, conflict)
+	s.Bulk, s.Returning = true, columnsOf(w.made)
+	if s.Now = w.onlyTimes(conflict); s.Now {
+		s.Returning = nil
+	}
+	w.stmt = rowop.New(s)
+	run := func(ctx context.Context, q tenancy.Querier) error { return w.run(ctx, q, chunks, fresh) }
+	if db, ok := q.(*tenancy.DB); ok && (len(chunks) > 1 || t.audited) {
+		err = db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error { return run(ctx, tx) })
+	} else {
+		err = run(ctx, q)
+	}
+	if err == nil {
+		copy(list, fresh)
+	}
+	return err
+}
+
+// bulkWrite is a write of many records.
+type bulkWrite[T any] struct {
+	*Table[T]
+	stmt *rowop.Stmt
+	rows []reflect.Value
+	made []*field // what the database makes
+}
+
+// made are the fields that an insert does not know by itself; after a conflict the row's own key counts.
+func (p *plan) made(conflict *rowop.Conflict) []*field {
+	var list []*field
+	for _, f := range p.fields {
+		if f.role != plain || f.Key && conflict != nil {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+func columnsOf(fields []*field) []*rowop.Column {
+	var list []*rowop.Column
+	for _, f := range fields {
+		list = append(list, f.Column)
+	}
+	return list
+}
+
+// onlyTimes tells whether one answer is enough for all rows.
+func (w *bulkWrite[T]) onlyTimes(conflict *rowop.Conflict) bool {
+	return conflict == nil && !slices.ContainsFunc(w.made, func(f *field) bool { return f.role == readOnly })
+}
+
+func (w *bulkWrite[T]) run(ctx context.Context, q tenancy.Querier, chunks []chunk, fresh []T) error {
+	for _, c := range chunks {
+		if err := w.send(ctx, q, c); err != nil {
+			return w.explain(err)
+		}
+	}
+	for i := range fresh {
+		for _, f := range w.fields {
+			if f.role == plain {
+				f.Normal(f.in(w.rows[i]))
+			}
+		}
+		if err := w.audit(q, "created", nil, &fresh[i]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-func (t *Table[T]) bulkRows(ctx context.Context, q tenancy.Querier, list []T, conflict *rowop.Conflict) ([]T, error) {
-	s := t.insertion(conflict)
-	s.Bulk = true
-	stmt := t.stmt(s)
-	chunks, err := t.chunks(list)
-	if err != nil {
-		return nil, err
-	}
-	write := func(ctx context.Context, q tenancy.Querier) ([]T, error) {
-		fresh := make([]T, 0, len(list))
-		for _, args := range chunks {
-			rows, err := t.list(ctx, q, rowop.Op{Stmt: stmt, Args: args})
-			if err != nil {
-				return nil, err
+func (w *bulkWrite[T]) send(ctx context.Context, q tenancy.Querier, c chunk) error {
+	op := rowop.Op{Stmt: w.stmt, Args: c.args}
+	return q.Scan(ctx, func(rows pgx.Rows) error {
+		if w.stmt.Now {
+			return w.stamp(rows, w.rows[c.from:c.to])
+		}
+		targets := make([]any, len(w.made))
+		at := c.from
+		for ; rows.Next(); at++ {
+			if at == c.to {
+				break
 			}
-			fresh = append(fresh, rows...)
-		}
-		if len(fresh) != len(list) {
-			return nil, fmt.Errorf("record: %d records written, %d rows came back", len(list), len(fresh))
-		}
-		for i := range fresh {
-			if err := t.audit(q, "created", nil, &fresh[i]); err != nil {
-				return nil, err
+			for i, f := range w.made {
+				targets[i] = f.in(w.rows[at]).Addr().Interface()
+			}
+			if err := rows.Scan(targets...); err != nil {
+				return err
+			}
+			for i, f := range w.made {
+				if f.Class == rowop.Time {
+					inUTC(targets[i])
+				}
 			}
 		}
-		return fresh, nil
-	}
-	db, ok := q.(*tenancy.DB)
-	if !ok || len(chunks) == 1 && !t.audited {
-		return write(ctx, q)
-	}
-	var fresh []T
-	err = db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) (err error) {
-		fresh, err = write(ctx, tx)
-		return err
-	})
-	return fresh, err
+		if err := rows.Err(); err != nil || at == c.to && len(w.made) > 0 {
+			return err
+		}
+		if len(w.made) == 0 {
+			return nil // nothing to read
+		}
+		return fmt.Errorf("record: %d records written, %d rows came back", c.to-c.from, at-c.from)
+	}, op.Label(), op)
 }
 
-// chunks makes the arrays of the statements.
-func (t *Table[T]) chunks(list []T) ([][]any, error) {
+// stamp sets what all new rows of a statement have in common.
+func (w *bulkWrite[T]) stamp(rows pgx.Rows, list []reflect.Value) error {
+	now, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time])
+	if err != nil {
+		return err
+	}
+	now = now.UTC()
+	for _, v := range list {
+		for _, f := range w.made {
+			switch f.role {
+			case versionOf:
+				f.in(v).SetInt(1)
+			case createdAt, updatedAt:
+				f.in(v).Set(reflect.ValueOf(now))
+			case deletedAt:
+				f.in(v).SetZero()
+			}
+		}
+	}
+	return nil
+}
+
+// chunk is one statement's part of a bulk write.
+type chunk struct {
+	from, to int
+	args     []any
+}
+
+// chunks makes the arrays of all columns and cuts them.
+func (t *Table[T]) chunks(rows []reflect.Value, tail []any) ([]chunk, error) {
 	fields := t.written()
-	var chunks [][]any
-	columns := make([][]any, len(fields))
-	size, rows := 0, 0
-	flush := func() error {
-		args := make([]any, len(fields))
-		for i, f := range fields {
-			var err error
-			if args[i], err = f.Collect(columns[i]); err != nil {
-				return fmt.Errorf("record: column %s of %s: %w", f.Name, t.table, err)
-			}
-			columns[i] = nil
-		}
-		chunks = append(chunks, args)
-		size, rows = 0, 0
-		return nil
-	}
-	for i := range list {
-		values, err := t.values(reflect.ValueOf(&list[i]).Elem(), fields)
+	arrays := make([]reflect.Value, len(fields))
+	sizes := make([]int, len(rows))
+	for i, f := range fields {
+		list, err := f.Collect(len(rows), func(at int) reflect.Value { return f.in(rows[at]) }, sizes)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("record: column %s of %s: %w", f.Name, t.table, err)
 		}
-		for j, v := range values {
-			columns[j] = append(columns[j], v)
-			size += sizeOf(v)
-		}
-		if rows++; rows == chunkRows || size >= chunkBytes {
-			if err := flush(); err != nil {
-				return nil, err
-			}
-		}
+		arrays[i] = reflect.ValueOf(list)
 	}
-	if rows > 0 {
-		return chunks, flush()
+	var chunks []chunk
+	from, size := 0, 0
+	for at := range rows {
+		size += sizes[at]
+		if at+1 < len(rows) && at+1-from < chunkRows && size < chunkBytes {
+			continue
+		}
+		c := chunk{from: from, to: at + 1}
+		for _, a := range arrays {
+			c.args = append(c.args, a.Slice(from, at+1).Interface())
+		}
+		c.args = append(c.args, tail...)
+		chunks = append(chunks, c)
+		from, size = at+1, 0
 	}
 	return chunks, nil
-}
-
-// sizeOf is about what a value takes on the wire.
-func sizeOf(v any) int {
-	switch v := v.(type) {
-	case string:
-		return len(v) + 4
-	case []byte:
-		return len(v) + 4
-	case []string:
-		n := 4
-		for _, s := range v {
-			n += len(s) + 4
-		}
-		return n
-	}
-	return 12
 }

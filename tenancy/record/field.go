@@ -140,7 +140,7 @@ func (f *field) check() error {
 		base = base.Elem()
 	}
 	switch {
-	case f.role == versionOf && (f.Class != rowop.Int || f.Nullable):
+	case f.role == versionOf && (f.Class != rowop.Int || !reflect.Zero(f.Type).CanInt()):
 		return fmt.Errorf("a version is an integer, not %s", f.Type)
 	case (f.role == createdAt || f.role == updatedAt) && f.Type != reflect.TypeFor[time.Time]():
 		return fmt.Errorf("want time.Time, not %s", f.Type)

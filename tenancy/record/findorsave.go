@@ -36,14 +36,15 @@ func (t *Table[T]) findOrSave(ctx context.Context, q tenancy.Querier, r *T, conf
 	if err != nil {
 		return false, err
 	}
-	stmt := t.stmt(t.insertion(conflict))
+	_, tail := t.on(tenantOf(ctx, q))
+	stmt := t.stmt(t.insertion(tail != nil, conflict))
 	for range 3 { // a record may come and go meanwhile
 		list, err := t.find(ctx, q, where, args)
 		if err == nil && len(list) == 0 {
 			t.giveID(v)
 			var values []any
 			if values, err = t.values(v, t.written()); err == nil {
-				list, err = t.list(ctx, q, rowop.Op{Stmt: stmt, Args: values})
+				list, err = t.list(ctx, q, rowop.Op{Stmt: stmt, Args: append(values, tail...)})
 			}
 			if err == nil && len(list) == 1 {
 				*r = list[0]

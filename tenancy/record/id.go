@@ -4,25 +4,28 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	mathrand "math/rand/v2"
 	"time"
 )
 
 // ids makes UUIDs of version 7 (RFC 9562): milliseconds first, so that ids of one time lie together in an index. Those of
 // one maker are ascending.
 type ids struct {
-	head uint64 // 48 bits of milliseconds and 12 that count, around the version
+	head   uint64 // 48 bits of milliseconds and 12 that count, around the version
+	random *mathrand.ChaCha8
 }
 
 // idsAt starts at a time, with a random count that leaves room for many.
 func idsAt(now time.Time) *ids {
-	var b [2]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return &ids{head: uint64(now.UnixMilli())<<12 | uint64(binary.BigEndian.Uint16(b[:]))&0x3ff}
+	var seed [32]byte
+	_, _ = rand.Read(seed[:]) // never fails
+	random := mathrand.NewChaCha8(seed)
+	return &ids{head: uint64(now.UnixMilli())<<12 | random.Uint64()&0x3ff, random: random}
 }
 
 func (m *ids) next() string {
 	var b [16]byte
-	_, _ = rand.Read(b[8:])
+	binary.BigEndian.PutUint64(b[8:], m.random.Uint64())
 	binary.BigEndian.PutUint64(b[:8], m.head>>12<<16|m.head&0xfff)
 	m.head++ // past 12 bits it borrows the next millisecond
 	b[6] = b[6]&0x0f | 0x70

@@ -7,7 +7,7 @@ import (
 	"github.com/ashlar-go/ashlar/tenancy/internal/rowop"
 )
 
-// statements are those of one row, made once. Their last argument is the tenant, if scoped.
+// statements are those of one row, made once. Their last argument is the tenant if they are scoped.
 type statements struct {
 	find    *rowop.Stmt // key
 	many    *rowop.Stmt // array of keys
@@ -44,9 +44,9 @@ func newStatements(p *plan, scoped bool) statements {
 	set, n := p.assignments()
 	s := statements{
 		find:   p.stmt(rowop.Stmt{Kind: rowop.Select, Where: where(0, false, false)}),
-		insert: p.stmt(p.insertion(nil)),
+		insert: p.stmt(p.insertion(scoped, nil)),
 		update: p.stmt(rowop.Stmt{Kind: rowop.Update, Set: set, Where: where(n, true, false), Old: p.audited}),
-		add:    rowop.New(p.insertion(nil)),
+		add:    rowop.New(p.insertion(scoped, nil)),
 		later:  rowop.New(rowop.Stmt{Table: p.table, Kind: rowop.Update, Set: set, Where: where(n, true, false)}),
 		erase:  p.stmt(rowop.Stmt{Kind: rowop.Delete, Where: where(0, true, true)}),
 	}
@@ -94,9 +94,11 @@ func (p *plan) changed() []*field {
 	return list
 }
 
-// insertion inserts what is written, and what the database sets.
-func (p *plan) insertion(conflict *rowop.Conflict) rowop.Stmt {
+// insertion inserts what is written and what the database sets. A tenant that is known is the last parameter: the default
+// of its column would be computed for each row.
+func (p *plan) insertion(scoped bool, conflict *rowop.Conflict) rowop.Stmt {
 	s := rowop.Stmt{Table: p.table, Kind: rowop.Insert, Conflict: conflict}
+	n := 0
 	for _, f := range p.fields {
 		value := ""
 		switch f.role {
@@ -106,8 +108,17 @@ func (p *plan) insertion(conflict *rowop.Conflict) rowop.Stmt {
 			value = "now()"
 		case readOnly, deletedAt:
 			continue
+		default:
+			n++
 		}
 		s.Columns, s.Values = append(s.Columns, f.Column), append(s.Values, value)
+	}
+	if scoped && p.table.Tenant != "" {
+		c := p.table.Column(p.table.Tenant)
+		if c == nil {
+			c = &rowop.Column{Name: p.table.Tenant, SQL: "text", Class: rowop.Text}
+		}
+		s.Columns, s.Values = append(s.Columns, c), append(s.Values, "$"+strconv.Itoa(n+1)+"::"+c.SQL)
 	}
 	return s
 }

@@ -39,8 +39,8 @@ func (t *Table[T]) insert(ctx context.Context, q tenancy.Querier, r *T, v reflec
 	if err != nil {
 		return err
 	}
-	s, _ := t.on(tenantOf(ctx, q))
-	if err := t.write(ctx, q, rowop.Op{Stmt: s.insert, Args: args}, r); err != nil {
+	s, tail := t.on(tenantOf(ctx, q))
+	if err := t.write(ctx, q, rowop.Op{Stmt: s.insert, Args: append(args, tail...)}, r); err != nil {
 		return err
 	}
 	return t.audit(q, "created", nil, r)
@@ -83,7 +83,7 @@ func (t *Table[T]) SaveLater(tx *tenancy.Tx, r *T) error {
 		if err != nil {
 			return err
 		}
-		op := rowop.Op{Stmt: s.add, Args: args}
+		op := rowop.Op{Stmt: s.add, Args: append(args, tail...)}
 		tx.DeferExpect(1, t.table.String(), op.Label(), op)
 		if err := t.audit(tx, "created", nil, r); err != nil {
 			return err
@@ -196,16 +196,11 @@ func (t *Table[T]) isNew(v reflect.Value) bool {
 	return false
 }
 
-// giveID makes the id of a record that has none, and tells whether it did.
-func (t *Table[T]) giveID(v reflect.Value) bool { return t.giveIDFrom(v, idsAt(time.Now())) }
-
-func (t *Table[T]) giveIDFrom(v reflect.Value, from *ids) bool {
-	f := t.key[0]
-	if !f.auto || f.Auto || !f.in(v).IsZero() {
-		return false
+// giveID makes the id of a record that has none.
+func (t *Table[T]) giveID(v reflect.Value) {
+	if f := t.key[0]; f.auto && !f.Auto && f.in(v).IsZero() {
+		f.in(v).SetString(idsAt(time.Now()).next())
 	}
-	f.in(v).SetString(from.next())
-	return true
 }
 
 // values encodes fields.

@@ -19,7 +19,13 @@ func (st *rowStmt) insert() (resultSet, error) {
 	}
 	args := [][]any{st.Args}
 	if st.Bulk {
-		args = transpose(st.Args)
+		arrays := 0
+		for _, v := range st.Values {
+			if v == "" {
+				arrays++
+			}
+		}
+		args = transpose(st.Args[:min(arrays, len(st.Args))])
 	}
 	var list []found
 	met := map[cell]bool{}
@@ -31,6 +37,9 @@ func (st *rowStmt) insert() (resultSet, error) {
 		if ok {
 			list = append(list, f)
 		}
+	}
+	if st.Now {
+		return newResultSet(st.now)
 	}
 	return st.answer(list)
 }
@@ -65,6 +74,12 @@ func (st *rowStmt) insertRow(args []any, met map[cell]bool) (f found, ok bool, e
 			n++
 		} else if v, err = st.eval(st.Values[i], nil, nil); err != nil {
 			return f, false, err
+		}
+		if c.Name == st.Table.Tenant && c.Name != "" {
+			if v != row.tenant {
+				return f, false, pgError("42501", "new row violates row-level security policy for table "+st.Table.Name)
+			}
+			continue
 		}
 		if row.values[c.Name], err = plainValue(c, v); err != nil {
 			return f, false, err

@@ -27,7 +27,7 @@ type Stmt struct {
 	Kind      Kind
 	Table     *Table
 	Columns   []*Column // Insert: what is written
-	Values    []string  // Insert: an expression per column; empty means the next parameter
+	Values    []string  // Insert: an expression per column; empty means the next parameter, or its array's element if Bulk
 	Bulk      bool      // Insert: the arguments are arrays, one row per element
 	Conflict  *Conflict // Insert
 	Set       string    // Update
@@ -37,6 +37,7 @@ type Stmt struct {
 	Lock      string    // Select: "for update" and the like
 	Returning []*Column // what comes back, the columns of a Select included
 	Old       bool      // Update: the same columns as they were come back before them
+	Now       bool      // Insert: the time of the transaction comes back instead, in one row
 
 	sql string
 }
@@ -83,6 +84,10 @@ func New(s Stmt) *Stmt {
 		b.WriteString("select " + names("t.", s.Returning) + " from " + s.Table.Ident() + " as t")
 		s.renderWhere(&b)
 		s.renderOrder(&b)
+	}
+	if s.Now {
+		s.sql = "with i as (" + b.String() + ") select now()"
+		return &s
 	}
 	if s.Kind != Select && len(s.Returning) > 0 {
 		b.WriteString(" returning ")
@@ -189,7 +194,7 @@ func (s *Stmt) renderInsert(b *strings.Builder) {
 // renderUnnest makes rows of arrays, in their order. Types that have no array of their own here, arrays among them, travel
 // as text.
 func (s *Stmt) renderUnnest(b *strings.Builder) {
-	var arrays, columns, exprs []string
+	var arrays, columns, exprs []string // of the arrays
 	for i, v := range s.Values {
 		if v == "" {
 			n := strconv.Itoa(len(arrays) + 1)
@@ -206,7 +211,10 @@ func (s *Stmt) renderUnnest(b *strings.Builder) {
 		exprs = append(exprs, v)
 	}
 	b.WriteString(" select " + strings.Join(exprs, ", ") + " from unnest(" + strings.Join(arrays, ", ") +
-		") with ordinality as u (" + strings.Join(columns, ", ") + ", n) order by u.n")
+		") with ordinality as u (" + strings.Join(columns, ", ") + ", n)")
+	if len(s.Returning) > 0 {
+		b.WriteString(" order by u.n")
+	}
 }
 
 // Native tells whether arrays of the column's type are sent as such; others are sent as text.

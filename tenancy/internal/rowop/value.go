@@ -106,62 +106,104 @@ func arrayOf[T any](elem Class, v reflect.Value) (any, error) {
 	return list, nil
 }
 
-// Collect makes the array of a column for a Bulk statement out of encoded values.
-func (c *Column) Collect(values []any) (any, error) {
-	if !c.Native() {
-		list := make([]*string, len(values))
-		for i, v := range values {
-			if v == nil {
-				continue
-			}
-			s, err := TextOf(v)
-			if err != nil {
-				return nil, err
-			}
-			list[i] = &s
+// Collect makes the array of a column for a Bulk statement out of n fields, and adds to sizes about what they take on the
+// wire.
+func (c *Column) Collect(n int, field func(i int) reflect.Value, sizes []int) (any, error) {
+	if c.Class == Text && c.Native() && c.Type.Kind() == reflect.String {
+		list := make([]string, n) // most columns
+		for i := range list {
+			list[i] = field(i).String()
+			sizes[i] += len(list[i]) + 4
 		}
 		return list, nil
 	}
+	values := make([]any, n)
+	null := false
+	for i := range values {
+		v, err := c.Encode(field(i))
+		if err == nil && v != nil && !c.Native() {
+			v, err = TextOf(v)
+		}
+		if err != nil {
+			return nil, err
+		}
+		values[i], null = v, null || v == nil
+		sizes[i] += sizeOf(v)
+	}
+	if !c.Native() {
+		return collect[string](values, null), nil
+	}
 	switch c.Class {
 	case Bool:
-		return collect[bool](values), nil
+		return collect[bool](values, null), nil
 	case Int:
-		return collect[int64](values), nil
+		return collect[int64](values, null), nil
 	case Float:
-		return collect[float64](values), nil
+		return collect[float64](values, null), nil
 	case Time:
-		return collect[time.Time](values), nil
-	case Bytes:
-		list := make([][]byte, len(values))
-		for i, v := range values {
-			list[i], _ = v.([]byte)
-		}
-		return list, nil
+		return collect[time.Time](values, null), nil
 	case Text:
-		return collect[string](values), nil
+		return collect[string](values, null), nil
+	case Bytes:
+		return collect[[]byte](values, false), nil
 	}
 	return values, nil
 }
 
-func collect[T any](values []any) any {
+// collect makes a slice of T, or of *T if there are nulls.
+func collect[T any](values []any, null bool) any {
+	if null {
+		list := make([]*T, len(values))
+		for i, v := range values {
+			if t, ok := v.(T); ok {
+				list[i] = &t
+			}
+		}
+		return list
+	}
 	list := make([]T, len(values))
 	for i, v := range values {
-		if v == nil {
-			return collectNulls[T](values)
-		}
-		list[i] = v.(T)
+		list[i], _ = v.(T)
 	}
 	return list
 }
 
-func collectNulls[T any](values []any) any {
-	list := make([]*T, len(values))
-	for i, v := range values {
-		if t, ok := v.(T); ok {
-			list[i] = &t
-		}
+func sizeOf(v any) int {
+	switch v := v.(type) {
+	case string:
+		return len(v) + 4
+	case []byte:
+		return len(v) + 4
 	}
-	return list
+	return 12
+}
+
+// Normal makes of a field what it would be after a round trip through the database: times in UTC and microseconds, no nil
+// where the column is not null.
+func (c *Column) Normal(v reflect.Value) {
+	switch at := v.Addr().Interface().(type) {
+	case *time.Time:
+		*at = at.UTC().Truncate(time.Microsecond)
+		return
+	case **time.Time:
+		if *at != nil {
+			t := (*at).UTC().Truncate(time.Microsecond)
+			*at = &t
+		}
+		return
+	case *json.RawMessage:
+		if !c.Nullable && len(*at) == 0 {
+			*at = json.RawMessage("null")
+		}
+		return
+	}
+	switch {
+	case c.Nullable || c.Class == Opaque:
+	case v.Kind() == reflect.Slice && v.IsNil():
+		v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+	case v.Kind() == reflect.Map && v.IsNil():
+		v.Set(reflect.MakeMap(v.Type()))
+	}
 }
 
 // TextOf writes a value as PostgreSQL reads it from text.
