@@ -20,6 +20,7 @@ import (
 	"github.com/ashlar-go/ashlar/examples/pulse/app"
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/migrate"
+	"github.com/ashlar-go/ashlar/tenancy/registry"
 )
 
 // patience is how long a server that is said to run may take to answer.
@@ -112,6 +113,7 @@ func migrateUp(ctx context.Context, s *servers, out io.Writer) error {
 	}
 	applied, err := migrate.Up(ctx, pool, []migrate.Source{
 		{Name: "tenancy", FS: tenancy.Migrations},
+		{Name: "registry", FS: registry.Migrations},
 		{Name: "billing", FS: pgbilling.Migrations},
 		{Name: "pulse", FS: own},
 	}, nil)

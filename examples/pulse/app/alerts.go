@@ -92,7 +92,6 @@ func newNotifier(d Deps) (*notify.Notifier, error) {
 
 // alertRow is what an alert says.
 type alertRow struct {
-	Slug    string
 	Monitor string
 	URL     string `db:"url"`
 	Cause   string
@@ -112,9 +111,13 @@ func (a *App) alert(ctx context.Context, job Alert) error {
 	if err != nil || len(team) == 0 {
 		return err // nobody wants to know
 	}
+	tenant, err := a.Registry.Get(ctx)
+	if err != nil {
+		return err
+	}
 	m := incidentMail{
 		Closed: job.Closed, Incident: job.Incident, Monitor: row.Monitor, URL: row.URL, Cause: row.Cause,
-		Opened: row.Opened.UTC(), Page: a.Base + "/status/" + row.Slug + "/page",
+		Opened: row.Opened.UTC(), Page: a.Base + "/status/" + tenant.Slug + "/page",
 	}
 	for _, c := range team {
 		m.To = append(m.To, notify.Recipient{Name: c.Name, Email: c.Email, Phone: c.Phone})

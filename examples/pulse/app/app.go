@@ -14,12 +14,14 @@ import (
 	"github.com/ashlar-go/ashlar/jobs"
 	"github.com/ashlar-go/ashlar/notify"
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/registry"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrations are pulse's own tables; tenancy's and billing's come before them.
+// Migrations are pulse's own tables; those of tenancy, registry and billing
+// come before them.
 func Migrations() (fs.FS, error) { return fs.Sub(migrations, "migrations") }
 
 // Deps are the blocks that the app is made of. All but Logger are required.
@@ -43,9 +45,12 @@ type App struct {
 	// Billing answers what a team's plan allows; its webhook has to be mounted.
 	Billing *billing.Billing
 
+	// Registry has the teams and their API keys. Keys finds the team of a
+	// request by its key, Pages by the slug in the path of a status page.
+	Registry    *registry.Registry
+	Keys, Pages *registry.Resolver
+
 	notifier *notify.Notifier
-	keys     *cache.Cache[string, string] // hash of an API key -> tenant
-	slugs    *cache.Cache[string, string] // of a status page -> tenant
 }
 
 // New puts the app together and registers its jobs. It starts nothing.
@@ -62,15 +67,20 @@ func New(d Deps) (*App, error) {
 	if a.notifier, err = newNotifier(d); err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
-	// Keys and slugs are what finds the tenant, so they belong to none.
-	a.keys = cache.Define[string, string](d.Hub.Shared(), "keys", &cache.Policy{TTL: keysFresh})
-	a.slugs = cache.Define[string, string](d.Hub.Shared(), "slugs", &cache.Policy{TTL: keysFresh})
+	if a.Registry, err = registry.New(d.DB, nil); err != nil {
+		return nil, err
+	}
+	if a.Keys, err = a.Registry.Resolver(nil, registry.ByAPIKey()); err != nil {
+		return nil, err
+	}
+	a.Pages, err = a.Registry.Resolver(&registry.ResolverOptions{Shared: d.Hub.Shared()}, registry.ByPath("/status/"))
+	if err != nil {
+		return nil, err
+	}
 	return a, a.registerJobs()
 }
 
 // The errors that the API tells apart, beyond those of the blocks.
 var (
-	ErrUnknownKey = errors.New("unknown API key")
-	ErrNotFound   = errors.New("there is no such thing in this team")
-	ErrSlugTaken  = errors.New("this slug is taken: choose another")
+	ErrNotFound = errors.New("there is no such thing in this team")
 )

@@ -7,7 +7,6 @@ func Exceptions() []guard.Exception {
 	const (
 		wrapper  = "billing.tenant_id() is tenancy.tenant_id(), resolved when called, so that billing works without tenancy"
 		provider = "the ids are the payment provider's: random, and the same object may not belong to two teams"
-		address  = "a team's name in a URL is taken once, and signing up says so"
 	)
 	return []guard.Exception{
 		{Rule: "T05", Object: "billing.customers.tenancy_app", Reason: wrapper},
@@ -15,7 +14,5 @@ func Exceptions() []guard.Exception {
 		{Rule: "T06", Object: "billing.subscriptions", Reason: "null is a subscription of nobody's customer, which the system alone sees"},
 		{Rule: "T08", Object: "billing.customers_provider_customer_id_key", Reason: provider},
 		{Rule: "T08", Object: "billing.subscriptions_pkey", Reason: provider},
-		{Rule: "T08", Object: "pulse.api_keys_pkey", Reason: "it is the hash of a random key"},
-		{Rule: "T08", Object: "pulse.teams_slug", Reason: address},
 	}
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/guard"
+	"github.com/ashlar-go/ashlar/tenancy/registry"
 )
 
 func TestNoTableIsForgotten(t *testing.T) {
 	t.Parallel()
 	own, err := app.Migrations()
 	require.NoError(t, err)
-	pg := testenv.Postgres(t, tenancy.Migrations, pgbilling.Migrations, own)
+	pg := testenv.Postgres(t, tenancy.Migrations, registry.Migrations, pgbilling.Migrations, own)
 	opts := &guard.Options{Allow: app.Exceptions()}
 	require.NoError(t, guard.Check(t.Context(), pg.App, opts))
 	found, err := guard.Audit(t.Context(), pg.App, opts)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/ashlar-go/ashlar/analytics"
 	"github.com/ashlar-go/ashlar/examples/pulse/uptime"
-	"github.com/ashlar-go/ashlar/tenancy"
 )
 
 // SlugRef names a status page in the path.
@@ -41,11 +40,11 @@ type Outage struct {
 
 // Status returns the status page of the tenant of ctx.
 func (a *App) Status(ctx context.Context, _ SlugRef) (Status, error) {
-	out := Status{State: "operational", Monitors: []MonitorStatus{}, Incidents: []Outage{}}
-	var err error
-	if out.Team, err = tenancy.One[string](ctx, a.readOnly(), `select name from pulse.teams where tenant_id = tenancy.tenant_id()`); err != nil {
+	team, err := a.Registry.Get(ctx)
+	if err != nil {
 		return Status{}, err
 	}
+	out := Status{Team: team.Name, State: "operational", Monitors: []MonitorStatus{}, Incidents: []Outage{}}
 	monitors, err := a.Monitors(ctx, None{})
 	if err != nil {
 		return Status{}, err

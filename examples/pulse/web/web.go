@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/ashlar-go/ashlar/billing"
@@ -16,6 +15,7 @@ import (
 	"github.com/ashlar-go/ashlar/notify"
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/record"
+	"github.com/ashlar-go/ashlar/tenancy/registry"
 )
 
 // statusFresh is how long a status page is served without asking again; it is
@@ -64,9 +64,7 @@ func New(a *app.App, o Options) http.Handler {
 func public(mux *http.ServeMux, a *app.App) {
 	mux.Handle("POST /signup", httpx.Write(nil, a.SignUp, &httpx.WriteOptions{Status: http.StatusCreated}))
 
-	bySlug := httpx.Tenant(func(r *http.Request) (string, error) {
-		return a.TenantOfSlug(r.Context(), r.PathValue("slug"))
-	}, tenancy.WithID)
+	bySlug := tenant(a.Pages)
 	mux.Handle("GET /status/{slug}", bySlug(httpx.Read(a.Status, &httpx.ReadOptions{
 		Cache: a.Hub, Fresh: statusFresh, Stale: statusStale, Tags: []string{app.StatusTag}, Scope: httpx.Public,
 	})))
@@ -75,13 +73,7 @@ func public(mux *http.ServeMux, a *app.App) {
 
 // team is what needs an API key.
 func team(mux *http.ServeMux, a *app.App) {
-	byKey := httpx.Tenant(func(r *http.Request) (string, error) {
-		scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return "", app.ErrUnknownKey
-		}
-		return a.TenantOfKey(r.Context(), key)
-	}, tenancy.WithID)
+	byKey := tenant(a.Keys)
 	changes := func(status int, location string) *httpx.WriteOptions {
 		return &httpx.WriteOptions{Cache: a.Hub, Tags: []string{app.StatusTag}, Status: status, Location: location}
 	}
@@ -101,6 +93,26 @@ func team(mux *http.ServeMux, a *app.App) {
 		"POST /checkout":             httpx.Write(nil, a.Checkout, nil),
 	} {
 		mux.Handle(pattern, byKey(h))
+	}
+}
+
+// tenant finds the team of a request, and who acts for it, and says so in the
+// log.
+func tenant(by *registry.Resolver) httpx.Middleware {
+	known := httpx.Tenant(func(r *http.Request) (string, error) {
+		id, _ := tenancy.IDFrom(r.Context())
+		return id, nil
+	}, tenancy.WithID)
+	return func(next http.Handler) http.Handler {
+		next = known(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, err := by.Resolve(r)
+			if err != nil {
+				httpx.WriteError(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
 	}
 }
 
@@ -142,13 +154,14 @@ func problem(err error) *httpx.Problem {
 		return httpx.NewProblem(http.StatusUnprocessableEntity, "unknown_plan", `There is no such plan for sale: try "pro".`)
 	case errors.Is(err, billing.ErrAlreadySubscribed):
 		return httpx.NewProblem(http.StatusConflict, "already_subscribed", "The team has a subscription already.")
-	case errors.Is(err, app.ErrUnknownKey):
-		p := httpx.NewProblem(http.StatusUnauthorized, "unknown_key", "Send the API key that the sign-up returned: Authorization: Bearer pulse_…")
+	case errors.Is(err, tenancy.ErrNoTenant), errors.Is(err, registry.ErrInvalidToken),
+		errors.Is(err, registry.ErrExpired), errors.Is(err, registry.ErrRevoked):
+		p := httpx.NewProblem(http.StatusUnauthorized, "unknown_key", "Send the API key that the sign-up returned: Authorization: Bearer sk_live_…")
 		p.Header = http.Header{"Www-Authenticate": {`Bearer realm="pulse"`}}
 		return p
 	case errors.Is(err, app.ErrNotFound), errors.Is(err, tenancy.ErrNotFound):
 		return httpx.NewProblem(http.StatusNotFound, "not_found", "There is no such thing in this team.")
-	case errors.Is(err, app.ErrSlugTaken):
+	case errors.Is(err, registry.ErrTaken):
 		return httpx.NewProblem(http.StatusConflict, "slug_taken", "This slug is taken: choose another.")
 	case errors.Is(err, notify.ErrInvalid):
 		return httpx.NewProblem(http.StatusUnprocessableEntity, "invalid", "The address is not valid.")

@@ -1,25 +1,11 @@
--- Teams, their keys, monitors and incidents. Every table belongs to a tenant.
+-- What a team watches and whom it alerts; the teams themselves are in schema
+-- registry. Every table belongs to a tenant.
 create schema pulse;
 grant usage on schema pulse to tenancy_app, tenancy_system;
 
-create table pulse.teams (
-    tenant_id text primary key,
-    slug      text not null,
-    name      text not null,
-    created   timestamptz not null default now()
-);
--- Global on purpose: the slug is the address of a public page.
-create unique index teams_slug on pulse.teams (slug);
-
-create table pulse.api_keys (
-    hash      bytea primary key,          -- SHA-256: keys are random, so it needs no salt
-    tenant_id text not null references pulse.teams on delete cascade,
-    created   timestamptz not null default now()
-);
-
 -- Whom alerts reach; a record, see contacts.go.
 create table pulse.contacts (
-    tenant_id  text not null references pulse.teams on delete cascade,
+    tenant_id  text not null,
     id         text not null,
     version    bigint not null,
     created_at timestamptz not null,
@@ -32,7 +18,7 @@ create table pulse.contacts (
 create unique index contacts_email on pulse.contacts (tenant_id, email);
 
 create table pulse.monitors (
-    tenant_id  text not null references pulse.teams on delete cascade,
+    tenant_id  text not null,
     id         text not null,
     name       text not null,
     url        text not null,
@@ -61,8 +47,7 @@ create table pulse.incidents (
 create unique index incidents_open on pulse.incidents (tenant_id, monitor_id) where closed is null;
 create index incidents_recent on pulse.incidents (tenant_id, opened desc);
 
-select tenancy.protect('pulse.teams');
-select tenancy.protect('pulse.api_keys');
 select tenancy.protect('pulse.contacts');
+select tenancy.audit_changes('pulse.contacts', '{email,phone}'); -- who changed it, not the addresses
 select tenancy.protect('pulse.monitors');
 select tenancy.protect('pulse.incidents');

@@ -1,6 +1,5 @@
 -- What an alert says about incident $1.
-select t.slug, m.name as monitor, m.url, i.cause, i.opened, i.closed
+select m.name as monitor, m.url, i.cause, i.opened, i.closed
 from pulse.incidents i
 join pulse.monitors m on m.tenant_id = i.tenant_id and m.id = i.monitor_id
-join pulse.teams t on t.tenant_id = i.tenant_id
 where i.tenant_id = tenancy.tenant_id() and i.id = $1
