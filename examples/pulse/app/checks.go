@@ -47,7 +47,11 @@ func (a *App) registerJobs() error {
 	jobs.Handle(a.Queue, a.sweep)
 	jobs.Handle(a.Queue, a.check)
 	jobs.Handle(a.Queue, a.alert)
-	return a.Queue.Cron("pulse.sweep", "@every 1s", Sweep{}, nil)
+	jobs.Handle(a.Queue, a.maintain)
+	return errors.Join(
+		a.Queue.Cron("pulse.sweep", "@every 1s", Sweep{}, nil),
+		a.Queue.Cron("pulse.maintain", "17 3 * * *", Maintain{}, nil),
+	)
 }
 
 // sweep enqueues the checks that are due, each in the same transaction that

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -67,4 +68,17 @@ func TestResultsAtOnceAreCountedOnce(t *testing.T) {
 	events, err := tenancy.All[string](tenancy.System(t.Context(), "count events"), db, `select type from tenancy.outbox`)
 	require.NoError(t, err)
 	require.Equal(t, []string{"pulse.incident.opened"}, events)
+}
+
+func TestMaintainMakesPartitions(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t, tenancy.Migrations)
+	db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System})
+	require.NoError(t, err)
+	a := &App{Deps: Deps{DB: db, Logger: slog.New(slog.DiscardHandler)}}
+	require.NoError(t, a.maintain(t.Context(), Maintain{}))
+	n, err := tenancy.One[int](tenancy.System(t.Context(), "count partitions"), db, `select count(*) from pg_inherits
+		where inhparent in ('tenancy.outbox'::regclass, 'tenancy.audit'::regclass)`)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, n, 8+4+2, "a week of events, three months of the log, two for the rest")
 }
