@@ -259,8 +259,8 @@ func TestAttack(t *testing.T) {
 		sealed, pooled bool
 		short, full    int
 	}{
-		"sealed":                    {true, false, 2500, 60_000},
-		"sealed, PgBouncer":         {true, true, 2000, 50_000},
+		"sealed":                    {true, false, 1600, 60_000},
+		"sealed, PgBouncer":         {true, true, 1500, 50_000},
 		"unsealed, no injected SQL": {false, false, 1000, 10_000},
 		"unsealed, PgBouncer":       {false, true, 1000, 10_000},
 	} {
