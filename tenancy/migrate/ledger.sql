@@ -8,3 +8,4 @@ create table if not exists ashlar.migrations (
     at       timestamptz not null default clock_timestamp(),
     primary key (source, name)
 );
+alter table ashlar.migrations add column if not exists adopted boolean not null default false;

@@ -8,6 +8,7 @@ import "strings"
 type Statement struct {
 	Text string // without the semicolon, comments in front of it and white space around it
 	Line int    // of its first word, from 1
+	At   int    // offset of Text in the text that was split
 }
 
 // Split returns the statements of a text. Whatever is left open at the end, a string say, belongs to the last one.
@@ -20,6 +21,7 @@ func Split(text string) []Statement {
 			list = append(list, Statement{
 				Text: strings.TrimSpace(text[begin:s.start]),
 				Line: 1 + strings.Count(text[:begin], "\n"),
+				At:   begin,
 			})
 		}
 		begin, depth, words = -1, 0, body{}

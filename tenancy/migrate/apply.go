@@ -1,0 +1,152 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/ashlar-go/ashlar/tenancy/internal/sqlsplit"
+)
+
+const attempts = 5
+
+var errEndsTx = errors.New("the file ends the transaction around it; remove BEGIN and COMMIT, or start it with -- no-transaction")
+
+const noteSQL = `insert into ashlar.migrations (source, name, checksum) values ($1, $2, $3) returning at`
+
+// apply runs the file and notes it.
+func (f *file) apply(ctx context.Context, c *pgx.Conn, opts *Options) error {
+	log := logger(opts.Logger)
+	if f.noTx {
+		return f.applyPieces(ctx, c, log)
+	}
+	return retry(ctx, func() error {
+		err := errors.Join(f.applyTx(ctx, c, lockTimeout(opts.LockTimeout), log), forget(ctx, c))
+		if f.form == golangMigrate && code(err) == "25001" { // CREATE INDEX CONCURRENTLY, which golang-migrate runs as it is
+			if pieces := sqlsplit.Split(f.text); len(pieces) == 1 {
+				f.pieces = pieces
+				return f.applyPieces(ctx, c, log)
+			}
+		}
+		return err
+	})
+}
+
+// retry tries again what did not get its locks in time, with pauses in which those who queued behind it get theirs.
+func retry(ctx context.Context, try func() error) error {
+	for n := 1; ; n++ {
+		err := try()
+		if c := code(err); n == attempts || c != "55P03" && c != "40P01" { // lock_not_available, deadlock_detected
+			return err
+		}
+		pause := time.NewTimer(rand.N(100 * time.Millisecond << n))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		case <-pause.C:
+		}
+	}
+}
+
+// applyPieces sends the statements one by one, as psql does.
+func (f *file) applyPieces(ctx context.Context, c *pgx.Conn, log *slog.Logger) error {
+	for _, p := range f.pieces {
+		results, err := c.PgConn().Exec(ctx, p.Text).ReadAll()
+		if err != nil {
+			return fmt.Errorf("migrate: %s:%d: %w", f.path(), p.Line, errors.Join(err, forget(ctx, c)))
+		}
+		f.warn(ctx, c, log, []sqlsplit.Statement{p}, results)
+	}
+	if err := forget(ctx, c); err != nil {
+		return f.failed(err, "", 0)
+	}
+	return f.record(ctx, c)
+}
+
+func (f *file) applyTx(ctx context.Context, c *pgx.Conn, lockTimeout time.Duration, log *slog.Logger) error {
+	tx, err := c.Begin(ctx)
+	if err != nil {
+		return f.failed(err, "", 0)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_ = tx.Rollback(ctx) // after a commit this does nothing
+	}()
+	ms := fmt.Sprint(lockTimeout.Milliseconds())
+	if _, err := tx.Exec(ctx, `select set_config('lock_timeout', $1, true)`, ms); err != nil {
+		return f.failed(err, "", 0)
+	}
+	results, err := c.PgConn().Exec(ctx, f.text).ReadAll()
+	if err != nil {
+		return f.failed(err, f.text, 0)
+	}
+	if c.PgConn().TxStatus() != 'T' {
+		return f.failed(errEndsTx, "", 0)
+	}
+	// The file may have changed role or search_path; the note must not feel it.
+	if _, err := tx.Exec(ctx, `reset role`); err != nil {
+		return f.failed(err, "", 0)
+	}
+	f.warn(ctx, c, log, sqlsplit.Split(f.text), results)
+	if err := f.record(ctx, c); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		f.At = time.Time{}
+		return f.failed(err, "", 0)
+	}
+	return nil
+}
+
+func (f *file) record(ctx context.Context, c *pgx.Conn) error {
+	if err := c.QueryRow(ctx, noteSQL, f.Source, f.Name, f.checksum).Scan(&f.At); err != nil {
+		f.At = time.Time{}
+		return fmt.Errorf("migrate: %s: note it in the ledger: %w", f.path(), err)
+	}
+	f.At = f.At.UTC()
+	return nil
+}
+
+// Whether rows exist that the owner of their table does not see, as no policy is for it.
+const hiddenSQL = `select exists (select from pg_class where relkind = 'r' and row_security_active(oid) and pg_relation_size(oid) > 0)
+	and not exists (select from pg_roles where rolname = 'tenancy_system' and pg_has_role(oid, 'usage'))`
+
+// warn logs the statements that changed no row while tables with forced row-level security hold some: for their owner such
+// a statement finds nothing and does not fail. After a change of role in the file nothing is said.
+func (f *file) warn(ctx context.Context, c *pgx.Conn, log *slog.Logger, statements []sqlsplit.Statement, results []*pgconn.Result) {
+	var lines []int
+	for i, r := range results {
+		if len(results) == len(statements) {
+			words := strings.Join(sqlsplit.Words(statements[i].Text, 3), " ")
+			if strings.HasPrefix(words, "set local role") || strings.HasPrefix(words, "set role") {
+				break
+			}
+		}
+		tag := r.CommandTag
+		if tag.RowsAffected() > 0 || !(tag.Update() || tag.Delete() || tag.Insert() || strings.HasPrefix(tag.String(), "MERGE")) {
+			continue
+		}
+		line := 0 // unknown: a rule or a procedure answered more than once
+		if len(results) == len(statements) {
+			line = statements[i].Line
+		}
+		lines = append(lines, line)
+	}
+	var hidden bool
+	if len(lines) == 0 || c.QueryRow(ctx, hiddenSQL).Scan(&hidden) != nil || !hidden {
+		return
+	}
+	for _, line := range lines {
+		log.WarnContext(ctx, "migrate: statement changed no row; under forced row-level security the owner sees none: "+
+			"begin the data step with SET LOCAL ROLE tenancy_system, of which the owner must be a member", "source", f.Source, "file", f.Name, "line", line)
+	}
+}
