@@ -40,7 +40,7 @@ func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 		return failedRows{err}, err
 	}
 	if tx := db.core.open(ctx); tx != nil {
-		if who != tx.who {
+		if who != tx.who || db.elsewhere(tx) {
 			return failedRows{ErrTenantMismatch}, ErrTenantMismatch
 		}
 		return tx.Query(ctx, sql, args...)
@@ -82,12 +82,19 @@ func (db *DB) Begin(ctx context.Context) (pgx.Tx, error) {
 		return nil, err
 	}
 	if tx := db.core.open(ctx); tx != nil {
+		if db.elsewhere(tx) {
+			return nil, ErrTenantMismatch
+		}
 		if db.opts.Isolation != "" && db.opts.Isolation != tx.opts.Isolation {
 			return nil, errIsolation
 		}
 		return tx.Begin(ctx)
 	}
-	unit, err := db.newTx(ctx, who, Target{Tenant: who.tenant, System: who.system})
+	place, err := db.placement(ctx, who)
+	if err != nil {
+		return nil, err
+	}
+	unit, err := db.newTx(ctx, who, Target{Tenant: who.tenant, System: who.system, Place: place})
 	if err != nil {
 		return nil, err
 	}

@@ -128,3 +128,31 @@ func TestBegin(t *testing.T) {
 	require.NoError(t, eager.Rollback(ctx))
 	require.Zero(t, pg.App.Stat().AcquiredConns())
 }
+
+// TestPoolMethodsFollowThePlacement: no way of asking ends up in the common place.
+func TestPoolMethodsFollowThePlacement(t *testing.T) {
+	t.Parallel()
+	db, _ := openSchemas(t, strange, nil)
+	ctx := tenancy.WithID(t.Context(), "acme")
+	var where []string
+	for _, ask := range []func(*string) error{
+		func(s *string) error { return db.QueryRow(ctx, `select current_schema()`).Scan(s) },
+		func(s *string) error {
+			return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error { return tx.QueryRow(ctx, `select current_schema()`).Scan(s) })
+		},
+		func(s *string) error {
+			_, err := db.Exec(ctx, `insert into items (id) values (1); insert into items (id) values (2)`)
+			*s = "acme"
+			return err
+		},
+	} {
+		var s string
+		require.NoError(t, ask(&s))
+		where = append(where, s)
+	}
+	require.Equal(t, []string{"acme", "acme", "acme"}, where)
+	require.ErrorIs(t, db.Do(ctx, func(ctx context.Context, _ *tenancy.Tx) error {
+		_, err := db.At("other").Begin(ctx)
+		return err
+	}), tenancy.ErrTenantMismatch)
+}
