@@ -67,7 +67,7 @@ func ExampleOpen_transaction() {
 	fmt.Println(err)
 	fmt.Println(tx.Commit())
 	// Output:
-	// tenancy: context and open unit of work belong to different tenants or roles
+	// tenancy: context and open unit of work belong to different tenants, roles or databases
 	// <nil>
 }
 
