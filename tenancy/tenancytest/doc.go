@@ -9,12 +9,12 @@
 //	kit.Handle(`select id, body from notes`, func(ctx context.Context, _ ...any) (any, error) { return notes.All(ctx) })
 //	svc := NewService(kit.DB())
 //
-// It does not understand SQL. Code under test either stores through an interface of its own, which a Table satisfies with
-// a few lines, or its statements are given answers with Kit.Handle. A statement without an answer fails and says so.
-// What only SQL can show (policies, constraints, plans) belongs on a real PostgreSQL, to which one line switches a test:
-//
-//	kit := tenancytest.Postgres(t, app.Migrations)        // the same methods; SQL gets its answers from the server
-//	tenancytest.RequireGuarded(t, kit, nil)               // no table of the migrations was forgotten
+// It understands no SQL but that of package record, whose statements it evaluates on rows of its own: conditions,
+// expressions, unique and check constraints, soft deletes and pages answer as on PostgreSQL, as random programs show that run
+// on both. What it does not understand it refuses by saying so; it knows no foreign keys, no triggers, and compares text byte
+// by byte. Other code under test either stores through an interface of its own, which a Table satisfies with a few lines, or
+// its statements are given answers with Kit.Handle. A statement without an answer fails and says so. What only SQL can show
+// (policies, plans) belongs on a real PostgreSQL.
 //
 // # Consistency
 //

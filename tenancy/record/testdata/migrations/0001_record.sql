@@ -53,3 +53,20 @@ create table app.places (
     primary key (tenant_id, room, shelf)
 );
 select tenancy.protect('app.places');
+
+create table app.taggeds (
+    tenant_id text not null,
+    id        text not null,
+    version   bigint not null default 1,
+    name      text not null,
+    primary key (tenant_id, id)
+);
+select tenancy.protect('app.taggeds');
+
+-- A table that all tenants share.
+create table app.shareds (
+    key     text primary key,
+    version bigint not null,
+    name    text not null unique
+);
+grant select, insert, update, delete on app.shareds to tenancy_app, tenancy_system;
