@@ -25,6 +25,17 @@ func newConstraints(t *rowop.Table) *constraints {
 	return c
 }
 
+// learn takes the columns of constraints from the catalog.
+func (c *constraints) learn(list []object) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range list {
+		if o.Kind != "column" {
+			c.names[o.Name] = c.withoutTenant(slices.Clone(o.Columns))
+		}
+	}
+}
+
 // columns returns the columns of the constraint in an answer, or nil. Under row-level security PostgreSQL tells nothing but
 // the name, so that no value of another tenant shows; what was not declared is read from the name, if PostgreSQL chose it.
 func (c *constraints) columns(answer *pgconn.PgError) []string {

@@ -37,7 +37,8 @@ type Unique struct {
 	// Name is what PostgreSQL calls it. Empty means the name that PostgreSQL gives by itself: table_columns_key.
 	Name string
 
-	// AllTenants says that the tenant is not part of it: a value can exist once in the whole table.
+	// AllTenants says that the tenant is not part of it: a value can exist once in the whole table. With the columns of the
+	// primary key it is about that.
 	AllTenants bool
 }
 

@@ -177,6 +177,13 @@ func (p *plan) addConstraints(opts *Options) error {
 			}
 			name = p.table.Name + "_" + strings.Join(columns, "_") + "_key"
 		}
+		if u.AllTenants && slices.Equal(u.Columns, key) { // the primary key itself does not begin with the tenant
+			p.table.Unique[0].AllTenants = true
+			if u.Name != "" {
+				p.table.Unique[0].Name = u.Name
+			}
+			continue
+		}
 		p.table.Unique = append(p.table.Unique, rowop.Unique{Name: name, Columns: u.Columns, Where: u.Where, AllTenants: u.AllTenants})
 	}
 	for _, name := range slices.Sorted(maps.Keys(opts.Checks)) {

@@ -50,6 +50,7 @@ func (s *session) rows(op rowop.Op) (resultSet, error) {
 		set, err = st.update()
 	case rowop.Delete:
 		set, err = st.delete()
+	case rowop.Catalog: // there is none
 	default:
 		set, err = st.read()
 	}

@@ -20,6 +20,9 @@ const (
 	Insert Kind = "insert"
 	Update Kind = "update"
 	Delete Kind = "delete"
+
+	// Catalog asks PostgreSQL what the table is; Where is the whole text. The kit has no answer.
+	Catalog Kind = "catalog"
 )
 
 // Stmt is a statement without its arguments. The table has the alias t in all texts. It is made by New and not changed.
@@ -61,6 +64,8 @@ type Order struct {
 func New(s Stmt) *Stmt {
 	var b strings.Builder
 	switch s.Kind {
+	case Catalog:
+		b.WriteString(s.Where)
 	case Insert:
 		s.renderInsert(&b)
 	case Update:
