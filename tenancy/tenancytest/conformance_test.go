@@ -26,11 +26,15 @@ func TestConformanceOfTheKitOnPostgreSQL(t *testing.T) {
 	}, tenancytest.Features{})
 }
 
-func TestConformanceThroughPgBouncer(t *testing.T) {
+func TestConformanceSealedThroughPgBouncer(t *testing.T) {
 	t.Parallel()
 	tenancytest.Run(t, func(t *testing.T) *tenancy.DB {
-		pg := testenv.PgBouncer(t, testenv.Postgres(t, tenancy.Migrations, tenancytest.Migrations))
-		db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System})
+		direct := testenv.Postgres(t, tenancy.Migrations, tenancytest.Migrations)
+		seal, err := tenancy.NewSeal("k1", []byte("a secret that is long enough for a seal"))
+		require.NoError(t, err)
+		require.NoError(t, tenancy.InstallSeal(t.Context(), direct.Owner, seal, nil))
+		pg := testenv.PgBouncer(t, direct)
+		db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System, Seal: seal})
 		require.NoError(t, err)
 		return db
 	}, tenancytest.Features{})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/guard"
+	"github.com/ashlar-go/ashlar/tenancy/record"
 	"github.com/ashlar-go/ashlar/tenancy/tenancytest"
 )
 
@@ -139,6 +140,35 @@ func TestKitsFailInsideASavepoint(t *testing.T) {
 		require.ErrorIs(t, err, refused)
 		require.Empty(t, rows(t, kit, "acme"))
 	})
+}
+
+type thing struct {
+	record.Base
+	Name string
+}
+
+// TestRecordsRunOnBothKits: what package record sends needs no handler in memory, so nothing but the kit changes.
+func TestRecordsRunOnBothKits(t *testing.T) {
+	t.Parallel()
+	things := record.Define[thing]("things", nil)
+	schema := fstest.MapFS{"0001_things.sql": {Data: []byte(`create table things (tenant_id text not null, id text not null, version bigint not null,
+		created_at timestamptz not null, updated_at timestamptz not null, name text not null, primary key (tenant_id, id)); select tenancy.protect('things')`)}}
+	for name, kit := range map[string]*tenancytest.Kit{"memory": tenancytest.New(t), "postgres": tenancytest.Postgres(t, schema)} {
+		v := thing{Name: "anvil"}
+		require.NoError(t, things.Save(kit.Tenant("acme"), kit.DB(), &v), name)
+		stale := v
+		v.Name = "hammer"
+		require.NoError(t, things.Save(kit.Tenant("acme"), kit.DB(), &v), name)
+		require.ErrorIs(t, things.Save(kit.Tenant("acme"), kit.DB(), &stale), tenancy.ErrStale, name)
+		got, err := things.Find(kit.Tenant("acme"), kit.DB(), v.ID)
+		require.NoError(t, err, name)
+		require.Equal(t, "hammer", got.Name, name)
+		_, err = things.Find(kit.Tenant("globex"), kit.DB(), v.ID)
+		require.ErrorIs(t, err, tenancy.ErrNotFound, name)
+		kit.LoseCommit(false)
+		v.Name = "tongs"
+		require.ErrorIs(t, things.Save(kit.Tenant("acme"), kit.DB(), &v), tenancy.ErrCommitUnknown, name)
+	}
 }
 
 func TestWhatOnlyMemoryHasSaysSo(t *testing.T) {
