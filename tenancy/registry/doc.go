@@ -42,13 +42,13 @@
 //
 // # Tenancy
 //
-// Methods act for the tenant of ctx. The questions that come before a tenant is known (BySlug, Accept, Authenticate,
+// Methods act for the tenant of ctx. The questions that come before a tenant is known (BySlug, Accept, Join, Authenticate,
 // Memberships, Create) run outside of any unit, through functions of the database that answer one exact key each, with what a
 // resolver needs and nothing else; web processes need no system role. Domains.Recheck, Import, Purge and PurgeReports need
 // Options.System of the DB, since they see several tenants or write what no tenant may.
 //
 // The registry asks for permissions where rights are granted: members, invitations, API keys. There the actor of ctx needs
-// members.write or keys.write, gives and takes nothing that it does not have itself, and nobody acts for somebody else; see
+// members.write or keys.write, gives and takes nothing that it does not have itself, and acts for nobody but itself; see
 // Trusted for programs. Who may rename, suspend, set or count, the program asks by Member.Can and APIKey.Can. Row-level
 // security keeps tenants apart, not a tenant from its own rows: SQL injected into a tenant's statement can change that
 // tenant's roles and quotas.
