@@ -3,8 +3,6 @@ package tenancy
 import (
 	"context"
 	"errors"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,16 +13,6 @@ import (
 
 // rollbackTimeout bounds the ROLLBACK of a unit whose context is over. A connection that does not answer is thrown away.
 const rollbackTimeout = 2 * time.Second
-
-// The head of a transaction. Values are bind parameters, so that they do not show in pg_stat_activity; everything is
-// local to the transaction, so that poolers in transaction mode are safe.
-const (
-	headSQL        = `select set_config('tenancy.tenant', $1, true)`
-	actorSQL       = `select set_config('tenancy.actor', $1, true)`
-	headFenceSQL   = headSQL + `, pg_advisory_xact_lock($2)`
-	headTimeoutSQL = headSQL + `, case when $2::bigint <> 0 then pg_advisory_xact_lock($2) end` +
-		`, set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true)`
-)
 
 const (
 	requireSQL = `select tenancy.require_lsn($1::text::pg_lsn)`
@@ -93,7 +81,7 @@ type pgSession struct {
 
 // Send implements Session.
 func (s *pgSession) Send(ctx context.Context, b *Batch) (pgx.BatchResults, error) {
-	batch := &pgx.Batch{}
+	batch := &pgx.Batch{QueuedQueries: make([]*pgx.QueuedQuery, 0, len(b.Steps)+len(b.Queries)+4)}
 	if b.Begin != nil && b.Begin.Eager && b.Begin.After != 0 { // alone, because Batch.BeginTx has to come first
 		if _, err := s.conn.Exec(ctx, requireSQL, b.Begin.After.String()); err != nil {
 			return nil, &StepError{Index: -1, Err: err}
@@ -153,58 +141,6 @@ func (s *pgSession) recover(ctx context.Context, steps []Step) (int, error) {
 	}
 	_, err := s.conn.Exec(ctx, "rollback to savepoint "+steps[0].Name)
 	return 1, err
-}
-
-// queueBegin queues the head and returns its number of statements.
-func (s *pgSession) queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) int {
-	if begin == nil {
-		return 0
-	}
-	if begin.After != 0 && !begin.Eager {
-		// In a transaction of its own: a snapshot taken before the replica came far enough must not serve the unit.
-		batch.Queue("begin read only")
-		batch.Queue(requireSQL, begin.After.String())
-		batch.Queue("commit")
-	}
-	switch text := beginSQL(begin); {
-	case begin.Eager:
-		batch.BeginTx(pgx.TxOptions{BeginQuery: text})
-	case !implicit:
-		batch.Queue(text)
-	}
-	tenant := s.seal.value(begin.Tenant)
-	switch {
-	case begin.Timeout > 0:
-		ms := strconv.FormatInt(max(begin.Timeout.Milliseconds(), 1), 10)
-		batch.Queue(headTimeoutSQL, tenant, begin.Fence, ms)
-	case begin.Fence != 0:
-		batch.Queue(headFenceSQL, tenant, begin.Fence)
-	default:
-		batch.Queue(headSQL, tenant)
-	}
-	if s.schema != "" {
-		batch.Queue(schemaSQL, s.schema, s.path)
-	}
-	if begin.Actor != "" {
-		batch.Queue(actorSQL, begin.Actor)
-	}
-	return batch.Len()
-}
-
-func beginSQL(b *Begin) string {
-	var sql strings.Builder
-	sql.WriteString("begin")
-	switch b.Isolation { // never the caller's text
-	case pgx.Serializable, pgx.RepeatableRead, pgx.ReadCommitted, pgx.ReadUncommitted:
-		sql.WriteString(" isolation level " + string(b.Isolation))
-	}
-	if b.ReadOnly {
-		sql.WriteString(" read only")
-	}
-	if b.Deferrable {
-		sql.WriteString(" deferrable")
-	}
-	return sql.String()
 }
 
 func queueStep(batch *pgx.Batch, s Step) {

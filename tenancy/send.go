@@ -20,20 +20,34 @@ func (tx *Tx) usable() error {
 	return nil
 }
 
-// enter claims the unit for one statement. Whoever gets nil must set busy to false.
+// enter claims the unit, and the use of its connection, for one statement. Whoever gets nil calls leave.
 func (tx *Tx) enter(ctx context.Context) error {
 	if conflicts(ctx, tx.who) {
 		return ErrTenantMismatch
 	}
 	tx.mu.Lock()
-	defer tx.mu.Unlock()
-	if err := tx.usable(); err != nil {
+	err := tx.usable()
+	if err == nil && !tx.busy.CompareAndSwap(false, true) {
+		err = ErrTxBusy
+	}
+	tx.mu.Unlock()
+	if err != nil {
 		return err
 	}
-	if !tx.busy.CompareAndSwap(false, true) {
-		return ErrTxBusy
+	tx.use.Lock()
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.done { // the unit ended meanwhile
+		tx.leave()
+		return ErrTxDone
 	}
 	return nil
+}
+
+// leave is the opposite of enter. Rows that stay open keep the unit busy; they unlock use only.
+func (tx *Tx) leave() {
+	tx.use.Unlock()
+	tx.busy.Store(false)
 }
 
 // flush begins now instead of with the first statement.
@@ -41,7 +55,7 @@ func (tx *Tx) flush(ctx context.Context) error {
 	if err := tx.enter(ctx); err != nil {
 		return err
 	}
-	defer tx.busy.Store(false)
+	defer tx.leave()
 	return tx.sendQueued(ctx)
 }
 
@@ -142,7 +156,7 @@ func (tx *Tx) note(err error) error {
 	return err
 }
 
-func (tx *Tx) setRows(r interface{ Close() error }) {
+func (tx *Tx) setRows(r interface{ abandon() }) {
 	tx.mu.Lock()
 	tx.rows = r
 	tx.mu.Unlock()

@@ -27,13 +27,14 @@ type Tx struct {
 	by     Actor
 	actor  string // by and the system reason; see actorText
 	fence  int64
-	busy   atomic.Bool
+	busy   atomic.Bool // a statement is running or its rows are open
+	use    sync.Mutex  // held while the connection is in use; locked before mu
 
 	mu       sync.Mutex // guards the rest
 	session  Session
-	rows     interface{ Close() error } // results that are being read
-	begun    bool                       // BEGIN has left
-	answered bool                       // BEGIN has been answered, so the fence is held
+	rows     interface{ abandon() } // results that are being read
+	begun    bool                   // BEGIN has left
+	answered bool                   // BEGIN has been answered, so the fence is held
 	done     bool
 	pending  []step
 	scopes   []*scope
@@ -65,7 +66,7 @@ func (tx *Tx) Exec(ctx context.Context, sql string, args ...any) (pgconn.Command
 	if err := tx.enter(ctx); err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	defer tx.busy.Store(false)
+	defer tx.leave()
 	if direct(args) || len(args) == 0 && several(sql) {
 		conn, err := tx.conn(ctx, sql)
 		if err == nil {
@@ -95,7 +96,7 @@ func (tx *Tx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 	if direct(args) {
 		conn, err := tx.conn(ctx, sql)
 		if err != nil {
-			tx.busy.Store(false)
+			tx.leave()
 			return failedRows{err}, err
 		}
 		rows, err := conn.Query(ctx, sql, args...)
@@ -103,7 +104,7 @@ func (tx *Tx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 	}
 	br, err := tx.send(ctx, []*pgx.QueuedQuery{{SQL: sql, Arguments: args}}, nil, false)
 	if err != nil {
-		tx.busy.Store(false)
+		tx.leave()
 		return failedRows{err}, err
 	}
 	rows, err := br.Query()
@@ -124,10 +125,11 @@ func (tx *Tx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	}
 	br, err := tx.send(ctx, b.QueuedQueries, nil, false)
 	if err != nil {
-		tx.busy.Store(false)
+		tx.leave()
 		return pgx.FailedBatchResults(b, err)
 	}
-	results := &unitBatch{BatchResults: br, tx: tx}
+	defer tx.use.Unlock()
+	results := &unitBatch{results: br, tx: tx}
 	tx.setRows(results)
 	return results
 }
@@ -156,7 +158,7 @@ func (tx *Tx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []stri
 	if err := tx.enter(ctx); err != nil {
 		return 0, err
 	}
-	defer tx.busy.Store(false)
+	defer tx.leave()
 	conn, err := tx.conn(ctx, "")
 	if err != nil {
 		return 0, err
@@ -170,7 +172,7 @@ func (tx *Tx) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementD
 	if err := tx.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer tx.busy.Store(false)
+	defer tx.leave()
 	conn, err := tx.conn(ctx, sql)
 	if err != nil {
 		return nil, err

@@ -85,10 +85,12 @@ func (tx *Tx) commit(ctx context.Context) (outcome, error) {
 	if empty {
 		return committed, nil
 	}
+	tx.use.Lock()
 	br, err := tx.send(ctx, nil, events, true)
 	if err == nil {
 		err = br.Close()
 	}
+	tx.use.Unlock()
 	return tx.judge(ctx, marker, err)
 }
 
@@ -119,12 +121,14 @@ func (tx *Tx) finish(ctx context.Context, result outcome) {
 
 // giveBack returns the connection to its pool.
 func (tx *Tx) giveBack(ctx context.Context) {
+	tx.use.Lock() // a statement that another goroutine has running ends first
+	defer tx.use.Unlock()
 	tx.mu.Lock()
 	session, rows := tx.session, tx.rows
 	tx.session, tx.rows = nil, nil
 	tx.mu.Unlock()
 	if rows != nil {
-		_ = rows.Close() // left open by fn, which has been told so
+		rows.abandon() // left open by fn, which has been told so
 	}
 	if session != nil {
 		session.Release(context.WithoutCancel(ctx))
