@@ -24,10 +24,11 @@ type lab struct {
 	redisV  string
 	figures []figure
 	log     io.Writer
+	only    []string // prefixes of the names that run; empty means all
 }
 
 func newLab(ctx context.Context, log io.Writer) (*lab, error) {
-	pg, err := devstack.Postgres(ctx, &devstack.PostgresOptions{URL: "none"})
+	pg, err := devstack.Postgres(ctx, &devstack.PostgresOptions{URL: "none", TCP: true})
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (l *lab) header() string {
 	var peers []string
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
-			for _, peer := range []string{"hibiken/asynq", "go-redis/cache", "redis/go-redis", "jackc/pgx", "maypok86/otter"} {
+			for _, peer := range []string{"hibiken/asynq", "go-redis/cache", "redis/go-redis", "jackc/pgx", "maypok86/otter", "avito-tech/go-transaction-manager/drivers/pgxv5"} {
 				if strings.Contains(m.Path, peer) {
 					peers = append(peers, peer+" "+m.Version)
 				}
@@ -94,12 +95,20 @@ func load() string {
 	return first
 }
 
+// wanted tells whether a bench of that name was asked for.
+func (l *lab) wanted(bench string) bool {
+	return len(l.only) == 0 || slices.ContainsFunc(l.only, func(p string) bool { return strings.HasPrefix(bench, p) })
+}
+
 // measure runs one side once and returns its reading, of whatever unit.
 type measure func(context.Context) (float64, error)
 
 // ratio measures both sides in turns and records ours divided by theirs; the
 // side that goes first alternates, so that a drift of the machine hits both.
 func (l *lab) ratio(ctx context.Context, bench string, ours, theirs measure) error {
+	if !l.wanted(bench) {
+		return nil
+	}
 	var values []float64
 	for i := range rounds + 1 {
 		sides := []measure{ours, theirs}
@@ -138,6 +147,9 @@ func (l *lab) paired(ctx context.Context, bench string, ours, theirs call) error
 
 // pairs is paired for any comparison of the medians, which are seconds.
 func (l *lab) pairs(ctx context.Context, bench, unit string, calls int, ours, theirs call, compare func(ours, theirs float64) float64) error {
+	if !l.wanted(bench) {
+		return nil
+	}
 	var values []float64
 	for round := range rounds + 1 {
 		var times [2][]float64
@@ -165,6 +177,9 @@ func (l *lab) pairs(ctx context.Context, bench, unit string, calls int, ours, th
 
 // reading measures one side alone.
 func (l *lab) reading(ctx context.Context, bench, unit string, one measure) error {
+	if !l.wanted(bench) {
+		return nil
+	}
 	var values []float64
 	for range rounds {
 		v, err := one(ctx)

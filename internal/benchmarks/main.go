@@ -3,7 +3,7 @@
 // two measurements of one round, and the median of the rounds is printed with
 // the smallest and the largest.
 //
-//	go run ./internal/dev bench [block]
+//	go run ./internal/dev bench [prefix of the names, e.g. tenancy. or tenancy.rmw]
 //
 // Timings decide no test: they depend on the machine, ratios hardly do.
 package main
@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -55,14 +56,19 @@ func inTurn(benches ...func(context.Context, *lab) error) func(context.Context, 
 	}
 }
 
-func run(ctx context.Context, blocks []string, out io.Writer) error {
+func run(ctx context.Context, prefixes []string, out io.Writer) error {
 	all := comparisons()
-	if len(blocks) == 0 {
-		blocks = slices.Sorted(maps.Keys(all))
+	blocks := slices.Sorted(maps.Keys(all))
+	if len(prefixes) > 0 {
+		blocks = nil
 	}
-	for _, b := range blocks {
-		if all[b] == nil {
-			return fmt.Errorf("no comparisons for %q; there are some for %v", b, slices.Sorted(maps.Keys(all)))
+	for _, p := range prefixes {
+		block, _, _ := strings.Cut(p, ".")
+		if all[block] == nil {
+			return fmt.Errorf("no comparisons for %q; there are some for %v", p, slices.Sorted(maps.Keys(all)))
+		}
+		if !slices.Contains(blocks, block) {
+			blocks = append(blocks, block)
 		}
 	}
 	l, err := newLab(ctx, out)
@@ -70,11 +76,15 @@ func run(ctx context.Context, blocks []string, out io.Writer) error {
 		return err
 	}
 	defer l.close()
+	l.only = prefixes
 	fmt.Fprintln(out, l.header())
 	for _, b := range blocks {
 		if err := all[b](ctx, l); err != nil {
 			return fmt.Errorf("%s: %w", b, err)
 		}
+	}
+	if len(l.figures) == 0 {
+		return fmt.Errorf("no bench has a name that begins with one of %q", prefixes)
 	}
 	return l.print(out)
 }

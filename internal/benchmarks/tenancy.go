@@ -4,12 +4,12 @@ import (
 	"context"
 	"embed"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ashlar-go/ashlar/tenancy"
@@ -100,17 +100,25 @@ func benchTenancy(ctx context.Context, l *lab) error {
 	if err != nil {
 		return err
 	}
-	return l.ratio(ctx, "tenancy.rmw_2ms_latency_vs_classic",
-		timed(100, func(ctx context.Context, i int) error { return rmwOurs(ctx, slowDB, i%1000+1) }),
-		timed(100, func(ctx context.Context, i int) error { return rmwClassic(ctx, slow, i%1000+1) }))
+	ours := timed(100, func(ctx context.Context, i int) error { return rmwOurs(ctx, slowDB, i%1000+1) })
+	if err := l.ratio(ctx, "tenancy.rmw_2ms_latency_vs_classic", ours,
+		timed(100, func(ctx context.Context, i int) error { return rmwClassic(ctx, slow, i%1000+1) })); err != nil {
+		return err
+	}
+	trm, err := newTRM(slow)
+	if err != nil {
+		return err
+	}
+	return l.ratio(ctx, "tenancy.rmw_2ms_latency_vs_trm", ours,
+		timed(100, func(ctx context.Context, i int) error { return trm.rmw(ctx, i%1000+1) }))
 }
 
 // slowPool connects through a proxy that delays.
 func (l *lab) slowPool(ctx context.Context, direct *pgxpool.Pool, delay time.Duration) (*pgxpool.Pool, error) {
 	cfg := direct.Config().Copy()
-	socket := fmt.Sprintf("%s/.s.PGSQL.%d", cfg.ConnConfig.Host, cfg.ConnConfig.Port)
-	cfg.ConnConfig.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	dial := cfg.ConnConfig.DialFunc
+	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
 		return delayed(c, delay), err
 	}
 	return pgxpool.NewWithConfig(ctx, cfg)
@@ -132,18 +140,26 @@ func rmwOurs(ctx context.Context, db *tenancy.DB, id int) error {
 // rows, the same policy, the same event.
 func rmwClassic(ctx context.Context, pool *pgxpool.Pool, id int) error {
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `select set_config('tenancy.tenant', $1, true)`, "bench"); err != nil {
-			return err
-		}
-		var n int
-		if err := tx.QueryRow(ctx, `select n from bench.counters where id = $1 for update`, id).Scan(&n); err != nil {
-			return err
-		}
-		_, err1 := tx.Exec(ctx, `update bench.counters set n = $2 where id = $1`, id, n+1)
-		_, err2 := tx.Exec(ctx, `insert into tenancy.outbox (id, tenant_id, type, key, payload) values (gen_random_uuid(), $1, $2, '', $3)`,
-			"bench", "bench.counted", []byte(`{}`))
-		return errors.Join(err1, err2)
+		return rmwStatements(ctx, tx, id)
 	})
+}
+
+// rmwStatements are the statements of a read-modify-write, one by one.
+func rmwStatements(ctx context.Context, tx interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, id int) error {
+	if _, err := tx.Exec(ctx, `select set_config('tenancy.tenant', $1, true)`, "bench"); err != nil {
+		return err
+	}
+	var n int
+	if err := tx.QueryRow(ctx, `select n from bench.counters where id = $1 for update`, id).Scan(&n); err != nil {
+		return err
+	}
+	_, err1 := tx.Exec(ctx, `update bench.counters set n = $2 where id = $1`, id, n+1)
+	_, err2 := tx.Exec(ctx, `insert into tenancy.outbox (id, tenant_id, type, key, payload) values (gen_random_uuid(), $1, $2, '', $3)`,
+		"bench", "bench.counted", []byte(`{}`))
+	return errors.Join(err1, err2)
 }
 
 // timed returns the mean seconds of n calls after a tenth to warm up.

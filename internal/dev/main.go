@@ -4,7 +4,7 @@
 //	go run ./internal/dev test         setup, vet, and all tests with the race detector
 //	go run ./internal/dev soak         the same with the attacks in full length
 //	go run ./internal/dev lint         staticcheck and gofumpt
-//	go run ./internal/dev bench [block] compare with peers
+//	go run ./internal/dev bench [name] compare with peers
 //
 // It runs from the root of the repository.
 package main
@@ -27,7 +27,7 @@ const usage = `usage: go run ./internal/dev <command>
   test           setup, vet and all tests with the race detector, attacks short
   soak           the same with the attacks in full length
   lint           staticcheck and gofumpt
-  bench [block]  compare with peers in the same run; all blocks without a name
+  bench [name]   compare with peers in the same run: all, or those whose names begin so, e.g. tenancy.
 `
 
 // errUsage is wrapped by errors that the usage answers.

@@ -28,6 +28,9 @@ type PostgresOptions struct {
 	// nothing is kept. When root runs the server as another user who cannot
 	// reach Dir, the data goes below /var/lib/ashlar (see PostgresServer.Dir).
 	Dir string
+	// TCP makes a private server listen on a free loopback port too, to which
+	// the URLs lead then, instead of its socket alone.
+	TCP bool
 	// Database is created if it is missing. Empty means "app".
 	Database string
 	// Progress gets a line for each step that takes long. Nil means none.
@@ -131,12 +134,21 @@ func launchPostgres(ctx context.Context, bin string, o PostgresOptions) (_ *Post
 		return nil, err
 	}
 	args := []string{"-D", data, "-k", run, "-h", ""}
+	admin := socketURL("postgres", run, "postgres")
+	if o.TCP {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		args = []string{"-D", data, "-k", run, "-h", "127.0.0.1", "-p", strconv.Itoa(port)}
+		admin = fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port)
+	}
 	for _, s := range append(settings, "max_connections=300", "shared_buffers=128MB", "jit=off", "timezone=UTC") {
 		args = append(args, "-c", s)
 	}
 	cmd := exec.Command(filepath.Join(bin, "postgres"), args...)
 	cmd.Dir, cmd.SysProcAttr = "/", who.sysProcAttr()
-	s.Dir, s.AdminURL = data, socketURL("postgres", run, "postgres")
+	s.Dir, s.AdminURL = data, admin
 	if s.process, err = start(cmd, filepath.Join(run, "postgres.log"), stop, run); err != nil {
 		return nil, fmt.Errorf("devstack: start %s: %w", cmd.Path, err)
 	}
