@@ -2,8 +2,11 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -72,7 +75,7 @@ type Server struct {
 // arguments ("--maxmemory", "8mb").
 func RedisServer(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, opts: devstack.RedisOptions{URL: "none", TCP: true, Dir: t.TempDir(), Args: args}}
+	s := &Server{t: t, opts: devstack.RedisOptions{URL: "none", TCP: true, Dir: filepath.Join(t.TempDir(), "redis"), Args: args}}
 	s.Restart()
 	s.Addr = s.proc.Addr
 	if _, err := fmt.Sscanf(s.Addr[len("127.0.0.1:"):], "%d", &s.opts.Port); err != nil {
@@ -118,6 +121,30 @@ func (s *Server) Restart() {
 	}
 	s.proc = proc
 }
+
+// Save keeps a copy of the data as it is now for [Server.ThrowBack], in place of
+// an earlier one. Commands wait meanwhile.
+func (s *Server) Save() {
+	s.t.Helper()
+	s.Pause()
+	defer s.Resume()
+	if err := errors.Join(os.RemoveAll(s.saved()), os.CopyFS(s.saved(), os.DirFS(s.opts.Dir))); err != nil {
+		s.t.Fatalf("testenv: save Redis: %v", err)
+	}
+}
+
+// ThrowBack kills the server and starts it with the data of the last Save, as a
+// failover to a replica that lags does.
+func (s *Server) ThrowBack() {
+	s.t.Helper()
+	s.Kill()
+	if err := errors.Join(os.RemoveAll(s.opts.Dir), os.CopyFS(s.opts.Dir, os.DirFS(s.saved()))); err != nil {
+		s.t.Fatalf("testenv: throw Redis back: %v", err)
+	}
+	s.Restart()
+}
+
+func (s *Server) saved() string { return s.opts.Dir + ".saved" }
 
 // Pause stops the process with SIGSTOP: connections stay open and nothing is
 // answered. [Server.Resume] lets it go on.

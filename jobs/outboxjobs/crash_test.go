@@ -24,9 +24,9 @@ import (
 	"github.com/ashlar-go/ashlar/tenancy/outbox"
 )
 
-// TestMain makes the test binary a relay process too: with "-- relay" or
-// "-- naive", two database URLs and a Redis address and number it carries jobs
-// until it is killed.
+// TestMain makes the test binary a relay process too: with "--" and a kind of
+// relay, two database URLs and a Redis address and number it carries jobs until
+// it is killed.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.NArg() != 5 {
@@ -52,6 +52,9 @@ func relay(args []string) error {
 	driver, err := redisjobs.New(rdb, nil)
 	if err != nil {
 		return err
+	}
+	if run := siegeRelay(args[0], db, driver, rdb); run != nil {
+		return run(ctx)
 	}
 	var sink outbox.Sink
 	sink, err = outboxjobs.NewSink(driver, nil)
