@@ -80,6 +80,10 @@ var plants = map[string]plant{
 	"script without a header":    {"cache/rediscache/lua/x.lua", "return 1\n", "[lua]"},
 	"script with a ban":          {"cache/rediscache/lua/x.lua", "-- KEYS none\n-- ARGV none\n-- returns 1\nreturn cmsgpack.pack(1)\n", "[lua]"},
 	"sound script":               {"cache/rediscache/lua/x.lua", "-- KEYS none\n-- ARGV none\n-- returns 1\nreturn 1\n", ""},
+	"second outbox":              {"billing/pgbilling/sql/0001_x.sql", "create table if not exists billing.outbox (id bigint);\n", "[outbox]"},
+	"second writer":              {"cache/x.go", "package cache\nconst x = `insert into tenancy.outbox (id) values ($1)`\n", "[outbox]"},
+	"enqueue beside the outbox":  {"jobs/redisjobs/x.go", "// Package redisjobs is.\npackage redisjobs\n\n// EnqueueTx does.\nfunc EnqueueTx() {}\n", "[outbox]"},
+	"table of another kind":      {"billing/pgbilling/sql/0001_x.sql", "create table billing.invoices (id bigint);\n", ""},
 	"script elsewhere":           {"cache/rediscache/x.lua", "-- KEYS none\n-- ARGV none\n-- returns 1\nreturn 1\n", "[lua]"},
 }
 

@@ -63,6 +63,7 @@ func Check(root string) ([]Violation, error) {
 	m.checkSizes()
 	m.checkBans()
 	m.checkScripts()
+	m.checkOutbox()
 	slices.SortFunc(m.found, func(a, b Violation) int { return strings.Compare(a.Pos+a.Rule, b.Pos+b.Rule) })
 	return m.found, nil
 }

@@ -40,7 +40,7 @@ func comparisons() map[string]func(context.Context, *lab) error {
 	return map[string]func(context.Context, *lab) error{
 		"cache":   benchCache,
 		"jobs":    benchJobs,
-		"tenancy": inTurn(benchTenancy, benchRLS),
+		"tenancy": inTurn(benchTenancy, benchRLS, benchOutbox),
 	}
 }
 

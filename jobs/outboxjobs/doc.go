@@ -5,8 +5,14 @@
 // Enqueue emits an event into the outbox; an outbox.Relay over a Sink carries
 // it to the queue, where one atomic step stores the jobs and the position of
 // the log. No process can die in between, so nothing is lost or enqueued twice,
-// whatever the number of relays, and a store that is thrown back gets again
-// exactly what it lost.
+// whatever the number of relays and however they end, and a store that is thrown
+// back gets again exactly what it lost, as far back as the outbox keeps events.
+// Jobs of one key of the events, such as those whose units change the same row,
+// are enqueued in commit order. Jobs that had run before the store was thrown
+// back may run again.
+//
+// Each queue has a position of its own: a second queue is a second sink with a
+// second relay.
 //
 //	err = db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 //		...

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -323,4 +324,86 @@ func TestSinkErrors(t *testing.T) {
 	position, err := sink.Position(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, position, "a failed delivery moves nothing")
+}
+
+// TestPoisonNeverBlocksInSilence: an event that cannot become a job keeps what
+// comes behind it, is named and counted, and is left out only where Drop says
+// so.
+func TestPoisonNeverBlocksInSilence(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	acme := tenancy.WithID(t.Context(), "acme")
+	enqueue := func(n int) {
+		require.NoError(t, b.db.Do(acme, func(_ context.Context, tx *tenancy.Tx) error {
+			return outboxjobs.Enqueue(tx, count{N: n}, nil)
+		}))
+	}
+	enqueue(1)
+	require.NoError(t, b.db.Do(acme, func(ctx context.Context, tx *tenancy.Tx) error {
+		tx.Emit(incidentOpened{Monitor: "m"}) // its job is too large
+		return tenancy.Emit(ctx, "ashlar.job", "", []byte("[]"))
+	}))
+	enqueue(2)
+	drop := &atomic.Bool{}
+	var mu sync.Mutex
+	dropped := map[string]error{}
+	sink, err := outboxjobs.NewSink(b.driver, &outboxjobs.Options{
+		Map: func(outbox.Event) ([]jobs.Item, error) { return []jobs.Item{{Args: big{}}}, nil },
+		Drop: func(e outbox.Event, err error) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if drop.Load() {
+				dropped[e.Type] = err
+			}
+			return drop.Load()
+		},
+	})
+	require.NoError(t, err)
+	seen := &watch{}
+	relay, err := outbox.New(b.db, sink, &outbox.Options{Logger: quiet, Errors: seen, Metrics: seen})
+	require.NoError(t, err)
+	defer b.start(relay.Run)()
+	defer b.start(b.q.Run)()
+	require.Eventually(t, func() bool { return seen.named("incident.opened") && seen.failures() > 10 }, 30*time.Second, time.Millisecond)
+	b.ran(1)
+	b.mu.Lock()
+	require.Len(t, b.runs, 1, "what comes before it runs, what comes behind it waits")
+	b.mu.Unlock()
+	drop.Store(true)
+	b.ran(2)
+	require.ErrorIs(t, dropped["incident.opened"], jobs.ErrTooLarge)
+	require.ErrorContains(t, dropped["ashlar.job"], "not readable")
+}
+
+// watch remembers what a relay reports.
+type watch struct {
+	mu     sync.Mutex
+	texts  []string
+	errors float64
+}
+
+func (w *watch) Report(_ context.Context, err error, _ []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.texts = append(w.texts, err.Error())
+}
+
+func (w *watch) Add(_ context.Context, name string, n float64, _ ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if name == "outbox.errors" {
+		w.errors += n
+	}
+}
+
+func (w *watch) named(typ string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.texts, func(s string) bool { return strings.Contains(s, "deliver event") && strings.Contains(s, typ) })
+}
+
+func (w *watch) failures() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.errors
 }

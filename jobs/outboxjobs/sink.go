@@ -20,10 +20,15 @@ type Options struct {
 	// Map turns other events into jobs, such as an alert for each
 	// "incident.opened". They belong to the event's tenant and have ids made
 	// from the event's; EnqueueOptions.ID is ignored. It must always answer the
-	// same for the same event. An error stops the whole log until Map answers
-	// without one: leave out what cannot be mapped instead. Nil means that
-	// other events make no jobs.
+	// same for the same event. Nil means that other events make no jobs.
 	Map func(outbox.Event) ([]jobs.Item, error)
+
+	// Drop is asked about an event that cannot become jobs: Map returned an
+	// error, a job is too large, or an emitted job is not readable. True leaves
+	// the event out for good, so write it down first. Nil or false keeps it,
+	// and what comes behind it waits until the program can read it: the relay
+	// names it in its log, once a minute, and counts outbox.errors.
+	Drop func(outbox.Event, error) bool
 }
 
 // Sink is the jobs queue as the target of an outbox.Relay. Make one with
@@ -67,6 +72,9 @@ func (s *Sink) Deliver(ctx context.Context, from, to string, events []outbox.Eve
 	var batch []jobs.Job
 	for _, e := range events {
 		found, err := s.jobsOf(e)
+		if err != nil && s.opts.Drop != nil && s.opts.Drop(e, err) {
+			continue
+		}
 		if err != nil {
 			return false, fmt.Errorf("outboxjobs: event %s (%s): %w", e.ID, e.Type, err)
 		}

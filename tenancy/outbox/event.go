@@ -23,13 +23,14 @@ type Event struct {
 //
 // Implementations are safe for concurrent use by relays in several processes.
 type Sink interface {
-	// Position returns the position of the last accepted Deliver. The empty string means that nothing was delivered yet.
+	// Position returns the position of the last accepted Deliver. The empty string means that there was none yet.
 	// The text is opaque to the sink and at most a few kilobytes long.
 	Position(ctx context.Context) (string, error)
 
 	// Deliver stores the events in order and moves the position, in one atomic step, if the position is still from;
 	// it returns true then. If the position is another, it changes nothing and returns false: another relay was faster.
-	// An error means that the outcome is unknown; the relay asks for the position again.
+	// An error means that the outcome is unknown; the relay asks for the position again. Events may be empty: then only
+	// the position moves, as at the very first call.
 	// The sink must not keep the events slice; it may keep the payloads.
 	Deliver(ctx context.Context, from, to string, events []Event) (bool, error)
 }

@@ -35,6 +35,37 @@ func ExampleRelay() {
 	// Output: acme invoice.paid invoice/7 {"total":42} <nil>
 }
 
+// Statements of the function take effect exactly once, in one unit with the position. What leaves the database, such as the
+// call of a webhook here, happens at least once: send the event's id along, so that the receiver can tell.
+func ExampleProject() {
+	kit := tenancytest.NewKit()
+	ctx, stop := context.WithCancel(context.Background())
+	sink, err := outbox.Project(kit.DB(), "webhooks", func(_ context.Context, _ *tenancy.Tx, events []outbox.Event) error {
+		for _, e := range events {
+			fmt.Printf("POST /hooks/%s {%q: %s}\n", e.Tenant, e.Type, e.Payload)
+		}
+		stop()
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	relay, err := outbox.New(kit.DB(), sink, &outbox.Options{Name: "webhooks"})
+	if err != nil {
+		panic(err)
+	}
+	err = kit.DB().InTx(tenancy.WithID(ctx, "acme"), func(ctx context.Context) error {
+		return tenancy.Emit(ctx, "invoice.paid", "invoice/7", []byte(`{"total":42}`))
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(relay.Run(ctx))
+	// Output:
+	// POST /hooks/acme {"invoice.paid": {"total":42}}
+	// <nil>
+}
+
 // An event that is delivered again changes nothing the second time.
 func ExampleOnce() {
 	db := tenancytest.NewKit().DB()

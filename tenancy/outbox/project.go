@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
 )
 
 // Project returns a sink whose effects are in PostgreSQL: read models, counters, search tables. apply runs in one unit of
@@ -13,7 +14,7 @@ import (
 // is the projection's for ever, keeps it apart from other projections; another name starts from the oldest event kept.
 //
 // The unit is one of System without a tenant and sees all of them: name the tenant of each event in the statements. If
-// apply returns an error, or panics, nothing happened and the relay comes again. What apply does outside of the unit, such as calling
+// apply returns an error, nothing happened and the relay comes again. What apply does outside of the unit, such as calling
 // a webhook, happens at least once.
 //
 // db is the relay's. Project does no I/O.
@@ -30,16 +31,10 @@ type projection struct {
 	apply func(context.Context, *tenancy.Tx, []Event) error
 }
 
-const (
-	projectionPosition = `select position from tenancy.outbox_projection where name = $1`
-	projectionBegin    = `insert into tenancy.outbox_projection (name, position) values ($1, $2) on conflict do nothing`
-	projectionMove     = `update tenancy.outbox_projection set position = $3 where name = $1 and position = $2`
-)
-
 // Position implements Sink.
 func (p *projection) Position(ctx context.Context) (string, error) {
 	ctx = tenancy.System(ctx, "outbox projection "+p.name)
-	position, err := tenancy.One[string](ctx, p.db, projectionPosition, p.name)
+	position, err := tenancy.One[string](ctx, p.db, sqltext.ProjectionPosition, p.name)
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return "", nil
 	}
@@ -50,9 +45,9 @@ func (p *projection) Position(ctx context.Context) (string, error) {
 func (p *projection) Deliver(ctx context.Context, from, to string, events []Event) (moved bool, err error) {
 	err = p.db.Do(tenancy.System(ctx, "outbox projection "+p.name), func(ctx context.Context, tx *tenancy.Tx) error {
 		moved = false // of a repeated unit
-		sql, args := projectionMove, []any{p.name, from, to}
+		sql, args := sqltext.ProjectionMove, []any{p.name, from, to}
 		if from == "" {
-			sql, args = projectionBegin, []any{p.name, to}
+			sql, args = sqltext.ProjectionBegin, []any{p.name, to}
 		}
 		tag, err := tx.Exec(ctx, sql, args...)
 		if err != nil || tag.RowsAffected() == 0 {

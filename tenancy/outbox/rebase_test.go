@@ -311,3 +311,8 @@ func (s *fatalSink) Deliver(ctx context.Context, from, to string, events []outbo
 	}
 	return ok, err
 }
+
+func rebase(t *testing.T, c *cluster, sink outbox.Sink) (int, error) {
+	t.Helper()
+	return outbox.Rebase(t.Context(), c.db, sink)
+}

@@ -63,7 +63,34 @@ func (k *Kit) handleOwn() {
 		return false, nil
 	})
 	k.Handle(sqltext.Tick, k.tick)
+	k.handleProjections()
 	k.Handle(sqltext.SaveSink, func(context.Context, ...any) (any, error) { return Affected(1), nil }) // nothing is ever dropped
+}
+
+// handleProjections keeps the positions of sinks that live in the database.
+func (k *Kit) handleProjections() {
+	table := new(int) // rows of nobody
+	k.Handle(sqltext.ProjectionPosition, func(ctx context.Context, args ...any) (any, error) {
+		if position, ok := ctx.Value(memKey{}).(*memTx).read(cell{table: table, key: args[0]}); ok {
+			return position, nil
+		}
+		return nil, nil
+	})
+	move := func(ctx context.Context, name, from, to any) Affected {
+		tx := ctx.Value(memKey{}).(*memTx)
+		c := cell{table: table, key: name}
+		if position, _ := tx.read(c); position != from {
+			return 0
+		}
+		tx.add(write{c, to, true})
+		return 1
+	}
+	k.Handle(sqltext.ProjectionBegin, func(ctx context.Context, args ...any) (any, error) {
+		return move(ctx, args[0], nil, args[1]), nil
+	})
+	k.Handle(sqltext.ProjectionMove, func(ctx context.Context, args ...any) (any, error) {
+		return move(ctx, args[0], args[1], args[2]), nil
+	})
 }
 
 // tick answers the relay. Commits are numbered and seen in order here, so a snapshot is the number of the next one.

@@ -55,3 +55,10 @@ const (
 
 	Memberships = `select tenant_id, slug, name, state, role from registry.memberships($1)`
 )
+
+// Projections keep their position in a row: $1 its name, $2 where it is, $3 where it goes.
+const (
+	ProjectionPosition = `select position from tenancy.outbox_projection where name = $1`
+	ProjectionBegin    = `insert into tenancy.outbox_projection (name, position) values ($1, $2) on conflict do nothing`
+	ProjectionMove     = `update tenancy.outbox_projection set position = $3 where name = $1 and position = $2`
+)
