@@ -201,6 +201,19 @@ func (n naive) Deliver(ctx context.Context, _, to string, events []outbox.Event)
 	return true, nil
 }
 
+// stopped ends its relay at a random moment after its first delivery began.
+type stopped struct {
+	outbox.Sink
+	stop func()
+}
+
+func (s stopped) Deliver(ctx context.Context, from, to string, events []outbox.Event) (bool, error) {
+	if len(events) > 0 {
+		time.AfterFunc(time.Duration(rand.N(20_000))*time.Microsecond, s.stop)
+	}
+	return s.Sink.Deliver(ctx, from, to, events)
+}
+
 // attack runs relays that fail and are stopped at random while jobs are
 // emitted, and answers how many jobs ran and how many of them more than once.
 func attack(b *bench, total, relays int, sink func() outbox.Sink) (ran, twice int) {
@@ -209,8 +222,8 @@ func attack(b *bench, total, relays int, sink func() outbox.Sink) (ran, twice in
 	for range relays {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				one, stop := context.WithTimeout(ctx, time.Duration(1+rand.N(40))*time.Millisecond)
-				if err := b.relay(sink()).Run(one); err != nil {
+				one, stop := context.WithCancel(ctx)
+				if err := b.relay(stopped{sink(), stop}).Run(one); err != nil {
 					b.Errorf("relay: %v", err)
 				}
 				stop()

@@ -3,6 +3,7 @@ package outboxjobs_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -120,8 +121,9 @@ type held struct {
 func (held) Kind() string { return "held" }
 
 // change makes the next version of a key and enqueues it. The transaction has
-// its id before it waits for the key, so ids and versions disagree.
-func change(ctx context.Context, db *tenancy.DB, writer, key string, pause func()) error {
+// its id before it waits for the key, so ids and versions disagree; early, it
+// has its place in the outbox before it commits, so places and commits do, too.
+func change(ctx context.Context, db *tenancy.DB, writer, key string, early bool, pause func()) error {
 	return db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		const next = `insert into aggregates (key, version) values ($1, 1)
 			on conflict (tenant_id, key) do update set version = aggregates.version + 1 returning version`
@@ -133,7 +135,19 @@ func change(ctx context.Context, db *tenancy.DB, writer, key string, pause func(
 		if err != nil {
 			return err
 		}
-		if err := outboxjobs.Enqueue(tx, held{key, version}, nil); err != nil {
+		if !early {
+			return outboxjobs.Enqueue(tx, held{key, version}, nil)
+		}
+		job, err := jobs.NewJob(tx.ID(), held{key, version}, nil, -1)
+		if err != nil {
+			return err
+		}
+		payload, err := json.Marshal(map[string]any{"kind": "held", "job": job})
+		if err != nil {
+			return err
+		}
+		if _, err = tx.Exec(ctx, `insert into tenancy.outbox (id, tenant_id, type, payload)
+			values (gen_random_uuid(), $1, 'ashlar.job', $2)`, tx.ID(), payload); err != nil {
 			return err
 		}
 		pause()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -45,9 +46,15 @@ func newCluster(t *testing.T, durable bool) *cluster {
 
 func (c *cluster) start() {
 	c.Helper()
-	var err error
-	c.server, err = devstack.Postgres(c.Context(), &devstack.PostgresOptions{URL: "none", Bin: os.Getenv("TEST_PGBIN"), Dir: c.dir})
-	require.NoError(c, err)
+	require.Eventually(c, func() bool { // children of a killed server live on for a moment and hold its memory
+		server, err := devstack.Postgres(c.Context(), &devstack.PostgresOptions{URL: "none", Bin: os.Getenv("TEST_PGBIN"), Dir: c.dir})
+		if err != nil {
+			c.Log(err)
+			return false
+		}
+		c.server = server
+		return true
+	}, time.Minute, 20*time.Millisecond)
 	app := c.pool(c.server.AppURL)
 	c.system, c.admin = c.pool(c.server.SystemURL), c.pool(c.server.AdminURL)
 	c.db = on(c.T, app, c.system)
