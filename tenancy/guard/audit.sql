@@ -12,8 +12,11 @@ actors (oid) as (                                       -- who acts as the app: 
     union
     select m.member from memberships m join actors a on m.roleid = a.oid where m.acts
 ),
-bound as materialized (
-    select r.oid from actors join pg_roles r using (oid) where not r.rolsuper
+bound as materialized (                                 -- of these, who may have rights that the others have not
+    select r.oid from actors a join pg_roles r using (oid)
+    where not r.rolsuper and (r.rolname = $2
+        or exists (select from pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = a.oid)
+        or exists (select from memberships m where m.member = a.oid and m.roleid not in (select oid from actors)))
 ),
 grantees as (
     select 'public, ' || string_agg(quote_ident(rolname), ', ' order by rolname) as list from bound join pg_roles using (oid)
@@ -36,13 +39,13 @@ relations as materialized (
       and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 ),
 tables as materialized (select * from relations where relkind in ('r', 'p', 'f') and attnum is not null),
-policies as materialized (                              -- permissive ones that let the app through
-    select format('%s.%I', t.name, p.polname) as name, e.expr,
+policies as materialized (                              -- of the app
+    select format('%s.%I', t.name, p.polname) as name, e.expr, p.polpermissive,
            format('drop policy %I on %s; select tenancy.protect(%L)', p.polname, t.name, t.name) as fix
     from pg_policy p
     join tables t on t.oid = p.polrelid
     cross join lateral (values (pg_get_expr(p.polqual, p.polrelid)), (pg_get_expr(p.polwithcheck, p.polrelid))) e (expr)
-    where p.polpermissive and e.expr is not null
+    where e.expr is not null
       and (0 = any (p.polroles) or exists (select from above where oid = any (p.polroles)))
 ),
 -- Expressions without literals, from the inside out: parentheses become braces, a sub-select of the tenant becomes
@@ -108,7 +111,7 @@ union all
 select distinct 'T05', p.name, 'lets more through than the rows of tenancy.tenant_id(): ' || p.expr,
        p.fix
 from policies p join shapes s using (expr)
-where s.wide !~ s.confined or s.wide ~* '\m(or|not|case|coalesce)\M' or s.wide ~ '[()]'
+where p.polpermissive and (s.wide !~ s.confined or s.wide ~* '\m(or|not|case|coalesce)\M' or s.wide ~ '[()]')
 
 union all
 select 'T06', name, format('allows null in %I, a row of nobody', $1),

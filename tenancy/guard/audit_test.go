@@ -69,6 +69,7 @@ var planted = []struct{ rule, object, sql string }{
 	{"T03", "app.notes", `drop policy tenancy_app on app.notes`},
 	{"T04", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id = tenancy.tenant_id())`},
 	{"T04", "app.notes.more", `create policy more on app.notes for insert to tenancy_app with check (tenant_id = (select tenancy.tenant_id()) and at < now())`},
+	{"T04", "app.notes.narrow", `create policy narrow on app.notes as restrictive to tenancy_app using (at < now())`},
 	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id = (select tenancy.tenant_id()) or body = 'shared')`},
 	{"T05", "app.notes.wide", `create policy wide on app.notes for select using (true)`},
 	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id = (select current_setting('tenancy.tenant')))`},
@@ -143,6 +144,27 @@ func TestEachViolationIsFound(t *testing.T) {
 	found, err := guard.Audit(t.Context(), conn, nil)
 	require.NoError(t, err)
 	require.Empty(t, found, "the rollbacks left the sound database")
+}
+
+// TestManyLogins: logins that have no rights but the app's cost nothing, and one among them that has is found.
+func TestManyLogins(t *testing.T) {
+	t.Parallel()
+	conn := superuser(t, testenv.Postgres(t, tenancy.Migrations, app))
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `do $$ begin
+		for n in 1..1000 loop execute format('create role guard_login_%s login in role tenancy_app', n); end loop;
+		grant truncate on app.notes to guard_login_500;
+	end $$`)
+	require.NoError(t, err)
+	start := time.Now()
+	found, err := guard.Audit(t.Context(), tx, nil)
+	require.NoError(t, err)
+	t.Log("an audit with a thousand logins took", time.Since(start))
+	require.Len(t, found, 1)
+	require.Equal(t, "T13", found[0].Rule)
+	require.Contains(t, found[0].Fix, "guard_login_500")
+	require.NoError(t, tx.Rollback(t.Context()))
 }
 
 func TestFiveHundredTables(t *testing.T) {
