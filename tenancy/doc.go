@@ -52,6 +52,10 @@
 // Install a key with InstallSeal, rotate it with RetireSeal, ask DB.Check. Without a seal injected SQL chooses its tenant.
 // No seal protects against whoever holds the key: the process itself, the owner of the database, its backups.
 //
+// Options.Place gives a tenant a schema or a database of its own behind the same API: the schema by a search_path that is
+// local to the transaction, in the same round trip; the database by pools that are opened when they are needed, under one
+// ceiling of connections (Options.MaxConns).
+//
 // # Errors
 //
 // ErrNoTenant, ErrTenantMismatch, ErrNoUnit, ErrTxBusy, ErrTxDone, ErrNotFound, ErrStale, ErrUnsealed, ErrCommitUnknown;

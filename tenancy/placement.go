@@ -16,12 +16,19 @@ const maxName = 63
 //
 // A schema or database of its own is a place, not a wall: the tenant is set and verified all the same, and tables there are
 // protected as everywhere (tenancy.protect). With it a tenant can be restored, moved, tuned and deleted by itself.
+//
+// Events and marks of consumers stay in the schema tenancy of the database, so one relay serves all schemas of a database,
+// and each further database needs Migrations, its seal and a relay of its own: see DB.At.
+//
+// Schemas cost catalog: with 20 tables each an empty one takes 0.9 MB on disk, and a connection that has touched 1,000 of
+// them holds some 230 MB. A statement is prepared once per schema and connection, which costs two round trips instead of
+// one. Beyond some hundred schemas a tenant_id column in common tables, or databases, are the better place.
 type Placement struct {
 	// Schema is searched for tables instead of the search_path of the session, for this transaction only; after it come
 	// Options.SharedSchemas, and nothing else. The roles need USAGE on it. Empty means the session's search_path.
 	Schema string
 
-	// Database is a name that Options.Databases knows. Empty means the pools given to New.
+	// Database is a name that Options.Databases knows. Such units read on no replica. Empty means the pools given to New.
 	Database string
 }
 

@@ -122,11 +122,7 @@ func (p *pools) enter(ctx context.Context, key poolKey) (*placedPool, error) {
 			return nil, err
 		}
 		if first {
-			e.pool, e.err = p.start(ctx, e)
-			if e.err != nil {
-				p.forget(e)
-			}
-			close(e.ready)
+			p.startFor(ctx, e)
 		}
 		select {
 		case <-e.ready:
@@ -165,13 +161,28 @@ func (p *pools) find(key poolKey) (e *placedPool, first bool, err error) {
 	return e, !ok, nil
 }
 
+// startFor opens the pool for all who wait for it, whatever the caller's function does.
+func (p *pools) startFor(ctx context.Context, e *placedPool) {
+	e.err = errors.New("Options.Databases panicked")
+	defer func() {
+		if e.err != nil {
+			p.forget(e)
+		}
+		close(e.ready)
+	}()
+	e.pool, e.err = p.start(ctx, e)
+}
+
 // start opens the pool, which connects later.
 func (p *pools) start(ctx context.Context, e *placedPool) (*pgxpool.Pool, error) {
 	cfg, err := p.config(ctx, e.key.database, e.key.system)
 	if err != nil {
 		return nil, fmt.Errorf("configure the pool of database %q: %w", e.key.database, err)
 	}
-	cfg = cfg.Copy()
+	if cfg == nil {
+		return nil, fmt.Errorf("configure the pool of database %q: there is none", e.key.database)
+	}
+	cfg = cfg.Copy() // the caller's stays as it is
 	if err := p.seal.check(cfg.ConnConfig); err != nil {
 		return nil, err
 	}

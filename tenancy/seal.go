@@ -72,7 +72,7 @@ func (s *Seal) value(tenant string) string {
 	key := s.key()
 	mac := hmac.New(sha256.New, key[:])
 	_, _ = io.WriteString(mac, message) // never fails
-	return hex.EncodeToString(mac.Sum(nil)) + message
+	return "\x02" + hex.EncodeToString(mac.Sum(nil)) + message
 }
 
 // pads are the key xored with the pads of HMAC, which is what the database keeps.

@@ -134,17 +134,20 @@ func TestInjectedTenantIsRefused(t *testing.T) {
 	own, other := sealedValue(t, db, "acme"), sealedValue(t, db, "globex")
 	forged := []string{
 		"globex",
-		own[:64] + "k1:globex", // the seal of acme
-		own[:63] + "k1:globex",
-		strings.Repeat("0", 64) + "k1:globex",
-		strings.Repeat("0", 64) + "k9:globex",
-		strings.Repeat("0", 64) + ":globex",
+		own[:65] + "k1:globex", // the seal of acme
+		own[:64] + "k1:globex",
+		own[1:65] + "k1:globex",
+		"\x02" + strings.Repeat("0", 64) + "k1:globex",
+		"\x02" + strings.Repeat("0", 64) + "k9:globex",
+		"\x02" + strings.Repeat("0", 64) + ":globex",
+		"\x02globex",
+		"\x02:globex",
 		other[1:],
 		other + " ",
-		strings.ToUpper(other[:64]) + other[64:],
+		strings.ToUpper(other[:65]) + other[65:],
 		hex.EncodeToString([]byte(other)),
 		"\n" + other,
-		own[:64] + own[64:66] + ":" + "acme:globex",
+		own[:65] + own[65:67] + ":" + "acme:globex",
 	}
 	for _, value := range forged {
 		seen, refusals := attack(t, db, value)
@@ -180,17 +183,20 @@ func TestSealIsRequiredOfAllRoles(t *testing.T) {
 	value := sealedValue(t, db, "acme")
 	for name, pool := range map[string]*pgxpool.Pool{"app": pg.App, "system": pg.System, "owner": pg.Owner} {
 		for value, text := range map[string]string{
-			"":                               "no tenant in this transaction",
-			"acme":                           "is not sealed",
-			value[:64]:                       "is not sealed",
-			value[:63] + "k1:acme":           "is not sealed",
-			value[:64] + "k1acme":            "is not sealed",
-			value[:64] + "K1:acme":           "is not sealed",
-			value[:64] + "k2:acme":           "unknown or retired key",
-			value[:64] + "k1:acm":            "does not fit",
-			value[:64] + "k1:acme:":          "does not fit",
-			value[:64] + "k1:":               "does not fit",
-			strings.Repeat("f", 64) + "k1:x": "does not fit",
+			"":                                "no tenant in this transaction",
+			"acme":                            "is not sealed",
+			value[1:]:                         "is not sealed",
+			" " + value:                       "is not sealed",
+			value[:65]:                        "unknown or retired key",
+			value[:1]:                         "unknown or retired key",
+			value[:64] + "k1:acme":            "unknown or retired key",
+			value[:65] + "k1acme":             "unknown or retired key",
+			value[:65] + "K1:acme":            "unknown or retired key",
+			value[:65] + "k2:acme":            "unknown or retired key",
+			value[:65] + "k1:acm":             "does not fit",
+			value[:65] + "k1:acme:":           "does not fit",
+			value[:65] + "k1:":                "does not fit",
+			"\x02" + value[2:65] + "fk1:acme": "does not fit",
 		} {
 			var tenant string
 			err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
@@ -262,7 +268,7 @@ func TestSealCannotBeUndermined(t *testing.T) {
 	}))
 	refused(t, db, "does not fit", `set local search_path = pg_temp, public;
 		create or replace function pg_temp.encode(bytea, text) returns text language sql as $$ select repeat('0', 64) $$;
-		select set_config('tenancy.tenant', repeat('0', 64) || 'k1:globex', true);
+		select set_config('tenancy.tenant', chr(2) || repeat('0', 64) || 'k1:globex', true);
 		select * from public.notes`)
 	// Rights that the database's defaults would have given away, or somebody by mistake, show nothing.
 	_, err := pg.Owner.Exec(t.Context(), `grant select on tenancy.seal_key to tenancy_app`)

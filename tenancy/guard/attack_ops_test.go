@@ -139,7 +139,7 @@ func injections() []op {
 	for name, form := range forms {
 		list = append(list,
 			inject(sql("inject in "+name, false, strings.ReplaceAll(form, "{value}", "{other}"))),
-			inject(sql("forge in "+name, false, strings.ReplaceAll(form, "'{value}'", `left(current_setting('tenancy.tenant'), 64) || 'k1:{other}'`))))
+			inject(sql("forge in "+name, false, strings.ReplaceAll(form, "'{value}'", `left(current_setting('tenancy.tenant'), 65) || 'k1:{other}'`))))
 	}
 	return list
 }

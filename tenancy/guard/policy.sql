@@ -1,6 +1,6 @@
 alter table {table} enable row level security;
 alter table {table} force row level security;
-alter table {table} alter column {tenant} set default tenancy.tenant_id()::{type};
+alter table {table} alter column {tenant} set default tenancy.row_tenant()::{type};
 alter table {table} alter column {tenant} set not null;
 drop policy if exists tenancy_app on {table};
 create policy tenancy_app on {table} to tenancy_app

@@ -1,7 +1,8 @@
 -- The sealed tenant. Once a key is required, the setting tenancy.tenant counts only as
---     <HMAC-SHA256 of the rest: 64 hex digits><key id>:<tenant>
+--     <byte 2><HMAC-SHA256 of the rest: 64 hex digits><key id>:<tenant>
 -- so SQL that an attacker injected can still set it, but not to another tenant: it has no key. The seal's place and length
--- are fixed and a key id holds no colon, so there is one way to read a value, whatever bytes the tenant has.
+-- are fixed and a key id holds no colon, so there is one way to read a value, whatever bytes the tenant has. The byte tells
+-- it from the tenant of a database without a key; there alone no tenant can begin with it.
 
 -- The keys as HMAC needs them, xored with its two pads, so that a check costs two hashes. Read by the owner and by nobody
 -- else: whoever reads it can forge any tenant. Managed by tenancy.InstallSeal and tenancy.RetireSeal.
@@ -34,42 +35,78 @@ create or replace function tenancy.tenant_id() returns text
 as $$
 declare
     given   text := current_setting('tenancy.tenant', true);
-    message text := substr(given, 65); -- what the seal covers
+    message text := substr(given, 66); -- what the seal covers
     key     tenancy.seal_key;
     sealed  text;
 begin
-    if octet_length(given) > 66 then
+    if ascii(given) = 2 then
         select * into key from tenancy.seal_key where kid = split_part(message, ':', 1);
-        sealed := encode(sha256(key.outer_pad || sha256(key.inner_pad || convert_to(message, 'UTF8'))), 'hex') || message;
+        sealed := chr(2) || encode(sha256(key.outer_pad || sha256(key.inner_pad || convert_to(message, 'UTF8'))), 'hex') || message;
         if hashtextextended(sealed, 0) = hashtextextended(given, 0) and sealed = given then
             return substr(message, length(key.kid) + 2);
+        elsif key.kid is null then
+            raise exception 'tenancy: the tenant of this transaction is sealed with an unknown or retired key'
+                using errcode = 'insufficient_privilege', hint = 'Install the key with tenancy.InstallSeal before processes use it.';
         end if;
-    end if;
-    if given is null or given = '' then
+        raise exception 'tenancy: the seal does not fit the tenant of this transaction'
+            using errcode = 'insufficient_privilege', hint = 'Only tenancy.DB may set tenancy.tenant; its key must be the installed one.';
+    elsif given is null or given = '' then
         raise exception 'tenancy: no tenant in this transaction'
             using errcode = 'insufficient_privilege', hint = 'Run the statement in a unit of work: tenancy.DB.Do, One or All.';
-    elsif octet_length(given) < 67 or given !~ '^[0-9a-f]{64}[a-z0-9_-]{1,32}:' then
-        if not exists (select from tenancy.seal_key where required) then
-            return given; -- this database is not sealed, or not yet
-        end if;
+    elsif exists (select from tenancy.seal_key where required) then
         raise exception 'tenancy: the tenant of this transaction is not sealed'
             using errcode = 'insufficient_privilege', hint = 'This database takes sealed tenants only: set tenancy.Options.Seal.';
-    elsif key.kid is null then
-        raise exception 'tenancy: the tenant of this transaction is sealed with an unknown or retired key'
-            using errcode = 'insufficient_privilege', hint = 'Install the key with tenancy.InstallSeal before processes use it.';
     end if;
-    raise exception 'tenancy: the seal does not fit the tenant of this transaction'
-        using errcode = 'insufficient_privilege', hint = 'Only tenancy.DB may set tenancy.tenant; its key must be the installed one.';
+    return given; -- this database is not sealed, or not yet
 end
 $$;
 
 -- The same, but '' for a system unit without a tenant. Inlined; its names were resolved when it was created.
--- This function and tenant_id() are the only ones that read the setting.
+-- This function and tenant_id() are the ones to read the setting with.
 create or replace function tenancy.tenant_or_none() returns text
     language sql stable parallel safe
     return case when coalesce(current_setting('tenancy.tenant', true), '') = '' then '' else tenancy.tenant_id() end;
 revoke all on function tenancy.tenant_or_none() from public;
 grant execute on function tenancy.tenant_or_none() to tenancy_app, tenancy_system;
+
+-- The default of tenant columns: the tenant as the setting names it, not verified, because a default is computed for each
+-- row and verifying takes some 10 µs. The policy of the app role compares each new row with tenant_id(), which verifies
+-- once per statement; the system role may write rows of any tenant anyway. Without a tenant it raises like tenant_id().
+create function tenancy.row_tenant() returns text
+    language sql stable parallel safe
+    return coalesce(
+        case ascii(current_setting('tenancy.tenant', true)) when 2 then
+            substr(current_setting('tenancy.tenant', true), position(':' in current_setting('tenancy.tenant', true)) + 1) end,
+        nullif(current_setting('tenancy.tenant', true), ''),
+        tenancy.tenant_id());
+revoke all on function tenancy.row_tenant() from public;
+grant execute on function tenancy.row_tenant() to tenancy_app, tenancy_system;
+
+-- As in 0001, but for the default. A table that was protected before gets it when it is protected again.
+create or replace function tenancy.protect(target regclass, tenant_column name default 'tenant_id') returns void
+    language plpgsql
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    kind text;
+begin
+    select format_type(atttypid, atttypmod) into kind
+    from pg_attribute where attrelid = target and attname = tenant_column and not attisdropped;
+    if kind is null then
+        raise exception 'tenancy: table % has no column %', target, tenant_column using errcode = 'undefined_column';
+    end if;
+    execute format('alter table %s enable row level security', target);
+    execute format('alter table %s force row level security', target);
+    execute format('alter table %s alter column %I set default tenancy.row_tenant()::%s', target, tenant_column, kind);
+    execute format('alter table %s alter column %I set not null', target, tenant_column);
+    execute format('drop policy if exists tenancy_app on %s', target);
+    execute format('drop policy if exists tenancy_system on %s', target);
+    execute format('create policy tenancy_app on %s to tenancy_app using (%I = (select tenancy.tenant_id()::%s)) '
+        'with check (%I = (select tenancy.tenant_id()::%s))', target, tenant_column, kind, tenant_column, kind);
+    execute format('create policy tenancy_system on %s to tenancy_system using (true) with check (true)', target);
+    execute format('grant select, insert, update, delete on %s to tenancy_app, tenancy_system', target);
+end
+$$;
 
 -- Whether tenants have to be sealed: 'required', 'optional' (a seal that is there must be right) or 'none'.
 create function tenancy.seal_state() returns text
