@@ -48,7 +48,7 @@ func ExamplePolicy() {
 	// Output:
 	// alter table "app"."notes" enable row level security;
 	// alter table "app"."notes" force row level security;
-	// alter table "app"."notes" alter column "org" set default tenancy.tenant_id()::uuid;
+	// alter table "app"."notes" alter column "org" set default tenancy.row_tenant()::uuid;
 	// alter table "app"."notes" alter column "org" set not null;
 	// drop policy if exists tenancy_app on "app"."notes";
 	// create policy tenancy_app on "app"."notes" to tenancy_app
