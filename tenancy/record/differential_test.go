@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
@@ -104,14 +105,11 @@ func (s *script) say(format string, args ...any) { s.log = append(s.log, fmt.Spr
 
 // bare is a note without what differs between two runs.
 func bare(n note) string {
-	deleted := n.DeletedAt != nil
-	n.CreatedAt, n.UpdatedAt, n.DeletedAt = time.Time{}, time.Time{}, nil
 	slug := "-"
 	if n.Slug != nil {
 		slug = *n.Slug
 	}
-	n.Slug = nil
-	return fmt.Sprintf("%+v slug %s deleted %v", n, slug, deleted)
+	return fmt.Sprintf("%s v%d %q %q %d %s deleted %v", n.ID, n.Version, n.Title, n.TitleLC, n.Stars, slug, n.DeletedAt != nil)
 }
 
 func (s *script) note() note {
@@ -131,7 +129,7 @@ func (s *script) pick(ctx context.Context, q tenancy.Querier) (note, bool) {
 }
 
 func (s *script) step(ctx context.Context, q tenancy.Querier) {
-	switch s.IntN(12) {
+	switch s.IntN(15) {
 	case 0, 1, 2:
 		n := s.note()
 		err := s.notes.Save(ctx, q, &n)
@@ -176,6 +174,50 @@ func (s *script) step(ctx context.Context, q tenancy.Querier) {
 		s.say("page %v %v %s", ids(page.Items), page.Next != "", code(err))
 		count, err := s.notes.Count(ctx, q, record.Query{Where: "stars > 1"})
 		s.say("count %d %s", count, code(err))
+	case 12:
+		n := s.note()
+		n.Slug = ptr(fmt.Sprint("s", s.IntN(4)))
+		created, err := s.notes.FindOrSave(ctx, q, &n, []string{"slug", "id"}[s.IntN(2)])
+		s.say("find or save %v %s %s", created, bare(n), code(err))
+	case 13:
+		s.otherTables(ctx, q)
+	case 14:
+		list := []note{s.note(), s.note()}
+		list[0].Slug, list[1].Slug = ptr(fmt.Sprint("s", s.IntN(4))), ptr(fmt.Sprint("s", s.IntN(4)))
+		err := s.notes.UpsertAll(ctx, q, list, "slug")
+		s.say("upsert all %s %s %s", bare(list[0]), bare(list[1]), code(err))
+	}
+}
+
+// otherTables have keys that the database makes or that have two columns, a default, and no tenant. What the database
+// counts is not compared: a sequence does not roll back.
+func (s *script) otherTables(ctx context.Context, q tenancy.Querier) {
+	switch s.IntN(5) {
+	case 0:
+		l := line{Name: fmt.Sprint("l", s.IntN(5))}
+		err := lines.Save(ctx, q, &l)
+		s.say("line %s %d %s", l.Name, l.N, code(err))
+	case 1:
+		l := line{Name: fmt.Sprint("l", s.IntN(5))}
+		created, err := lines.FindOrSave(ctx, q, &l, "name")
+		s.say("find or save line %v %s %d %s", created, l.Name, l.N, code(err))
+	case 2:
+		p := place{Room: fmt.Sprint("r", s.IntN(2)), Shelf: s.IntN(2), Books: s.IntN(9)}
+		err := []func() error{
+			func() error { return places.Save(ctx, q, &p) },
+			func() error { return places.Upsert(ctx, q, &p, "room", "shelf") },
+		}[s.IntN(2)]()
+		s.say("place %+v %s", p, code(err))
+	case 3:
+		p, err := places.FindBy(ctx, q, "(room, shelf) >= ($1, $2) and books < 7", "r0", 1)
+		if errors.Is(err, pgx.ErrTooManyRows) {
+			err = errPlanned
+		}
+		s.say("places %+v %s", p, code(err))
+	case 4:
+		c := shared{Key: fmt.Sprint("k", s.IntN(3)), Name: fmt.Sprint("n", s.IntN(3))}
+		err := shareds.Upsert(ctx, q, &c, []string{"key", "name"}[s.IntN(2)])
+		s.say("shared %+v %s", c, code(err))
 	}
 }
 

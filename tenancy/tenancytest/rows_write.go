@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/ashlar-go/ashlar/tenancy/internal/sqlexpr"
 )
@@ -89,6 +90,9 @@ func (st *rowStmt) insertRow(args []any, met map[cell]bool) (f found, ok bool, e
 		return f, false, err
 	}
 	if st.Conflict != nil {
+		if err := st.check(row); err != nil { // before it is known whether the row will be there
+			return f, false, err
+		}
 		old, err := st.arbiter(row)
 		if err != nil {
 			return f, false, err
@@ -256,6 +260,9 @@ func (st *rowStmt) store(row *memRow, old *found) (found, error) {
 		if twin.row != nil {
 			err := pgError("23505", fmt.Sprintf("duplicate key value violates unique constraint %q", u.Name))
 			err.SchemaName, err.TableName, err.ConstraintName = st.Table.Schema, st.Table.Name, u.Name
+			if st.Table.Tenant == "" { // row-level security hides it
+				err.Detail = "Key (" + strings.Join(u.Columns, ", ") + ")=(…) already exists."
+			}
 			return found{}, err
 		}
 	}
