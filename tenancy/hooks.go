@@ -32,11 +32,23 @@ func (Hooks) OnRollback(ctx context.Context, fn func(context.Context)) bool {
 	return bind(ctx, func(s *scope) { s.onRollback = append(s.onRollback, fn) })
 }
 
+// OnRollback implements Querier: it is Hooks.OnRollback for this unit.
+func (tx *Tx) OnRollback(_ context.Context, fn func(context.Context)) bool {
+	return tx.bind(func(s *scope) { s.onRollback = append(s.onRollback, fn) })
+}
+
+// OnRollback implements Querier: it is Hooks.OnRollback for the open unit of this DB.
+func (db *DB) OnRollback(ctx context.Context, fn func(context.Context)) bool {
+	tx := db.core.open(ctx)
+	return tx != nil && tx.OnRollback(ctx, fn)
+}
+
 func bind(ctx context.Context, add func(*scope)) bool {
 	tx, ok := TxFrom(ctx)
-	if !ok {
-		return false
-	}
+	return ok && tx.bind(add)
+}
+
+func (tx *Tx) bind(add func(*scope)) bool {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if tx.done {

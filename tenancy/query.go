@@ -17,6 +17,10 @@ type Querier interface {
 	// be called again when the query is.
 	Scan(ctx context.Context, read func(pgx.Rows) error, sql string, args ...any) error
 
+	// OnRollback runs fn after the rollback of the savepoint or the unit that a statement would be part of now. It returns
+	// false, and does nothing, if that is none: on a DB outside of a unit.
+	OnRollback(ctx context.Context, fn func(context.Context)) bool
+
 	query(ctx context.Context, sql string, args []any, scan func(pgx.Rows) error) error
 }
 

@@ -40,11 +40,12 @@ func (t *Table[T]) InsertAll(ctx context.Context, q tenancy.Querier, list []T) e
 //
 // A soft-deleted record that the constraint covers is brought back.
 func (t *Table[T]) Upsert(ctx context.Context, q tenancy.Querier, r *T, conflictColumns ...string) error {
-	list := []T{*r}
+	list, before := []T{*r}, *r
 	if err := t.UpsertAll(ctx, q, list, conflictColumns...); err != nil {
 		return err
 	}
 	*r = list[0]
+	t.undoWith(ctx, q, r, before)
 	return nil
 }
 
@@ -137,10 +138,19 @@ func (t *Table[T]) bulk(ctx context.Context, q tenancy.Querier, list []T, confli
 	} else {
 		err = run(ctx, q)
 	}
-	if err == nil {
-		copy(list, fresh)
+	if err != nil {
+		return err
 	}
-	return err
+	var before []T
+	if q.OnRollback(ctx, func(context.Context) {
+		for i := range before {
+			t.revert(&list[i], &before[i])
+		}
+	}) {
+		before = slices.Clone(list)
+	}
+	copy(list, fresh)
+	return nil
 }
 
 // bulkWrite is a write of many records.

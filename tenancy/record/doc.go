@@ -63,7 +63,7 @@
 //
 // tenancy.ErrNotFound, tenancy.ErrStale, ErrCursor, and *ConstraintError, which has the columns and matches ErrConflict,
 // ErrReference, ErrCheck or ErrRequired; the error of PostgreSQL is behind it. A method that fails leaves its record as it
-// was. Errors of SaveLater come from the unit; see Table.Explain. No error text has values of a record.
+// was, and so does, for what saving made of it, a unit that is rolled back. Errors of SaveLater come from the unit; see Table.Explain. No error text has values of a record.
 //
 // # Concurrency
 //

@@ -15,7 +15,8 @@ import (
 
 // Save inserts a record whose version is 0, and updates any other where its version is still the one that was loaded.
 // Else the error is tenancy.ErrStale, also if the record is gone or deleted: load it again to see. The record is then as it
-// is in the database: id, version, times and all that the database makes are set.
+// is in the database: id, version, times and all that the database makes are set; those are taken back if the savepoint or
+// the unit around is rolled back, so that a unit can be run again.
 //
 // A record without a version is inserted when its primary key is the zero value, and updated without a check otherwise;
 // then a row that is gone is tenancy.ErrNotFound.
@@ -76,6 +77,7 @@ func (t *Table[T]) SaveLater(tx *tenancy.Tx, r *T) error {
 		return err
 	}
 	v := reflect.ValueOf(r).Elem()
+	before := *r
 	s, tail := t.on(tx.ID())
 	if t.isNew(v) {
 		t.giveID(v)
@@ -103,6 +105,7 @@ func (t *Table[T]) SaveLater(tx *tenancy.Tx, r *T) error {
 		version := t.version.in(v)
 		version.SetInt(version.Int() + 1)
 	}
+	t.undoWith(context.Background(), tx, r, before)
 	return nil
 }
 
@@ -158,8 +161,29 @@ func (t *Table[T]) change(ctx context.Context, q tenancy.Querier, r *T, write fu
 	})
 	if err != nil {
 		*r = before
+		return err
 	}
-	return err
+	t.undoWith(ctx, q, r, before)
+	return nil
+}
+
+// undoWith makes the rollback of a unit take back what saving a record made of it: else a unit that is run again would take
+// a record that was not saved for one that was.
+func (t *Table[T]) undoWith(ctx context.Context, q tenancy.Querier, r *T, before T) {
+	q.OnRollback(ctx, func(context.Context) { t.revert(r, &before) })
+}
+
+// revert takes back what this package and the database make. A record that was saved twice is reverted to the oldest state.
+func (t *Table[T]) revert(r, before *T) {
+	to, from := reflect.ValueOf(r).Elem(), reflect.ValueOf(before).Elem()
+	if t.version != nil && t.version.in(to).Int() <= t.version.in(from).Int() || t.version == nil && !t.isNew(from) {
+		return
+	}
+	for _, f := range t.fields {
+		if f.role != plain || f.auto {
+			f.in(to).Set(f.in(from))
+		}
+	}
 }
 
 // write runs a statement that must answer with one record, and reads it into r.
