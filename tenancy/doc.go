@@ -26,10 +26,16 @@
 // savepoint, or the unit; it cannot be swallowed. (One exception to the rule: a statement that PostgreSQL refuses to
 // prepare, as one with a syntax error or a missing table, and that is the first in its savepoint, spoils what is around it.)
 //
-// A unit is run again after a serialization failure, a deadlock, a shutdown of the server or a connection lost before
-// COMMIT. When the answer to COMMIT is lost, the unit's first event or audit entry is looked up; so units that have one know what happened,
-// all others get ErrCommitUnknown. From Do, nil always means committed and any other error not committed; One and All on a
-// DB also commit a statement whose rows they then cannot scan.
+// A unit is run again after a serialization failure, a deadlock, a shutdown or demotion of the server or a connection lost
+// before COMMIT. When the answer to COMMIT is lost, the unit's first event or audit entry is looked up; so units that have
+// one know what happened, all others get ErrCommitUnknown. From Do, nil always means committed and any other error not
+// committed; One and All on a DB also commit a statement whose rows they then cannot scan.
+//
+// Optimistic locking costs no trip: Tx.DeferExpect lets the server count what a deferred update changed and fails the unit
+// with ErrStale. Where no row stands for what must not happen twice, Tx.Lock takes an advisory lock of the tenant.
+//
+// Reads may go to replicas: TxOptions.Replica allows it, TxOptions.After makes sure of seeing one's own writes, whose
+// position in the log a unit left in TxOptions.CommitLSN. What a replica cannot serve, the primary does.
 //
 // Events are written to the table tenancy.outbox and leave through package outbox, each exactly once into its sink, in
 // commit order per key.
@@ -44,6 +50,12 @@
 // before any I/O, and any SQL that gets past this package fails with 42501 in tenancy.tenant_id(). The id is local to the
 // transaction, never to the session, so poolers in transaction mode are safe. The policy is the floor; add tenant_id = $1
 // where the planner should know the tenant's share of a table. System switches to another role, not to another predicate.
+//
+// What SQL leaves in a session would be found by the next tenant. So a connection on which a unit ran SET without LOCAL,
+// LISTEN, a cursor WITH HOLD, a temporary table without ON COMMIT DROP or a session-level advisory lock is closed instead of
+// reused. That is read from the text: what a function of yours does inside, and what is done on Tx.Conn, stays hidden.
+// A pooler keeps its own connection to the server all the same; let it run DISCARD ALL (PgBouncer:
+// server_reset_query_always) or do without such statements.
 //
 // The pool's role must be subject to row-level security: a member of tenancy_app, not a superuser, not the tables' owner.
 //
@@ -64,5 +76,6 @@
 // # Concurrency
 //
 // A DB is safe for concurrent use. A Tx runs one statement at a time and refuses a second one with ErrTxBusy; its Emit,
-// Defer and hooks may be called from any goroutine. Neither starts goroutines.
+// Defer and hooks may be called from any goroutine. When its function has returned, Do waits for a statement that another
+// goroutine still has running. Neither starts goroutines.
 package tenancy

@@ -175,3 +175,65 @@ func ExampleTx_Audit() {
 	}
 	// Output: ann note.changed "hello"
 }
+
+// A write with a version in its WHERE changes one row or fails the unit: somebody else was faster.
+func ExampleTx_DeferExpect() {
+	kit := tenancytest.NewKit()
+	title := map[int]string{} // one row, with its version
+	kit.Handle(`update pages set title = $1, version = version + 1 where id = 7 and version = $2`, func(_ context.Context, args ...any) (any, error) {
+		version := args[1].(int)
+		if version != len(title) {
+			return tenancytest.Affected(0), nil
+		}
+		title[version] = args[0].(string)
+		return tenancytest.Affected(1), nil
+	})
+	ctx := tenancy.WithID(context.Background(), "acme")
+	rename := func(to string, version int) error {
+		return kit.DB().Do(ctx, func(_ context.Context, tx *tenancy.Tx) error {
+			tx.DeferExpect(1, "page", `update pages set title = $1, version = version + 1 where id = 7 and version = $2`, to, version)
+			return nil
+		})
+	}
+	fmt.Println(rename("Home", 0))
+	fmt.Println(errors.Is(rename("Start", 0), tenancy.ErrStale))
+	// Output:
+	// <nil>
+	// true
+}
+
+// A lock of the tenant for what no row stands for. It travels with the next statement.
+func ExampleTx_Lock() {
+	db := notesKit().DB()
+	ctx := tenancy.WithID(context.Background(), "acme")
+	err := db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		tx.Lock("invoice-number") // others of this tenant wait here until the unit ends
+		all, err := tenancy.All[Note](ctx, tx, `select id, body from notes`)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `insert into notes(body) values($1)`, fmt.Sprintf("invoice %d", len(all)+1))
+		return err
+	})
+	check(err)
+	fmt.Println(tenancy.All[Note](ctx, db, `select id, body from notes`))
+	// Output: [{1 invoice 1}] <nil>
+}
+
+// Read your own writes on a replica: the position of the commit travels to the next request, in a cookie for example.
+func ExampleTxOptions_replica() {
+	db := notesKit().DB() // with tenancy.Options{Replicas: …} in production
+	ctx := tenancy.WithID(context.Background(), "acme")
+	var at tenancy.LSN
+	err := db.With(&tenancy.TxOptions{CommitLSN: &at}).Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		_, err := tx.Exec(ctx, `insert into notes(body) values($1)`, "hi")
+		return err
+	})
+	check(err)
+	token := at.String()
+
+	after, err := tenancy.ParseLSN(token)
+	check(err)
+	fmt.Println(tenancy.All[Note](ctx, db.With(&tenancy.TxOptions{Replica: true, After: after}), `select id, body from notes`))
+	// Output: [{1 hi}] <nil>
+}

@@ -41,9 +41,12 @@ $$;
 create constraint trigger late after insert or update on late deferrable initially deferred for each row execute function late();
 `)}}
 
-func openLate(t *testing.T) *tenancy.DB {
+func openLate(t *testing.T, pooler bool) *tenancy.DB {
 	t.Helper()
 	pg := testenv.Postgres(t, tenancy.Migrations, schema, lateSchema)
+	if pooler {
+		pg = testenv.PgBouncer(t, pg)
+	}
 	db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System})
 	require.NoError(t, err)
 	return db
@@ -55,15 +58,16 @@ func TestCommitIsInterrupted(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, strike, code string
-		committed          bool
+		committed, pooler  bool
 	}{
-		{"cancel", `pg_cancel_backend(pid)`, "57014", false},
-		{"terminate", `pg_terminate_backend(pid)`, "", true},
-		{"context", "", "", false},
+		{"cancel", `pg_cancel_backend(pid)`, "57014", false, false},
+		{"terminate", `pg_terminate_backend(pid)`, "", true, false},
+		{"terminate behind a pooler", `pg_terminate_backend(pid)`, "", true, true},
+		{"context", "", "", false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			db := openLate(t)
+			db := openLate(t, c.pooler)
 			ctx, cancel := context.WithCancel(tenancy.WithID(t.Context(), "acme"))
 			defer cancel()
 			var wg sync.WaitGroup
@@ -110,7 +114,7 @@ func TestCommitIsInterrupted(t *testing.T) {
 
 func TestDeadlockDuringCommitIsRunAgain(t *testing.T) {
 	t.Parallel()
-	db := openLate(t)
+	db := openLate(t, false)
 	ctx := tenancy.WithID(t.Context(), "acme")
 	require.NoError(t, db.Do(ctx, func(_ context.Context, tx *tenancy.Tx) error {
 		tx.Defer(`insert into late (name) values ('a'), ('b')`)

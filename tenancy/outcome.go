@@ -31,7 +31,7 @@ func (tx *Tx) judge(ctx context.Context, marker string, err error) (outcome, err
 	switch {
 	case err == nil:
 		return committed, nil
-	case refused(err), tx.session == nil, !tx.session.Lost(), neverSent(err):
+	case tx.session == nil, !doubtful(tx.session, err):
 		tx.fail(err, 0) // the server refused, or COMMIT never left
 		return rolledBack, err
 	}
@@ -86,6 +86,12 @@ func (tx *Tx) retryable() bool {
 		return false
 	}
 	return tx.failed.lost || tx.opts.retryable(tx.failed.err) || tx.target.Replica && behind(tx.failed.err)
+}
+
+// doubtful tells whether COMMIT may have been done in spite of err.
+func doubtful(s Session, err error) bool {
+	var answer *pgconn.PgError
+	return !refused(err) && !neverSent(err) && (s.Lost() || errors.As(err, &answer))
 }
 
 // refused tells whether the server itself answered that the transaction did not happen. Class 08 is what a pooler says

@@ -172,7 +172,7 @@ func (db *DB) settle(ctx context.Context, t Target, session Session, err error) 
 	switch {
 	case err == nil:
 		return false, nil
-	case session.Lost() && !refused(err) && !neverSent(err) && !db.opts.readOnly():
+	case doubtful(session, err) && !db.opts.readOnly():
 		db.opts.setLSN(maxLSN)
 		return false, fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 	case session.Lost() && !refused(err), db.opts.retryable(err), t.Replica && behind(err):

@@ -114,12 +114,21 @@ func TestRoundTripsOfUnits(t *testing.T) {
 			o := tenancy.TxOptions{Isolation: pgx.RepeatableRead, Timeout: time.Minute}
 			return db.With(&o).Do(ctx, write)
 		}},
-		tripCase{"read, modify, write, event", 2, do(func(ctx context.Context, tx *tenancy.Tx) error {
+		tripCase{"read, modify, write, event, audit", 2, do(func(ctx context.Context, tx *tenancy.Tx) error {
 			n, err := read(ctx, tx)
 			tx.DeferExpect(1, "counter", `update counters set n = $2 where name = 'w' and n = $1`, n, n+1)
 			tx.Emit(noteAdded{"x"})
+			tx.Audit(tenancy.Audit{Action: "counter.changed", Before: map[string]any{"n": n}, After: map[string]any{"n": n + 1}})
 			return err
 		})},
+		tripCase{"try a lock, write", 2, do(func(ctx context.Context, tx *tenancy.Tx) error {
+			_, err := tx.TryLock(ctx, "counters")
+			return errors.Join(err, write(ctx, tx))
+		})},
+		tripCase{"writes, an actor, a position", 1, func() error {
+			o := tenancy.TxOptions{CommitLSN: new(tenancy.LSN), Timeout: time.Minute}
+			return db.With(&o).Do(tenancy.WithActor(ctx, tenancy.Actor{ID: "ann"}), write)
+		}},
 		tripCase{"lock and write", 1, do(func(ctx context.Context, tx *tenancy.Tx) error {
 			tx.Lock("counters")
 			return write(ctx, tx)
