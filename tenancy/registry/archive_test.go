@@ -4,8 +4,11 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +19,7 @@ import (
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/registry"
+	"github.com/ashlar-go/ashlar/tenancy/tenancytest"
 )
 
 // house is a database with the tables of testdata/app.
@@ -331,4 +335,92 @@ func TestBadArchives(t *testing.T) {
 	require.ErrorIs(t, err, tenancy.ErrNoTenant)
 	_, err = h.load(there, good, &registry.ImportOptions{Skip: []string{"app.nothing"}})
 	require.ErrorContains(t, err, "app.nothing")
+}
+
+// FuzzImport reads archives that strangers made: whatever they are, there is an error and nothing else. The database, one in
+// memory, refuses what gets that far.
+func FuzzImport(f *testing.F) {
+	const row = `{"id":"c1","name":null}` + "\n"
+	sum := sha256.Sum256([]byte(row))
+	manifest := fmt.Sprintf(`{"Format":1,"Tenant":"acme","At":"2024-01-01T00:00:00Z","Server":"15","Tables":[{"Name":"app.customers",
+		"File":"f","Tenant":"tenant_id","Columns":[{"Name":"id","Type":"text"},{"Name":"name","Type":"text"}],"Rows":1,"Bytes":%d,"SHA256":"%x"}],"Left":[]}`, len(row), sum)
+	pack := func(manifest, file string) []byte {
+		var b bytes.Buffer
+		z := zip.NewWriter(&b)
+		for name, text := range map[string]string{"manifest.json": manifest, "f": file} {
+			w, _ := z.Create(name)
+			_, _ = io.WriteString(w, text)
+		}
+		_ = z.Close()
+		return b.Bytes()
+	}
+	f.Add(pack(manifest, row))
+	f.Add(pack(`{}`, ``))
+	f.Add([]byte("PK"))
+	reg, err := registry.New(tenancytest.NewKit().DB(), nil)
+	require.NoError(f, err)
+	_, err = reg.Import(tenancy.WithID(f.Context(), "t"), bytes.NewReader(pack(manifest, row)), int64(len(pack(manifest, row))), nil)
+	require.NotErrorIs(f, err, registry.ErrArchive, "the first seed is sound")
+	f.Fuzz(func(t *testing.T, archive []byte) {
+		_, err := reg.Import(tenancy.WithID(t.Context(), "t"), bytes.NewReader(archive), int64(len(archive)), nil)
+		require.Error(t, err)
+	})
+}
+
+// heap is a writer that measures the memory in use while somebody writes.
+type heap struct {
+	bytes.Buffer
+	written, seen int64
+	most          uint64
+}
+
+func (h *heap) Write(p []byte) (int, error) {
+	if h.written += int64(len(p)); h.written-h.seen > 4<<20 {
+		h.seen = h.written
+		h.most = max(h.most, inUse()-uint64(h.Len()))
+	}
+	return h.Buffer.Write(p)
+}
+
+// ReadAt lets Import measure too.
+func (h *heap) ReadAt(p []byte, off int64) (int, error) {
+	if h.seen += int64(len(p)); h.seen > 4<<20 {
+		h.seen = 0
+		h.most = max(h.most, inUse()-uint64(h.Len()))
+	}
+	return bytes.NewReader(h.Bytes()).ReadAt(p, off)
+}
+
+func inUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// TestArchivesNeedLittleMemory is not parallel: it measures the whole process.
+func TestArchivesNeedLittleMemory(t *testing.T) {
+	h := newHouse(t)
+	big, there := h.tenant(t, "big"), h.tenant(t, "there")
+	rows := testenv.Rounds(25_000, 200_000) // of a kilobyte
+	require.NoError(t, h.db.Do(big, func(ctx context.Context, tx *tenancy.Tx) error {
+		_, err := tx.Exec(ctx, `insert into app.customers (id, name) select i::text, repeat(md5(i::text), 30)
+			from generate_series(1, $1) i`, rows)
+		return err
+	}))
+	archive := &heap{}
+	before := inUse()
+	_, err := h.reg.Export(big, archive, nil)
+	require.NoError(t, err)
+	const limit = 16 << 20
+	require.Less(t, archive.most-min(before, archive.most), uint64(limit))
+	exported := archive.most
+	archive.most = 0
+	_, err = h.reg.Import(there, archive, int64(archive.Len()), nil)
+	require.NoError(t, err)
+	require.Less(t, archive.most-min(before, archive.most), uint64(limit))
+	t.Logf("%d rows, archive of %d MiB: %d and %d KiB above %d", rows, archive.Len()>>20, (int64(exported)-int64(before))>>10, (int64(archive.most)-int64(before))>>10, before>>10)
+	var n int
+	require.NoError(t, h.System.QueryRow(t.Context(), `select count(*) from app.customers where tenant_id = 'there'`).Scan(&n))
+	require.Equal(t, rows, n)
 }

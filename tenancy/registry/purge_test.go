@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -274,5 +275,49 @@ func TestPurgeSurvivesKills(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %d kills", id, kills)
+	}
+}
+
+// TestPurgesMeetWritersAndEachOther: several purges of one tenant at once, while somebody who has not heard of it goes on
+// writing for a while, leave nothing and count right.
+func TestPurgesMeetWritersAndEachOther(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.stuff(t, h.fill(t, "acme"), "acme")
+	acme := tenancy.WithID(t.Context(), "acme")
+	h.deleting(t, "acme", 0)
+	before := h.counts(t, "acme")
+	var wg sync.WaitGroup
+	var wrote atomic.Int64
+	wg.Go(func() {
+		for i := range 20 {
+			err := h.db.Do(acme, func(ctx context.Context, tx *tenancy.Tx) error {
+				_, err := tx.Exec(ctx, `insert into app.kinds (id) values ($1)`, 1000+i)
+				return err
+			})
+			if err == nil {
+				wrote.Add(1)
+			}
+		}
+	})
+	reports := make([]*registry.PurgeReport, 3)
+	errs := make([]error, 3)
+	for i := range reports {
+		wg.Go(func() { reports[i], errs[i] = h.reg.Purge(acme, "test", &registry.PurgeOptions{Grace: -1, Chunk: 50}) })
+	}
+	wg.Wait()
+	finished, err := h.reg.PurgeReports(t.Context())
+	require.NoError(t, err)
+	require.Len(t, finished, 1, "errors: %v", errs)
+	late := int64(len(h.rows(t, "app.kinds", "tenant_id", "acme"))) // written after the last look
+	for _, table := range finished[0].Tables {
+		require.Zero(t, table.Left, table.Name)
+		want, counted := before[table.Name]
+		if table.Name == "app.kinds" {
+			want += wrote.Load() - late
+		}
+		if counted {
+			require.Equal(t, want, table.Deleted, table.Name)
+		}
 	}
 }
