@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 )
 
 const (
@@ -20,10 +21,10 @@ const (
 
 var (
 	// ErrArchive reports an archive that is damaged, truncated, altered or, where a key is given, not signed with it.
-	ErrArchive = errors.New("registry: archive is damaged or not what its manifest says")
+	ErrArchive error = &refusal{"registry: archive is damaged or not what its manifest says", http.StatusBadRequest, nil}
 
 	// ErrArchiveVersion reports an archive of another format, or with tables or columns that this database has not.
-	ErrArchiveVersion = errors.New("registry: archive does not fit this version or database")
+	ErrArchiveVersion error = &refusal{"registry: archive does not fit this version or database", http.StatusConflict, nil}
 )
 
 // archive is an opened and verified archive.

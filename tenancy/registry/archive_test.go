@@ -22,18 +22,22 @@ import (
 	"github.com/ashlar-go/ashlar/tenancy/tenancytest"
 )
 
-// house is a database with the tables of testdata/app.
+// house is a database with the tables of testdata/app, which takes sealed tenants only.
 type house struct {
 	*testenv.PG
-	db  *tenancy.DB
-	reg *registry.Registry
+	db   *tenancy.DB
+	seal *tenancy.Seal
+	reg  *registry.Registry
 }
 
 func newHouse(t *testing.T, more ...string) *house {
 	t.Helper()
 	h := &house{PG: testenv.Postgres(t, tenancy.Migrations, registry.Migrations, os.DirFS("testdata/app"))}
 	var err error
-	h.db, err = tenancy.New(h.App, &tenancy.Options{System: h.System})
+	h.seal, err = tenancy.NewSeal("k1", []byte(strings.Repeat("a secret", 4)))
+	require.NoError(t, err)
+	require.NoError(t, tenancy.InstallSeal(t.Context(), h.Owner, h.seal, nil))
+	h.db, err = tenancy.New(h.App, &tenancy.Options{System: h.System, Seal: h.seal})
 	require.NoError(t, err)
 	h.reg, err = registry.New(h.db, nil)
 	require.NoError(t, err)
@@ -324,6 +328,10 @@ func TestBadArchives(t *testing.T) {
 		"an unknown table":   {change("manifest.json", `"Name": "app.customers"`, `"Name": "app.clients"`), unsigned, registry.ErrArchiveVersion},
 		"a global table":     {change("manifest.json", `"Name": "app.customers"`, `"Name": "app.countries"`), unsigned, registry.ErrArchiveVersion},
 		"an unknown column":  {change("manifest.json", `"Name": "name"`, `"Name": "nom"`), unsigned, registry.ErrArchiveVersion},
+		"forged names":       {change("manifest.json", `"Name": "app.customers"`, `"Name": "registry.names"`), unsigned, registry.ErrArchiveVersion},
+		"forged domains":     {change("manifest.json", `"Name": "app.customers"`, `"Name": "registry.domains"`), unsigned, registry.ErrArchiveVersion},
+		"forged keys":        {change("manifest.json", `"Name": "app.customers"`, `"Name": "registry.api_keys"`), unsigned, registry.ErrArchiveVersion},
+		"a system table":     {change("manifest.json", `"Name": "app.customers"`, `"Name": "app.scores"`), unsigned, registry.ErrArchiveVersion},
 		"the tenant column":  {change("manifest.json", `"Name": "name"`, `"Name": "tenant_id"`), unsigned, registry.ErrArchiveVersion},
 		"another type":       {change("manifest.json", `"Type": "text"`, `"Type": "jsonb"`), unsigned, registry.ErrArchiveVersion},
 	} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ const (
 )
 
 // ErrUnverified reports a host whose TXT record does not have the token (yet), or that DNS could not say.
-var ErrUnverified error = &refusal{"registry: the domain's TXT record does not have the token", 409, nil}
+var ErrUnverified error = &refusal{"registry: the domain's TXT record does not have the token", http.StatusConflict, nil}
 
 // seen is what DNS said about a claim.
 type seen int

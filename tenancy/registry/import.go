@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,11 +16,11 @@ import (
 )
 
 // ErrNotEmpty reports an import into a tenant that has rows already.
-var ErrNotEmpty = errors.New("registry: tenant has rows already; import into a new one")
+var ErrNotEmpty error = &refusal{"registry: tenant has rows already; import into a new one", http.StatusConflict, nil}
 
 // ErrCollision reports imported ids, or other values that are unique in the whole database, that another tenant has.
 // With ImportOptions.Remap ids get new values.
-var ErrCollision = errors.New("registry: a value of the archive is taken in this database")
+var ErrCollision error = &refusal{"registry: a value of the archive is taken in this database", http.StatusConflict, nil}
 
 // ImportOptions configures Import. Nil and the zero value mean the defaults.
 type ImportOptions struct {
@@ -172,8 +173,9 @@ func (i *importer) targets() ([]*target, error) {
 		if !ok || ruleOf(t.Name).load != "" {
 			continue
 		}
-		if t.Standing != protected {
-			return nil, fmt.Errorf("%w: table %s is not protected here", ErrArchiveVersion, t.Name)
+		// Of tables that are never exported only a forged archive has rows: hosts without proof, keys that somebody knows.
+		if t.Standing != protected || ruleOf(t.Name).export != "" {
+			return nil, fmt.Errorf("%w: table %s is not protected here, or never part of an archive", ErrArchiveVersion, t.Name)
 		}
 		for _, c := range f.Columns {
 			switch own := t.column(c.Name); {

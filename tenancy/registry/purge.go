@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -13,7 +14,7 @@ import (
 
 // ErrPurgeIncomplete reports a purge that deleted what it could and yet cannot prove that nothing is left; the report that
 // comes with it says where. The tenant stays in its state.
-var ErrPurgeIncomplete = errors.New("registry: rows of the tenant may be left")
+var ErrPurgeIncomplete error = &refusal{"registry: rows of the tenant may be left", http.StatusConflict, nil}
 
 // PurgeOptions configures Purge. Nil and the zero value mean the defaults.
 type PurgeOptions struct {

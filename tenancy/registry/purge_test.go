@@ -233,7 +233,7 @@ func (h *house) attempt(t *testing.T, id string, n int64, after bool) (*registry
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	require.NoError(t, err)
 	defer pool.Close()
-	db, err := tenancy.New(h.App, &tenancy.Options{System: pool})
+	db, err := tenancy.New(h.App, &tenancy.Options{System: pool, Seal: h.seal})
 	require.NoError(t, err)
 	reg, err := registry.New(db, nil)
 	require.NoError(t, err)
