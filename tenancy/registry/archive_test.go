@@ -410,7 +410,7 @@ func inUse() uint64 {
 func TestArchivesNeedLittleMemory(t *testing.T) {
 	h := newHouse(t)
 	big, there := h.tenant(t, "big"), h.tenant(t, "there")
-	rows := testenv.Rounds(15_000, 200_000) // of a kilobyte
+	rows := testenv.Rounds(10_000, 200_000) // of a kilobyte
 	require.NoError(t, h.db.Do(big, func(ctx context.Context, tx *tenancy.Tx) error {
 		_, err := tx.Exec(ctx, `insert into app.customers (id, name) select i::text, repeat(md5(i::text) || md5(i::text || 'x') || md5(i::text || 'y'), 10)
 			from generate_series(1, $1) i`, rows)
@@ -420,7 +420,7 @@ func TestArchivesNeedLittleMemory(t *testing.T) {
 	before := inUse()
 	_, err := h.reg.Export(big, archive, nil)
 	require.NoError(t, err)
-	const limit = 8 << 20
+	const limit = 6 << 20
 	require.NotZero(t, archive.most)
 	require.Less(t, archive.most-min(before, archive.most), uint64(limit))
 	exported := archive.most

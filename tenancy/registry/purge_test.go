@@ -253,7 +253,7 @@ func TestPurgeSurvivesKills(t *testing.T) {
 		counted := h.counts(t, id)
 		h.deleting(t, id, 0)
 		kills := 0
-		for n := int64(1); ; n += int64(testenv.Rounds(5, 1)) {
+		for n := int64(1); ; n += int64(testenv.Rounds(8, 1)) {
 			at, after := n, id == "after"
 			if id == "random" {
 				at, after = 1+rand.Int64N(2+n), rand.N(2) == 0
