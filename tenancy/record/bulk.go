@@ -223,7 +223,7 @@ func (w *bulkWrite[T]) send(ctx context.Context, q tenancy.Querier, c chunk) err
 				return err
 			}
 			for i, f := range w.made {
-				if f.Class == rowop.Time {
+				if f.hasTime() {
 					inUTC(targets[i])
 				}
 			}

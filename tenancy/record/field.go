@@ -130,6 +130,9 @@ func (f *field) option(option string) error {
 			return fmt.Errorf("unknown option %q in tag db", option)
 		}
 		f.SQL = kind
+		if base := strings.TrimPrefix(f.Type.String(), "*"); f.Class == rowop.JSON && kind != "json" && kind != "jsonb" && base != "json.RawMessage" {
+			f.Class = rowop.Opaque // a type that pgx knows, as netip.Addr
+		}
 	}
 	return nil
 }
@@ -161,6 +164,10 @@ func (f *field) classify() {
 		t = t.Elem()
 	}
 	f.Class, f.SQL = classOf(t)
+	if v, ok := reflect.Zero(t).Interface().(driver.Valuer); ok && f.Class == rowop.Opaque {
+		value, err := v.Value()
+		f.Nullable = f.Nullable || value == nil && err == nil // sql.Null and its like
+	}
 	if f.Class == rowop.Array {
 		f.Elem, _ = classOf(t.Elem())
 	}

@@ -165,7 +165,7 @@ func (t *Table[T]) scan(rows pgx.Rows, targets []any, into ...*T) error {
 		return err
 	}
 	for i, target := range targets {
-		if t.fields[i%len(t.fields)].Class == rowop.Time {
+		if t.fields[i%len(t.fields)].hasTime() {
 			inUTC(target)
 		}
 	}
@@ -181,5 +181,13 @@ func inUTC(target any) {
 		if *at != nil {
 			**at = (*at).UTC()
 		}
+	case *[]time.Time:
+		for i, t := range *at {
+			(*at)[i] = t.UTC()
+		}
 	}
+}
+
+func (f *field) hasTime() bool {
+	return f.Class == rowop.Time || f.Class == rowop.Array && f.Elem == rowop.Time
 }

@@ -52,7 +52,8 @@ type plan struct {
 //	readonly  made by the database: read, never written; tags default:"…" and expr:"…" tell the in-memory kit its value
 //	json      stored as jsonb; structs, maps and slices of structs are anyway
 //	null      may be null although the field is no pointer: a nil slice is stored as null instead of empty
-//	type=…    the type of the column, where it is not the usual one of the Go type: uuid, numeric, date, …
+//	type=…    the type of the column, where it is not the usual one of the Go type: uuid, numeric or date for a string,
+//	          inet for a netip.Addr, bigint for a sql.Null[int64]
 //	search    listed by Describe as a field to search in
 //
 // Pointers are nullable columns. Describe also takes ref:"app.users", enum:"draft,sent" and label:"…".

@@ -2,11 +2,14 @@ package tenancytest
 
 import (
 	"database/sql"
+	"encoding"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ashlar-go/ashlar/tenancy/internal/rowop"
@@ -118,6 +121,9 @@ func setPlain(to reflect.Value, v any) error {
 	if s, ok := to.Addr().Interface().(sql.Scanner); ok {
 		return s.Scan(v)
 	}
+	if u, ok := to.Addr().Interface().(encoding.TextUnmarshaler); ok && from.Kind() == reflect.String {
+		return u.UnmarshalText([]byte(from.String()))
+	}
 	if list, ok := v.([]any); ok && to.Kind() == reflect.Slice {
 		to.Set(reflect.MakeSlice(to.Type(), len(list), len(list)))
 		for i, item := range list {
@@ -180,6 +186,8 @@ func fromText(c *rowop.Column, text string) (any, error) {
 		return t.UTC(), err
 	case rowop.Array:
 		return parseArray(c.Elem, text)
+	case rowop.Bytes:
+		return hex.DecodeString(strings.TrimPrefix(text, `\x`))
 	}
 	return text, nil
 }

@@ -224,6 +224,9 @@ func (s *Stmt) renderUnnest(b *strings.Builder) {
 
 // Native tells whether arrays of the column's type are sent as such; others are sent as text.
 func (c *Column) Native() bool {
+	if c.Class == Opaque {
+		return false
+	}
 	switch c.SQL {
 	case "boolean", "bigint", "integer", "smallint", "double precision", "real", "text", "timestamptz", "bytea":
 		return true

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -121,6 +122,9 @@ func (c *Column) Collect(n int, field func(i int) reflect.Value, sizes []int) (a
 	null := false
 	for i := range values {
 		v, err := c.Encode(field(i))
+		if d, ok := v.(driver.Valuer); ok && err == nil {
+			v, err = d.Value() // which may be null
+		}
 		if err == nil && v != nil && !c.Native() {
 			v, err = TextOf(v)
 		}
@@ -191,6 +195,11 @@ func (c *Column) Normal(v reflect.Value) {
 			*at = &t
 		}
 		return
+	case *[]time.Time:
+		*at = slices.Clone(*at)
+		for i, t := range *at {
+			(*at)[i] = t.UTC().Truncate(time.Microsecond)
+		}
 	case *json.RawMessage:
 		if !c.Nullable && len(*at) == 0 {
 			*at = json.RawMessage("null")

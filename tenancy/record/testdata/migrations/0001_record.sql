@@ -70,3 +70,38 @@ create table app.shareds (
     name    text not null unique
 );
 grant select, insert, update, delete on app.shareds to tenancy_app, tenancy_system;
+
+-- A column for every kind of Go type.
+create table app.kinds (
+    tenant_id text not null,
+    id        bigint not null,
+    b         boolean,
+    i8        smallint not null,
+    i16       smallint not null,
+    i32       integer,
+    u         bigint not null,
+    u32       bigint not null,
+    f32       real not null,
+    f64       double precision,
+    day       date,
+    moment    timestamptz not null,
+    moments   timestamptz[] not null,
+    flags     boolean[] not null,
+    halves    double precision[] not null,
+    blobs     bytea[] not null,
+    states    text[] not null,
+    opt_tags  text[],
+    raw       jsonb not null,
+    anything  jsonb,
+    list      jsonb not null,
+    dict      jsonb not null,
+    ptr_json  jsonb,
+    null_text text,
+    null_int  bigint,
+    amount    numeric not null,
+    id_text   uuid not null,
+    span      bigint not null,
+    addr      inet,
+    primary key (tenant_id, id)
+);
+select tenancy.protect('app.kinds');

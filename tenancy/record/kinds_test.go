@@ -1,0 +1,108 @@
+package record_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"math"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/record"
+)
+
+type kinds struct {
+	ID       int64 `db:"id,pk"`
+	B        *bool
+	I8       int8
+	I16      int16
+	I32      *int32
+	U        uint
+	U32      uint32 `db:"u32"`
+	F32      float32
+	F64      *float64
+	Day      *time.Time `db:"day,type=date"`
+	Moment   time.Time
+	Moments  []time.Time
+	Flags    []bool
+	Halves   []float64
+	Blobs    [][]byte
+	States   []state
+	OptTags  []string `db:"opt_tags,null"`
+	Raw      json.RawMessage
+	Anything any `db:"anything,null"`
+	List     []meta
+	Dict     map[string]any
+	PtrJSON  *meta `db:"ptr_json"`
+	NullText sql.NullString
+	NullInt  sql.Null[int64] `db:"null_int,type=bigint"`
+	Amount   string          `db:"amount,type=numeric"`
+	IDText   string          `db:"id_text,type=uuid"`
+	Span     time.Duration   `db:"span"`
+	Addr     *netip.Addr     `db:"addr,type=inet"`
+}
+
+func TestKinds(t *testing.T) {
+	both(t, func(t *testing.T, db *tenancy.DB, ctx context.Context) {
+		table := record.Define[kinds]("app.kinds", nil)
+		require.NoError(t, table.Verify(ctx, db))
+		berlin := time.FixedZone("somewhere", 7200)
+		full := kinds{
+			ID: 1, B: ptr(true), I8: -128, I16: math.MaxInt16, I32: ptr(int32(math.MinInt32)), U: math.MaxInt64, U32: math.MaxUint32,
+			F32: 1.5, F64: ptr(math.Inf(-1)), Day: ptr(time.Date(2030, 2, 3, 0, 0, 0, 0, time.UTC)),
+			Moment: time.Date(2030, 1, 1, 1, 2, 3, 456789, berlin), Moments: []time.Time{time.Date(2030, 1, 1, 0, 0, 0, 1000, time.UTC)},
+			Flags: []bool{true, false}, Halves: []float64{0.5, -1}, Blobs: [][]byte{{1, 2}, {}}, States: []state{"a", "b,\"c"},
+			OptTags: []string{"x"}, Raw: json.RawMessage(`[1]`), Anything: []any{"a", 1.5, nil}, List: []meta{{Color: "red"}},
+			Dict: map[string]any{"k": "v"}, PtrJSON: &meta{Text: "t"}, NullText: sql.NullString{String: "s", Valid: true},
+			NullInt: sql.Null[int64]{V: 5, Valid: true}, Amount: "12.50", IDText: "0190f5ad-0000-7000-8000-000000000001",
+			Span: time.Minute, Addr: ptr(netip.MustParseAddr("192.0.2.1")),
+		}
+		empty := kinds{ID: 2, Amount: "0", IDText: full.IDText}
+		wantFull, wantEmpty := full, empty
+		wantFull.Moment = time.Date(2029, 12, 31, 23, 2, 3, 456000, time.UTC)
+		wantEmpty.Moments, wantEmpty.Flags, wantEmpty.Halves, wantEmpty.Blobs, wantEmpty.States = []time.Time{}, []bool{}, []float64{}, [][]byte{}, []state{}
+		wantEmpty.Raw, wantEmpty.List, wantEmpty.Dict = json.RawMessage("null"), []meta{}, map[string]any{}
+		for _, write := range []func(list []kinds) error{
+			func(list []kinds) error { // a key of ours and no version: what Save would update
+				for i := range list {
+					if _, err := table.FindOrSave(ctx, db, &list[i], "id"); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+			func(list []kinds) error { return table.InsertAll(ctx, db, list) },
+			func(list []kinds) error {
+				if err := table.InsertAll(ctx, db, []kinds{{ID: 1, Amount: "1", IDText: full.IDText}, {ID: 2, Amount: "1", IDText: full.IDText}}); err != nil {
+					return err
+				}
+				for i := range list {
+					if err := table.Save(ctx, db, &list[i]); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+		} {
+			list := []kinds{full, empty}
+			require.NoError(t, write(list))
+			require.Equal(t, []kinds{wantFull, wantEmpty}, list)
+			found, err := table.List(ctx, db, record.Query{Order: "id"})
+			require.NoError(t, err)
+			require.Equal(t, []kinds{wantFull, wantEmpty}, found)
+			n, err := table.DeleteBy(ctx, db, "true")
+			require.NoError(t, err)
+			require.Equal(t, int64(2), n)
+		}
+		tooLarge := full
+		tooLarge.U = math.MaxUint64
+		require.ErrorContains(t, table.InsertAll(ctx, db, []kinds{tooLarge}), "column u of app.kinds")
+		bad := full
+		bad.Dict = map[string]any{"f": func() {}}
+		require.ErrorContains(t, table.InsertAll(ctx, db, []kinds{bad}), "column dict of app.kinds")
+	})
+}
