@@ -23,7 +23,7 @@ type Querier interface {
 var (
 	_ Querier = (*pgxpool.Pool)(nil)
 	_ Querier = (*pgx.Conn)(nil)
-	_ Querier = (pgx.Tx)(nil)
+	_ Querier = pgx.Tx(nil)
 )
 
 // Options configures an audit. A nil *Options and the zero value mean the defaults.

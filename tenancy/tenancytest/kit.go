@@ -71,8 +71,10 @@ func New(t testing.TB) *Kit {
 
 // NewKit returns an empty kit for programs and examples.
 func NewKit() *Kit {
-	k := &Kit{handlers: map[string]Handler{}, cells: map[cell]*version{}, rowTables: map[string]*rowTable{},
-		parsed: map[string]sqlexpr.Node{}, parsedSets: map[string][]sqlexpr.Assign{}, locks: map[int64]*memTx{}, freed: make(chan struct{})}
+	k := &Kit{
+		handlers: map[string]Handler{}, cells: map[cell]*version{}, rowTables: map[string]*rowTable{},
+		parsed: map[string]sqlexpr.Node{}, parsedSets: map[string][]sqlexpr.Assign{}, locks: map[int64]*memTx{}, freed: make(chan struct{}),
+	}
 	k.handleOwn()
 	k.handleLocks()
 	k.handleAudit()
