@@ -37,9 +37,6 @@ type rowStmt struct {
 
 // rows answers a statement of package record.
 func (s *session) rows(op rowop.Op) (resultSet, error) {
-	if s.tx.overtaken() {
-		return resultSet{}, pgError("40001", "a locked row was changed meanwhile: PostgreSQL would have let the other one wait")
-	}
 	st := &rowStmt{Op: op, kit: s.kit, tx: s.tx, table: s.kit.rowTable(op.Table), now: s.tx.time()}
 	var set resultSet
 	var err error
@@ -53,6 +50,9 @@ func (s *session) rows(op rowop.Op) (resultSet, error) {
 	case rowop.Catalog: // there is none
 	default:
 		set, err = st.read()
+	}
+	if s.tx.overtaken() { // asked last: what the statement saw may be that change
+		return resultSet{}, pgError("40001", "a locked row was changed meanwhile: PostgreSQL would have let the other one wait")
 	}
 	if at, ok := errors.AsType[*sqlexpr.Error](err); ok {
 		err = pgError(at.Code, "tenancytest: "+at.Message)
