@@ -264,7 +264,9 @@ func (b *outboxBench) throughput(ctx context.Context, l *lab) error {
 		if err := r.Run(reading); err != nil {
 			return 0, err
 		}
-		return float64(count.seen) / count.last.Sub(count.first).Seconds(), ctx.Err()
+		rate := float64(count.seen) / count.last.Sub(count.first).Seconds()
+		fmt.Fprintf(l.log, "outbox relay: %d events, %.0f a second\n", count.seen, rate)
+		return rate, ctx.Err()
 	})
 }
 

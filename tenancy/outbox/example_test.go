@@ -2,7 +2,9 @@ package outbox_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/outbox"
@@ -64,6 +66,24 @@ func ExampleProject() {
 	// Output:
 	// POST /hooks/acme {"invoice.paid": {"total":42}}
 	// <nil>
+}
+
+// A job that runs every night, such as one of jobs.Queue.Cron, keeps the outbox in shape and tells who holds it up.
+func ExampleMaintain() {
+	nightly := func(ctx context.Context, db *tenancy.DB) error {
+		done, err := outbox.Maintain(ctx, db, &outbox.MaintainOptions{Retention: 14 * 24 * time.Hour})
+		if err != nil || len(done.Kept) == 0 {
+			return err
+		}
+		sinks, err := outbox.Sinks(ctx, db)
+		for _, s := range sinks {
+			if s.Behind > 14*24*time.Hour && time.Since(s.At) > 30*24*time.Hour { // nobody serves it any more
+				err = errors.Join(err, outbox.Forget(ctx, db, s.ID))
+			}
+		}
+		return err
+	}
+	_ = nightly
 }
 
 // An event that is delivered again changes nothing the second time.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -86,8 +87,11 @@ var partitionsSQL string
 //go:embed drain.sql
 var drainSQL string
 
+const hasEvents = `select exists (select from tenancy.outbox
+	where at >= $1::date::timestamp at time zone 'UTC' and at < ($1::date + 1)::timestamp at time zone 'UTC')`
+
 // forgetErased lets go what is not, and will not become, the anchor of a sink.
-const forgetErased = `delete from tenancy.outbox_erased where at < now() - make_interval(secs => $1) and xid < $2::text::xid8`
+const forgetErased = `delete from tenancy.outbox_erased where at < now() - 4 * make_interval(secs => $1) and xid < $2::text::xid8`
 
 //go:embed forget_marks.sql
 var forgetMarks string
@@ -99,8 +103,9 @@ const drainBatch = 5000
 // retention. Call it at least daily, e.g. by a cron job; several at a time do no harm. db needs Options.System.
 //
 // An event goes only when every sink has it, as the relays of the sinks told the database (see Sinks): a sink that lags or
-// stands still keeps what it needs, until Forget. Besides, the day of the last event that a sink has stays, because that
-// event proves to its relays that the log is still the same.
+// stands still keeps what it needs, until Forget. Besides, the day of the last event that a sink has stays, and the last day
+// with events before the retention begins: they prove to relays that the log is still the same, also when a sink was thrown
+// back.
 //
 // Removing a day needs locks that exclude writers and relays. Maintain waits for them at most MaintainOptions.Patience and
 // leaves to the next run what it did not get. Where no partition was made in time, events go to a default partition, which
@@ -166,8 +171,17 @@ func (m *maintenance) dropDays(ctx context.Context, today time.Time) error {
 	if err != nil {
 		return err
 	}
-	for _, day := range days {
+	reserve := false
+	for _, day := range slices.Backward(days) {
 		name, outcome := partName(day), "needed"
+		if !reserve {
+			if reserve, err = tenancy.One[bool](ctx, m.db, hasEvents, day); err != nil {
+				return err
+			}
+			if reserve {
+				continue
+			}
+		}
 		if m.needed.IsZero() || !m.needed.Before(day.AddDate(0, 0, 1)) {
 			if outcome, err = tenancy.One[string](ctx, m.db, `select tenancy.outbox_retire($1::date, $2, $3, $4)`,
 				day, m.since, m.floors, m.opts.patience()); err != nil {

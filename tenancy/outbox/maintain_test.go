@@ -56,23 +56,24 @@ func exists(t *testing.T, pg *testenv.PG, table string) (yes bool) {
 func TestMaintainDropsWhatEverySinkHas(t *testing.T) {
 	t.Parallel()
 	db, pg := open(t)
-	day9, day8, day2 := age(t, pg, 9), age(t, pg, 8), age(t, pg, 2)
+	day10, day9, day8, day2 := age(t, pg, 10), age(t, pg, 9), age(t, pg, 8), age(t, pg, 2)
 	var ahead, behind tenancytest.Sink
 	held := &gate{Sink: &behind, room: 1}
-	old(t, pg, day9, "a", 1)
+	old(t, pg, day10, "a", 1)
 	stop := run(t, db, held, &outbox.Options{Name: "behind", Logger: discard()})
 	wait(t, behind.Wait, 1)
 	stop()
-	old(t, pg, day8, "a", 2)
-	old(t, pg, day2, "a", 3)
+	old(t, pg, day9, "a", 2)
+	old(t, pg, day8, "a", 3)
+	old(t, pg, day2, "a", 4)
 	stop = run(t, db, &ahead, &outbox.Options{Name: "ahead"})
-	wait(t, ahead.Wait, 3)
+	wait(t, ahead.Wait, 4)
 	stop()
 
 	done, err := outbox.Maintain(t.Context(), db, &outbox.MaintainOptions{Logger: discard()})
 	require.NoError(t, err)
 	require.Empty(t, done.Dropped, "the day of the anchor of the sink behind stays, and the next day's event is needed")
-	require.Equal(t, []string{name(day9), name(day8)}, done.Kept)
+	require.Equal(t, []string{name(day9), name(day10)}, done.Kept)
 	sinks, err := outbox.Sinks(t.Context(), db)
 	require.NoError(t, err)
 	require.Len(t, sinks, 2)
@@ -87,11 +88,36 @@ func TestMaintainDropsWhatEverySinkHas(t *testing.T) {
 	require.ErrorIs(t, outbox.Forget(t.Context(), db, late.ID), tenancy.ErrNotFound)
 	done, err = outbox.Maintain(t.Context(), db, nil)
 	require.NoError(t, err)
-	require.Equal(t, []string{name(day9), name(day8)}, done.Dropped)
+	require.Equal(t, []string{name(day9), name(day10)}, done.Dropped)
 	require.False(t, exists(t, pg, name(day9)))
+	require.True(t, exists(t, pg, name(day8)), "the last day before the retention: a sink may be thrown back to its end")
 	require.True(t, exists(t, pg, name(day2)), "younger than the retention")
 	require.True(t, exists(t, pg, name(day2.AddDate(0, 0, 9))), "made ahead")
-	require.Empty(t, faults(ahead.Events(), map[string]int{"acme/a": 3}))
+	require.Empty(t, faults(ahead.Events(), map[string]int{"acme/a": 4}))
+}
+
+// TestSinkThrownBackOnAQuietDatabase: the event before the last one is weeks old, and a sink that loses the last one is back
+// at it.
+func TestSinkThrownBackOnAQuietDatabase(t *testing.T) {
+	t.Parallel()
+	db, pg := open(t)
+	old(t, pg, age(t, pg, 30), "a", 1)
+	var sink tenancytest.Sink
+	stop := run(t, db, &sink, nil)
+	wait(t, sink.Wait, 1)
+	stop()
+	sink.Save()
+	old(t, pg, age(t, pg, 0), "a", 2)
+	stop = run(t, db, &sink, nil)
+	wait(t, sink.Wait, 2)
+	stop()
+	_, err := outbox.Maintain(t.Context(), db, nil)
+	require.NoError(t, err)
+	sink.Restore()
+	stop = run(t, db, &sink, nil)
+	wait(t, sink.Wait, 2)
+	stop()
+	require.Empty(t, faults(sink.Events(), map[string]int{"acme/a": 2}))
 }
 
 // gate lets a number of events into its sink.
@@ -127,6 +153,7 @@ func TestMaintainWaitsForOpenTransactions(t *testing.T) {
 	t.Parallel()
 	db, pg := open(t)
 	day := age(t, pg, 9)
+	old(t, pg, age(t, pg, 8), "b", 1)
 	tx, err := backdating(t, pg).Begin(t.Context())
 	require.NoError(t, err)
 	defer tx.Rollback(context.Background())
@@ -139,7 +166,7 @@ func TestMaintainWaitsForOpenTransactions(t *testing.T) {
 	require.NoError(t, tx.Commit(t.Context()))
 	var sink tenancytest.Sink
 	defer run(t, db, &sink, nil)()
-	wait(t, sink.Wait, 1)
+	wait(t, sink.Wait, 2)
 }
 
 // TestMaintainEmptiesWhereItCannotDrop: while somebody has an event of today in an open transaction, the whole outbox
@@ -149,6 +176,7 @@ func TestMaintainEmptiesWhereItCannotDrop(t *testing.T) {
 	db, pg := open(t)
 	day := age(t, pg, 9)
 	old(t, pg, day, "a", 1)
+	old(t, pg, age(t, pg, 8), "b", 1)
 	ctx := tenancy.WithID(t.Context(), "acme")
 	require.NoError(t, db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		_, err := tx.Exec(ctx, `insert into tenancy.outbox (id, tenant_id, type, payload) values (gen_random_uuid(), 'acme', 'x', '')`)
@@ -286,11 +314,11 @@ func TestErasedEventsAreNotMissed(t *testing.T) {
 	var erased int
 	require.NoError(t, pg.System.QueryRow(t.Context(), `select count(*) from tenancy.outbox_erased`).Scan(&erased))
 	require.Equal(t, 1, erased)
-	_, err = pg.System.Exec(t.Context(), `update tenancy.outbox_erased set at = at - interval '8 days'`)
+	_, err = pg.System.Exec(t.Context(), `update tenancy.outbox_erased set at = at - interval '30 days'`)
 	require.Error(t, err, "nobody changes what was erased")
 	_, err = pg.Owner.Exec(t.Context(), `grant update on tenancy.outbox_erased to tenancy_system`)
 	require.NoError(t, err)
-	_, err = pg.System.Exec(t.Context(), `update tenancy.outbox_erased set at = at - interval '8 days'`)
+	_, err = pg.System.Exec(t.Context(), `update tenancy.outbox_erased set at = at - interval '30 days'`)
 	require.NoError(t, err)
 	_, err = outbox.Maintain(t.Context(), db, nil) // it knows that the sink has a later anchor
 	require.NoError(t, err)
@@ -304,6 +332,7 @@ func TestMaintainUnderLoad(t *testing.T) {
 	t.Parallel()
 	db, pg := open(t)
 	rounds := testenv.Rounds(6, 100)
+	old(t, pg, age(t, pg, 8), "first", 1)
 	var one, other tenancytest.Sink
 	restart := func() (stop func()) {
 		stopOne, stopOther := run(t, db, &one, nil), run(t, db, &other, nil)
@@ -313,7 +342,7 @@ func TestMaintainUnderLoad(t *testing.T) {
 	ctx, stopWriting := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	want, total, longest := map[string]int{}, 0, time.Duration(0)
+	want, total, longest := map[string]int{"acme/first": 1}, 1, time.Duration(0)
 	for w := range 4 {
 		wg.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
@@ -337,14 +366,14 @@ func TestMaintainUnderLoad(t *testing.T) {
 	wait(t, other.Wait, 1)
 	dropped, emptied, made := 0, 0, 0
 	for n := range rounds {
-		day := age(t, pg, 8+n)
+		day := age(t, pg, 9+n)
 		mu.Lock()
 		old(t, pg, day, "old", n+1)
 		want["acme/old"]++
 		total++
 		mu.Unlock()
 		require.Eventually(t, func() bool {
-			done, err := outbox.Maintain(t.Context(), db, &outbox.MaintainOptions{Ahead: 8 + n, Logger: discard()})
+			done, err := outbox.Maintain(t.Context(), db, &outbox.MaintainOptions{Ahead: 9 + n, Logger: discard()})
 			require.NoError(t, err)
 			dropped, emptied, made = dropped+len(done.Dropped), emptied+len(done.Emptied), made+len(done.Made)
 			stop() // relays tell where sinks are once a minute, and at their end

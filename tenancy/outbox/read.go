@@ -63,7 +63,7 @@ func read(ctx context.Context, db *tenancy.DB, at position, limit int) (tick, er
 	case at.log != "" && at.log != t.log:
 		return tick{}, logChanged("position of %s, database is %s", at.log, t.log)
 	case !rows[0].Known && at.anchor.id != "":
-		return tick{}, logChanged("event %s, which the sink has, is not in the database", at.anchor.id)
+		return tick{}, logChanged("event %s, which the sink has, is not there; or the sink was set back by more than events are kept", at.anchor.id)
 	case !rows[0].Known:
 		return tick{}, logChanged("the outbox has events of another database")
 	case strings.HasPrefix(t.log, "none/"):
