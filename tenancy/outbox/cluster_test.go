@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -129,12 +130,36 @@ func (c *cluster) restored() *cluster {
 	c.Helper()
 	var bin string
 	require.NoError(c, c.admin.QueryRow(c.Context(), `select setting from pg_config where name = 'BINDIR'`).Scan(&bin))
+	other := newCluster(c.T, false)
+	if _, err := os.Stat(filepath.Join(bin, "pg_dump")); err != nil {
+		return c.copyTables(other.migrate())
+	}
 	dump, err := exec.Command(filepath.Join(bin, "pg_dump"), c.server.AdminURL).Output()
 	require.NoError(c, err)
-	other := newCluster(c.T, false)
 	restore := exec.Command(filepath.Join(bin, "psql"), "-q", "-v", "ON_ERROR_STOP=1", other.server.AdminURL)
 	restore.Stdin = strings.NewReader(string(dump))
 	out, err := restore.CombinedOutput()
 	require.NoError(c, err, string(out))
 	return other
+}
+
+// copyTables does what pg_dump does, where a server comes without it.
+func (c *cluster) copyTables(to *cluster) *cluster {
+	c.Helper()
+	from, err := c.admin.Acquire(c.Context())
+	require.NoError(c, err)
+	defer from.Release()
+	into, err := to.admin.Acquire(c.Context())
+	require.NoError(c, err)
+	defer into.Release()
+	for _, table := range []string{"tenancy.outbox", "tenancy.outbox_identity", "tenancy.outbox_sink", "public.aggregates"} {
+		var data bytes.Buffer
+		_, err := from.Conn().PgConn().CopyTo(c.Context(), &data, "copy (select * from "+table+") to stdout")
+		require.NoError(c, err)
+		_, err = into.Conn().PgConn().CopyFrom(c.Context(), &data, "copy "+table+" from stdin")
+		require.NoError(c, err, table)
+	}
+	_, err = into.Exec(c.Context(), `select setval(pg_get_serial_sequence('tenancy.outbox', 'seq'), (select max(seq) from tenancy.outbox))`)
+	require.NoError(c, err)
+	return to
 }
