@@ -4,15 +4,9 @@
 // It is a bridge between the outbox of package tenancy and package jobs.
 // Enqueue emits an event into the outbox; an outbox.Relay over a Sink carries
 // it to the queue, where one atomic step stores the jobs and the position of
-// the log. No process can die in between, so nothing is lost or enqueued twice,
-// whatever the number of relays and however they end, and a store that is thrown
-// back gets again exactly what it lost, as far back as the outbox keeps events.
-// Jobs of one key of the events, such as those whose units change the same row,
-// are enqueued in commit order. Jobs that had run before the store was thrown
-// back may run again.
+// the log.
 //
-// Each queue has a position of its own: a second queue is a second sink with a
-// second relay.
+// # Usage
 //
 //	err = db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 //		...
@@ -23,6 +17,32 @@
 //	relay, err := outbox.New(db, sink, nil)
 //	err = relay.Run(ctx)
 //
-// A job still runs at least once, as package jobs says; outbox.Once in the
-// handler's own transaction makes its effects in PostgreSQL happen once.
+// Each queue has a position of its own: a second queue is a second sink with a
+// second relay.
+//
+// # Delivery
+//
+// No process can die between jobs and position, so nothing is lost or enqueued
+// twice, whatever the number of relays and however they end, and a store that is
+// thrown back gets again exactly what it lost, as far back as the outbox keeps
+// events. Jobs whose units exclude each other, for example because they change
+// the same row, are enqueued in commit order.
+//
+// A job still runs at least once, as package jobs says, and again if the store
+// was thrown back to before it ran; outbox.Once in the handler's own transaction
+// makes its effects in PostgreSQL happen once.
+//
+// # Tenancy
+//
+// A job belongs to the tenant of the unit that enqueues it.
+//
+// # Errors
+//
+// An event that cannot become jobs stops the queue and is reported by the relay,
+// again and again, unless Options.Drop leaves it out. A full queue answers
+// jobs.ErrFull and the relay comes again.
+//
+// # Concurrency
+//
+// A Sink is safe for concurrent use; Enqueue is as safe as its transaction.
 package outboxjobs

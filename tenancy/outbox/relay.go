@@ -46,7 +46,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		}
 		switch {
 		case errors.Is(err, ErrLogChanged):
-			r.failed(ctx, err, &c)
+			r.opts.count(ctx, "outbox.errors", 1)
 			return err
 		case err != nil && ctx.Err() == nil:
 			r.failed(ctx, err, &c)
