@@ -127,6 +127,17 @@ func TestSecondProcessWaits(t *testing.T) {
 	require.NoError(t, other.PgConn().Conn().Close()) // dies without saying goodbye
 	require.NoError(t, <-done)
 	require.Equal(t, []string{"a"}, tables(t, pg))
+
+	// One that neither answers nor closes its connection is given up by the server; the pool gets the session as it was.
+	app["2.sql"] = text("create table s as select current_setting('client_connection_check_interval') as v")
+	app["3.sql"] = text("insert into s select current_setting('client_connection_check_interval')")
+	_, err = up(t, pg, app, "")
+	require.NoError(t, err)
+	var during []string
+	var after string
+	require.NoError(t, pg.Owner.QueryRow(t.Context(), `select array_agg(v), current_setting('client_connection_check_interval') from s`).Scan(&during, &after))
+	require.Equal(t, []string{"5s", "5s"}, during)
+	require.Equal(t, "0", after)
 }
 
 // TestTwoProcessesBuildAnIndex: whoever waits for the lock must not be waited for by CREATE INDEX CONCURRENTLY.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
@@ -146,6 +148,24 @@ func TestNoForeignRows(t *testing.T) {
 	require.Zero(t, foreign)
 	require.Greater(t, own, int64(10_000))
 	require.Eventually(t, func() bool { return w.pg.App.Stat().AcquiredConns() == 0 && w.std.Stats().InUse == 0 }, eventually, tick)
+}
+
+// TestNoForeignRowsBehindPgBouncer: in transaction mode, where each unit gets another server connection, with whatever an
+// earlier one has left in it.
+func TestNoForeignRowsBehindPgBouncer(t *testing.T) {
+	t.Parallel()
+	pg := open(t).pg
+	cfg := testenv.PgBouncer(t, pg).App.Config()
+	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec // it has no prepared statements before 1.21
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	w := on(t, pg, pool)
+	fill(w)
+	own, foreign := attack(t, w.std, testenv.Rounds(800, 30_000))
+	t.Logf("%d own rows, %d foreign", own, foreign)
+	require.Zero(t, foreign)
+	require.Greater(t, own, int64(5_000))
 }
 
 // TestPlantedSessionTenantLeaks: the habit of setting the tenant once per session leaks, and the attack finds it.

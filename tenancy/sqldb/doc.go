@@ -28,6 +28,9 @@
 // The other way round there is no unit to find: tenancy.Emit with the context of an sql.Tx returns tenancy.ErrNoUnit.
 // The function given to Do may run again, that of an ORM's Transaction does not.
 //
+// pgx prepares each new text once per connection, which costs one more round trip. An ORM that writes arguments into the
+// text, as bun does, has new texts all the time: give it a pool whose DefaultQueryExecMode is pgx.QueryExecModeExec.
+//
 // # Tenancy
 //
 // Rows are those of the context's tenant because the database's policies say so, whatever SQL an ORM makes up. Nothing
@@ -35,6 +38,9 @@
 // outlive their unit (SET without LOCAL, LISTEN, PREPARE, WITH HOLD, temporary tables, BEGIN as text) are refused by their
 // first words. That is a guard against accidents; what SQL does from inside, e.g. a call of set_config, is up to
 // package tenancy, which sets the tenant anew for each unit. Poolers in transaction mode are safe.
+//
+// An ORM that writes ON CONFLICT for its primary key, as gorm does for relations, needs a model whose primary key is the
+// table's: tenant_id and id.
 //
 // Changes of the schema are refused too (ORMs' AutoMigrate): tables are made and protected by the owner with package
 // migrate, and the application's role must not be able to.
@@ -49,5 +55,6 @@
 // # Concurrency
 //
 // An *sql.DB is safe for concurrent use. Connections are those of the pool that package tenancy was given; its size is the
-// limit, and SetMaxOpenConns can only lower it. Rows hold a connection until they are closed.
+// limit, and SetMaxOpenConns can only lower it. Rows hold a connection until they are closed; within a transaction or a unit
+// they must be closed before the next statement, which otherwise fails with tenancy.ErrTxBusy.
 package sqldb

@@ -170,3 +170,26 @@ func TestTransactionOutlivesItsContext(t *testing.T) {
 	require.Error(t, tx.Commit())
 	require.Empty(t, w.bodies(w.tenant("acme")))
 }
+
+// TestRowsBeforeTheNextStatement: a transaction does one thing at a time, as with pgx.
+func TestRowsBeforeTheNextStatement(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	ctx := w.tenant("acme")
+	tx, err := w.std.BeginTx(ctx, nil)
+	require.NoError(t, err)
+	rows, err := tx.QueryContext(ctx, `select generate_series(1, 3)`)
+	require.NoError(t, err)
+	require.True(t, rows.Next())
+	_, err = tx.ExecContext(ctx, `select 1`)
+	require.ErrorIs(t, err, tenancy.ErrTxBusy)
+	require.NoError(t, rows.Close())
+	_, err = tx.ExecContext(ctx, `insert into notes (body) values ('a')`)
+	require.NoError(t, err)
+	rows, err = tx.QueryContext(ctx, `select generate_series(1, 3)`)
+	require.NoError(t, err)
+	require.True(t, rows.Next())
+	require.NoError(t, tx.Commit(), "database/sql closes the rows first")
+	require.NoError(t, rows.Close())
+	require.Equal(t, []string{"a"}, w.bodies(ctx))
+}
