@@ -97,6 +97,8 @@ func (f *file) applyTx(ctx context.Context, c *pgx.Conn, lockTimeout time.Durati
 		return f.failed(err, "", 0)
 	}
 	f.warn(ctx, c, log, sqlsplit.Split(f.text), results)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout) // its answer is worth waiting for
+	defer cancel()
 	if err := f.record(ctx, c); err != nil {
 		return err
 	}

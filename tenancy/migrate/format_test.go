@@ -12,7 +12,7 @@ import (
 )
 
 func up(t *testing.T, pg *testenv.PG, fs fstest.MapFS, adopt string) ([]migrate.File, error) {
-	return migrate.Up(t.Context(), pg.Owner, []migrate.Source{{Name: "app", FS: fs, Adopt: adopt}}, nil)
+	return migrate.Up(t.Context(), pg.Owner, []migrate.Source{{Name: "app", FS: fs, Adopt: adopt}}, &migrate.Options{Logger: quiet})
 }
 
 func tables(t *testing.T, pg *testenv.PG) (list []string) {

@@ -51,7 +51,7 @@ type TenantsOptions struct {
 type TenantResult struct {
 	Tenant string
 	Files  []File // applied by this call; in a dry run those that would be. Empty if it was up to date. Their At is zero.
-	Err    error  // why nothing was applied; nil is success
+	Err    error  // why nothing was applied; nil is success. If COMMIT's answer was lost, the next call finds out.
 	Took   time.Duration
 }
 

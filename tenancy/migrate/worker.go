@@ -14,6 +14,9 @@ import (
 // session has touched, some 200 MB after 1,000 schemas.
 const recycle = 100
 
+// commitTimeout bounds the note and COMMIT once a cancelled call cannot end them.
+const commitTimeout = 30 * time.Second
+
 // worker migrates one tenant after the other, on one connection.
 type worker struct {
 	*fanOut
@@ -176,8 +179,10 @@ func (w *worker) begin(ctx context.Context, c *pgx.Conn, t Target, own bool) (ma
 	return known, nil
 }
 
-// commit notes the files and commits.
+// commit notes the files and commits. Cancelling does not reach it any more: the answer to COMMIT is worth waiting for.
 func (w *worker) commit(ctx context.Context, c *pgx.Conn, t Target, files []*file, central *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
 	note := func(b *pgx.Batch, files []*file) {
 		var sources, names, sums []string
 		for _, f := range files {

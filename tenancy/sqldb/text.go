@@ -122,15 +122,25 @@ func arrayText(m *pgtype.Map, r *reader) (string, error) {
 	dims := int(r.int32())
 	r.int32()
 	oid := uint32(r.int32())
-	if dims == 0 || dims > 6 || r.err != nil {
-		return "{}", r.err
+	switch {
+	case r.err != nil:
+		return "", r.err
+	case dims == 0:
+		return "{}", nil
+	case dims < 0 || dims > 6: // PostgreSQL's limit
+		return "", fmt.Errorf("array of %d dimensions", dims)
 	}
 	lengths, bounds, plain := make([]int, dims), "", true
+	room := len(r.raw) / 4 // an element has a length of its own
 	for i := range lengths {
 		lengths[i] = int(r.int32())
 		lower := int(r.int32())
 		plain = plain && lower == 1
 		bounds += fmt.Sprintf("[%d:%d]", lower, lower+lengths[i]-1)
+		if lengths[i] < 1 || lengths[i] > room {
+			return "", errShort
+		}
+		room /= lengths[i]
 	}
 	out := &strings.Builder{}
 	if !plain {
