@@ -95,7 +95,10 @@ func (p *plan) keyset(tenant string, q Query) (*keyset, error) {
 	if q.After != "" && q.Before != "" {
 		return nil, errors.New("record: Query has both After and Before")
 	}
-	var err error
+	err := checkText(q.Where, q.Args)
+	if err != nil {
+		return nil, err
+	}
 	if k.order, err = p.totalOrder(q.Order); err != nil {
 		return nil, err
 	}

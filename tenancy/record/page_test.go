@@ -158,6 +158,31 @@ func TestPagesWhileOthersWrite(t *testing.T) {
 	})
 }
 
+// TestOffsetsFail: the check of the test above finds what is wrong with pages by number.
+func TestOffsetsFail(t *testing.T) {
+	t.Parallel()
+	db := tenancytest.New(t).DB()
+	ctx := tenancy.WithID(t.Context(), "acme")
+	stable := someNotes(mathrand.New(mathrand.NewPCG(3, 4)), 30)
+	require.NoError(t, notes.InsertAll(ctx, db, stable))
+	seen := map[string]int{}
+	for at := 0; at < 40; at += 4 {
+		require.NoError(t, notes.Save(ctx, db, &note{Title: "in front"}))
+		list, err := notes.List(ctx, db, record.Query{Order: "-id"})
+		require.NoError(t, err)
+		for _, n := range list[min(at, len(list)):min(at+4, len(list))] {
+			seen[n.ID]++
+		}
+	}
+	twice := 0
+	for _, n := range stable {
+		if seen[n.ID] != 1 {
+			twice++
+		}
+	}
+	require.Positive(t, twice)
+}
+
 func TestEmptyPages(t *testing.T) {
 	both(t, func(t *testing.T, db *tenancy.DB, ctx context.Context) {
 		page, err := notes.Page(ctx, db, record.Query{})

@@ -80,6 +80,9 @@ func (p *plan) selection(kind rowop.Kind, tenant string, q Query) (rowop.Op, err
 	if err != nil {
 		return rowop.Op{}, err
 	}
+	if err := checkText(q.Where, q.Args); err != nil {
+		return rowop.Op{}, err
+	}
 	where, args := p.scope(tenant, q.Where, q.Args, q.WithDeleted)
 	s := rowop.Stmt{Kind: kind, Table: p.table, Where: where}
 	if kind == rowop.Select {
@@ -125,4 +128,39 @@ func (p *plan) parseOrder(text string) ([]rowop.Order, error) {
 		list = append(list, o)
 	}
 	return list, nil
+}
+
+// checkText refuses a parameter without an argument, which would be one of this package's own, as the tenant, and a text
+// that leaves the parentheses around it. It does not understand SQL: that is PostgreSQL's part.
+func checkText(text string, args []any) error {
+	quote, depth := byte(0), 0
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '\'' || c == '"':
+			quote = c
+		case c == '(':
+			depth++
+		case c == ')':
+			if depth--; depth < 0 {
+				return fmt.Errorf("record: %q closes a parenthesis that it did not open", text)
+			}
+		case c == '$':
+			n := 0
+			for end := i + 1; end < len(text) && text[end] >= '0' && text[end] <= '9' && n < 1<<20; end++ {
+				n = n*10 + int(text[end]-'0')
+			}
+			if n > len(args) {
+				return fmt.Errorf("record: %q has the parameter $%d, but there are %d arguments", text, n, len(args))
+			}
+		}
+	}
+	if quote != 0 || depth != 0 {
+		return fmt.Errorf("record: %q has a quote or a parenthesis that is not closed", text)
+	}
+	return nil
 }

@@ -247,6 +247,36 @@ func TestFindOrSave(t *testing.T) {
 	})
 }
 
+// TestMissingArguments: a parameter without an argument would be the tenant or the limit.
+func TestMissingArguments(t *testing.T) {
+	both(t, func(t *testing.T, db *tenancy.DB, ctx context.Context) {
+		for name, run := range map[string]func() error{
+			"List": func() error {
+				_, err := notes.List(ctx, db, record.Query{Where: "title = $2", Args: []any{"x"}})
+				return err
+			},
+			"FindBy": func() error { _, err := notes.FindBy(ctx, db, "title = $1"); return err },
+			"Page":   func() error { _, err := notes.Page(ctx, db, record.Query{Where: "title = $1"}); return err },
+			"Count": func() error {
+				_, err := notes.Count(ctx, db, record.Query{Where: "title = $99999999999999999999"})
+				return err
+			},
+			"Update":   func() error { _, err := notes.Update(ctx, db, "title = $2", "stars = $1", 1); return err },
+			"DeleteBy": func() error { _, err := notes.DeleteBy(ctx, db, "stars = $2", 1); return err },
+		} {
+			require.ErrorContains(t, run(), "arguments", name)
+		}
+		_, err := notes.List(ctx, db, record.Query{Where: "title = '$5' and title <> $1", Args: []any{"x"}})
+		require.NoError(t, err)
+		for _, where := range []string{"true) or (true", "(true", "true)", "title = 'x"} {
+			_, err = notes.List(ctx, db, record.Query{Where: where})
+			require.ErrorContains(t, err, "record: ", where)
+		}
+		_, err = notes.DeleteBy(ctx, db, "")
+		require.ErrorContains(t, err, "without a condition")
+	})
+}
+
 // assertNoError may be called from any goroutine.
 func assertNoError(t *testing.T, err error) {
 	t.Helper()

@@ -261,6 +261,9 @@ func (t *Table[T]) updateArgs(v reflect.Value, tail []any) ([]any, error) {
 // that no update is lost: Update(ctx, q, "used = used + $1", "name = $2 and used + $1 <= allowed", 1, "seats"). It counts
 // their versions up and returns how many there were. An empty condition means all. One round trip.
 func (t *Table[T]) Update(ctx context.Context, q tenancy.Querier, set, where string, args ...any) (int64, error) {
+	if err := errors.Join(checkText(set, args), checkText(where, args)); err != nil {
+		return 0, err
+	}
 	where, args = t.scope(tenantOf(ctx, q), where, args, false)
 	s := rowop.Stmt{Kind: rowop.Update, Table: t.table, Set: set + t.touch("t."), Where: where}
 	return t.affect(ctx, q, "changed", s, args)
@@ -271,6 +274,9 @@ func (t *Table[T]) Update(ctx context.Context, q tenancy.Querier, set, where str
 func (t *Table[T]) DeleteBy(ctx context.Context, q tenancy.Querier, where string, args ...any) (int64, error) {
 	if where == "" {
 		return 0, errors.New("record: DeleteBy without a condition; true deletes all")
+	}
+	if err := checkText(where, args); err != nil {
+		return 0, err
 	}
 	where, args = t.scope(tenantOf(ctx, q), where, args, false)
 	s := rowop.Stmt{Kind: rowop.Delete, Table: t.table, Where: where}
