@@ -183,8 +183,12 @@ func (d *Domains) Claim(ctx context.Context, host string) (Domain, error) {
 		if err := d.room(ctx, tx); err != nil {
 			return err
 		}
-		claim = Domain{Tenant: tx.ID(), Host: host, Token: rand.Text(), State: DomainPending, CheckAt: time.Now().Add(firstCheck)}
+		claim = Domain{Tenant: tx.ID(), Host: host, Token: rand.Text(), State: DomainPending, CheckAt: time.Now()}
 		if err := domainRows.Save(ctx, tx, &claim); err != nil {
+			return err
+		}
+		claim.CheckAt = claim.CreatedAt.Add(firstCheck) // by the database's clock, which is known now
+		if err := domainRows.SaveLater(tx, &claim); err != nil {
 			return err
 		}
 		changed(tx, Event{Type: "domain.claimed", Subject: claim.ID, New: host}, nil, fields{"host": host, "state": claim.State})
