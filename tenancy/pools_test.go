@@ -247,7 +247,7 @@ func TestConnectionCeiling(t *testing.T) {
 	c := newCluster(t, testenv.Rounds(10, 50), 3)
 	const ceiling = 6
 	db := c.open(t, tenancy.Options{MaxConns: ceiling})
-	most := storm(t, c, db, testenv.Rounds(1000, 20000))
+	most := storm(t, c, db, testenv.Rounds(500, 5000))
 	require.LessOrEqual(t, most, ceiling)
 	require.Equal(t, ceiling, most, "the storm reaches the ceiling, or it proves nothing")
 	db.Close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -122,4 +123,51 @@ func TestSealBehindPgBouncer(t *testing.T) {
 	}
 	wg.Wait()
 	require.NoError(t, errors.Join(errs...))
+}
+
+// TestSealInAnotherEncoding: the MAC is over UTF-8, whatever the database and the session store text in.
+func TestSealInAnotherEncoding(t *testing.T) {
+	t.Parallel()
+	_, pg := openSealed(t)
+	name := pg.Owner.Config().ConnConfig.Database
+	_, err := pg.Owner.Exec(t.Context(), `create database `+name+`_latin encoding latin1 template template0 lc_collate 'C' lc_ctype 'C'`)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := pg.Owner.Exec(context.Background(), `drop database `+name+`_latin`)
+		require.NoError(t, err)
+	})
+	connect := func(pool *pgxpool.Pool, encoding string) *pgxpool.Pool {
+		cfg := pool.Config()
+		cfg.ConnConfig.Database += "_latin"
+		cfg.ConnConfig.RuntimeParams["client_encoding"] = encoding
+		other, err := pgxpool.NewWithConfig(t.Context(), cfg)
+		require.NoError(t, err)
+		t.Cleanup(other.Close)
+		return other
+	}
+	owner := connect(pg.Owner, "LATIN1")
+	names, err := fs.Glob(tenancy.Migrations, "*.sql")
+	require.NoError(t, err)
+	for _, name := range names {
+		file, err := fs.ReadFile(tenancy.Migrations, name)
+		require.NoError(t, err)
+		_, err = owner.Exec(t.Context(), string(file))
+		require.NoError(t, err, name)
+	}
+	seal := newSeal(t, "k1")
+	require.NoError(t, tenancy.InstallSeal(t.Context(), owner, seal, nil))
+	db, err := tenancy.New(connect(pg.App, "UTF8"), &tenancy.Options{Seal: seal, Retries: -1})
+	require.NoError(t, err)
+	for _, id := range []string{"acme", "é", "Größe: 5"} {
+		got, err := tenancy.One[string](tenancy.WithID(t.Context(), id), db, `select tenancy.tenant_id()`)
+		require.NoError(t, err)
+		require.Equal(t, id, got)
+	}
+	_, err = tenancy.One[string](tenancy.WithID(t.Context(), "日本"), db, `select tenancy.tenant_id()`)
+	require.ErrorContains(t, err, "22P05", "what the database cannot store is an error, not another tenant")
+	// pgx always sends UTF-8. A session that takes it for something else would name another tenant; it is refused.
+	wrong, err := tenancy.New(connect(pg.App, "LATIN1"), &tenancy.Options{Seal: seal, Retries: -1})
+	require.NoError(t, err)
+	_, err = tenancy.One[string](tenancy.WithID(t.Context(), "é"), wrong, `select tenancy.tenant_id()`)
+	require.ErrorContains(t, err, "does not fit")
 }
