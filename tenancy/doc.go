@@ -60,7 +60,7 @@
 // The pool's role must be subject to row-level security: a member of tenancy_app, not a superuser, not the tables' owner.
 //
 // With Options.Seal, SQL injection is contained: the tenant travels with an HMAC that the database verifies for every
-// statement, so injected SQL that calls set_config can name no tenant but its own, and any other value raises 42501.
+// statement, so injected SQL that calls set_config can name no tenant whose seal it has not seen; any other value raises 42501.
 // Install a key with InstallSeal, rotate it with RetireSeal, ask DB.Check. Without a seal injected SQL chooses its tenant.
 // No seal protects against whoever holds the key: the process itself, the owner of the database, its backups.
 //
