@@ -341,3 +341,58 @@ func TestUnreachableDatabaseHarmsNoOther(t *testing.T) {
 	_, err = tenancy.One[int](ctx, db.At("db0"), `select 1`)
 	require.ErrorContains(t, err, "simple protocol")
 }
+
+// forgetful is a driver that loses the answer to the next COMMIT.
+type forgetful struct {
+	tenancy.Driver
+	lose atomic.Bool
+}
+
+func (d *forgetful) Acquire(ctx context.Context, t tenancy.Target) (tenancy.Session, error) {
+	s, err := d.Driver.Acquire(ctx, t)
+	return &forgetfulSession{Session: s, driver: d}, err
+}
+
+type forgetfulSession struct {
+	tenancy.Session
+	driver *forgetful
+	lost   bool
+}
+
+func (s *forgetfulSession) Lost() bool { return s.lost || s.Session.Lost() }
+
+func (s *forgetfulSession) Send(ctx context.Context, b *tenancy.Batch) (pgx.BatchResults, error) {
+	results, err := s.Session.Send(ctx, b)
+	if err == nil && b.Commit && s.driver.lose.Swap(false) {
+		s.lost = true
+		return lostResults{results}, nil
+	}
+	return results, err
+}
+
+type lostResults struct{ pgx.BatchResults }
+
+func (r lostResults) Close() error {
+	return errors.Join(r.BatchResults.Close(), errors.New("connection lost"))
+}
+
+// TestLostCommitIsLookedUpWhereTheUnitWas, not where its tenant has been moved to meanwhile.
+func TestLostCommitIsLookedUpWhereTheUnitWas(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, 4)
+	below := c.open(t, tenancy.Options{})
+	driver := &forgetful{Driver: below.Driver()}
+	database := "db0"
+	db, err := tenancy.New(nil, &tenancy.Options{Driver: driver, Place: func(context.Context, string) (tenancy.Placement, error) {
+		return tenancy.Placement{Database: database}, nil
+	}})
+	require.NoError(t, err)
+	driver.lose.Store(true)
+	require.NoError(t, db.Do(tenancy.WithID(t.Context(), "acme"), func(ctx context.Context, tx *tenancy.Tx) error {
+		database = "db1"
+		tx.Emit(noteAdded{"x"})
+		_, err := tx.Exec(ctx, insertNote, "x")
+		return err
+	}), "the event is found, so the unit is known to have committed")
+	require.False(t, driver.lose.Load())
+}
