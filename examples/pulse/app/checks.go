@@ -84,7 +84,7 @@ func (a *App) sweepTeam(ctx context.Context) error {
 		// The next time keeps the rhythm unless it was missed altogether.
 		due, err := tenancy.All[string](ctx, tx, `update pulse.monitors
 			set next_at = greatest(next_at + make_interval(secs => interval_s), now() + interval '1 second')
-			where tenant_id = tenancy.tenant_id() and next_at <= now() returning id`)
+			where tenant_id = (select tenancy.tenant_id()) and next_at <= now() returning id`)
 		for _, id := range due {
 			// One check of a monitor at a time: a slow site must not pile up.
 			err = errors.Join(err, outboxjobs.Enqueue(tx, CheckMonitor{Monitor: id}, &jobs.EnqueueOptions{Key: "check/" + id}))

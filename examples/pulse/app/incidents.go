@@ -17,7 +17,7 @@ type incidentRow struct {
 	Closed    *time.Time
 }
 
-const selectIncident = `select id, monitor_id, cause, opened, closed from pulse.incidents where tenant_id = tenancy.tenant_id()`
+const selectIncident = `select id, monitor_id, cause, opened, closed from pulse.incidents where tenant_id = (select tenancy.tenant_id())`
 
 func (r incidentRow) aggregate() *uptime.Incident {
 	i := &uptime.Incident{ID: r.ID, Monitor: r.MonitorID, Cause: r.Cause, Opened: r.Opened.UTC()}

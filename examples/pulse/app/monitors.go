@@ -114,7 +114,7 @@ func (a *App) Monitor(ctx context.Context, ref MonitorRef) (Monitor, error) {
 // RemoveMonitor stops watching a URL and forgets its incidents.
 func (a *App) RemoveMonitor(ctx context.Context, ref MonitorRef) (struct{}, error) {
 	return struct{}{}, a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		tag, err := tx.Exec(ctx, `delete from pulse.monitors where tenant_id = tenancy.tenant_id() and id = $1`, ref.ID)
+		tag, err := tx.Exec(ctx, `delete from pulse.monitors where tenant_id = (select tenancy.tenant_id()) and id = $1`, ref.ID)
 		if err == nil && tag.RowsAffected() == 0 {
 			return ErrNotFound
 		}
@@ -128,7 +128,7 @@ func (a *App) RemoveMonitor(ctx context.Context, ref MonitorRef) (struct{}, erro
 func (a *App) CheckNow(ctx context.Context, ref MonitorRef) (struct{}, error) {
 	return struct{}{}, a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		tag, err := tx.Exec(ctx, `update pulse.monitors set next_at = least(next_at, now())
-			where tenant_id = tenancy.tenant_id() and id = $1`, ref.ID)
+			where tenant_id = (select tenancy.tenant_id()) and id = $1`, ref.ID)
 		if err == nil && tag.RowsAffected() == 0 {
 			return ErrNotFound
 		}

@@ -79,7 +79,7 @@ func (r monitors) save(m *uptime.Monitor) {
 			m.ID, m.Name, m.URL, int(m.Interval/time.Second), m.State, m.Failures, m.Checked)
 	} else {
 		r.tx.DeferExpect(1, "monitor", `update pulse.monitors set state = $3, failures = $4, checked = $5, version = version + 1
-			where tenant_id = tenancy.tenant_id() and id = $1 and version = $2`, m.ID, m.Version, m.State, m.Failures, m.Checked)
+			where tenant_id = (select tenancy.tenant_id()) and id = $1 and version = $2`, m.ID, m.Version, m.State, m.Failures, m.Checked)
 	}
 	m.Version++
 	if i := m.Incident; i != nil {
