@@ -11,7 +11,7 @@ import (
 	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
 )
 
-// Audits returns the committed audit entries of all tenants in the order of their commits.
+// Audits returns the committed audit entries of all tenants in the order of their commits; on a server of their writing.
 func (k *Kit) Audits() []tenancy.AuditEntry {
 	if k.server != nil {
 		return k.server.audits()

@@ -135,7 +135,7 @@ func (k *Kit) RoundTrips() int {
 	return k.trips
 }
 
-// Events returns the committed events of all tenants in commit order.
+// Events returns the committed events of all tenants in commit order; on a server in the order in which they were written.
 func (k *Kit) Events() []outbox.Event {
 	if k.server != nil {
 		return k.server.events()
