@@ -244,8 +244,8 @@ func TestAnswerMatchesDatabaseWhenTheBackendIsKilled(t *testing.T) {
 		require.NoError(t, err)
 	}
 	b.kinds = []*faulty{{name: "kill before", strike: kill}}
-	for range testenv.Rounds(1, 20) {
-		b.kinds = append(b.kinds, &faulty{name: "kill during", strike: kill, during: true})
+	for i := range testenv.Rounds(1, 20) {
+		b.kinds = append(b.kinds, &faulty{name: fmt.Sprint("kill during, round ", i), strike: kill, during: true})
 	}
 	b.everywhere(t, shapes, true)
 	require.Empty(t, b.wrong)

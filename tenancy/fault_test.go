@@ -148,17 +148,30 @@ func TestDeadlockDuringCommitIsRunAgain(t *testing.T) {
 	require.Equal(t, 2, n, "one event each, whatever was run again")
 }
 
+// restartable returns a function that starts a server on the same data each time.
+func restartable(t *testing.T) func() *devstack.PostgresServer {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	return func() (server *devstack.PostgresServer) {
+		require.Eventually(t, func() bool { // backends of a killed server keep its memory for a moment
+			s, err := devstack.Postgres(context.Background(), &devstack.PostgresOptions{URL: "none", Dir: dir})
+			if err != nil {
+				t.Log(err)
+				return false
+			}
+			server = s
+			return true
+		}, time.Minute, 50*time.Millisecond)
+		t.Cleanup(func() { server.Close() })
+		return server
+	}
+}
+
 // TestAnswerMatchesDatabaseWhenTheServerCrashes kills a server that keeps its data and starts it again, while units of all
 // shapes run.
 func TestAnswerMatchesDatabaseWhenTheServerCrashes(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
-	start := func() *devstack.PostgresServer {
-		server, err := devstack.Postgres(context.Background(), &devstack.PostgresOptions{URL: "none", Dir: dir})
-		require.NoError(t, err)
-		t.Cleanup(func() { server.Close() })
-		return server
-	}
+	start := restartable(t)
 	server := start()
 	databases, err := devstack.NewDatabases(t.Context(), server)
 	require.NoError(t, err)
