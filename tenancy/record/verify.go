@@ -92,7 +92,7 @@ func (p *plan) verifyColumns(list []object) (problems []string) {
 
 // fits tells whether a column's type holds what the field holds.
 func fits(f *field, kind string) bool {
-	if kind == f.SQL || "timestamp with time zone" == kind && f.SQL == "timestamptz" || strings.TrimSuffix(f.SQL, "[]") == "timestamptz" && kind == "timestamp with time zone[]" {
+	if kind == strings.Replace(f.SQL, "timestamptz", "timestamp with time zone", 1) { // the catalog's name of it
 		return true
 	}
 	switch f.Class {
