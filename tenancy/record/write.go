@@ -71,7 +71,8 @@ func (t *Table[T]) update(ctx context.Context, q tenancy.Querier, r *T) error {
 // SaveLater is Save inside a unit of work without a round trip: it leaves with the next statement or with COMMIT. So it
 // returns only errors of the record itself; tenancy.ErrStale and the rest come from what it travels with, and spoil the
 // unit; see Explain for those. The version is counted up here; times and what the database makes are not read back.
-// An insert gets its id at once, unless the database makes it.
+// An insert gets its id at once, unless the database makes it. The record may be changed afterwards, but not the bytes of
+// its byte slices before the unit ends.
 func (t *Table[T]) SaveLater(tx *tenancy.Tx, r *T) error {
 	if err := validate(r); err != nil {
 		return err
@@ -83,6 +84,7 @@ func (t *Table[T]) SaveLater(tx *tenancy.Tx, r *T) error {
 		t.giveID(v)
 		args, err := t.values(v, t.written())
 		if err != nil {
+			*r = before
 			return err
 		}
 		op := rowop.Op{Stmt: s.add, Args: append(args, tail...)}
