@@ -375,7 +375,7 @@ func FuzzImport(f *testing.F) {
 	})
 }
 
-// heap is a writer that measures the memory in use while somebody writes.
+// heap is a writer that measures the memory in use while somebody writes, its own buffer not counted.
 type heap struct {
 	bytes.Buffer
 	written, seen int64
@@ -385,7 +385,7 @@ type heap struct {
 func (h *heap) Write(p []byte) (int, error) {
 	if h.written += int64(len(p)); h.written-h.seen > 256<<10 {
 		h.seen = h.written
-		h.most = max(h.most, inUse()-uint64(h.Len()))
+		h.most = max(h.most, inUse()-uint64(h.Cap()))
 	}
 	return h.Buffer.Write(p)
 }
@@ -394,7 +394,7 @@ func (h *heap) Write(p []byte) (int, error) {
 func (h *heap) ReadAt(p []byte, off int64) (int, error) {
 	if h.seen += int64(len(p)); h.seen > 256<<10 {
 		h.seen = 0
-		h.most = max(h.most, inUse()-uint64(h.Len()))
+		h.most = max(h.most, inUse()-uint64(h.Cap()))
 	}
 	return bytes.NewReader(h.Bytes()).ReadAt(p, off)
 }
