@@ -84,7 +84,7 @@ func (tx *Tx) Audit(a Audit) {
 	row, err := newAuditRow(a)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if tx.done {
+	if tx.done || tx.ending {
 		return // the unit's caller has its answer already
 	}
 	s := tx.top()

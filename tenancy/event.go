@@ -69,7 +69,7 @@ func (tx *Tx) emit(typ, key string, body []byte, err error) error {
 	}
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if tx.done {
+	if tx.done || tx.ending {
 		return ErrTxDone
 	}
 	s := tx.top()

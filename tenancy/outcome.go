@@ -34,6 +34,10 @@ func (tx *Tx) judge(ctx context.Context, marker string, err error) (outcome, err
 	case tx.session == nil, !doubtful(tx.session, err):
 		tx.fail(err, 0) // the server refused, or COMMIT never left
 		return rolledBack, err
+	case tx.opts.readOnly(): // nothing was written, so nothing is in doubt
+		tx.fail(err, 0)
+		tx.lose()
+		return rolledBack, err
 	}
 	// The look-up needs a connection; holding the dead one meanwhile could exhaust the pool.
 	tx.giveBack(ctx)
@@ -43,7 +47,7 @@ func (tx *Tx) judge(ctx context.Context, marker string, err error) (outcome, err
 			return committed, nil
 		case certain:
 			tx.fail(err, 0)
-			tx.failed.lost = true
+			tx.lose()
 			return rolledBack, err
 		}
 	}
@@ -59,6 +63,8 @@ func (tx *Tx) resolve(ctx context.Context, marker string) (found, certain bool) 
 	defer cancel()
 	var at LSN
 	ask := (&DB{core: tx.core}).within(tx.target.Place)
+	// The second look of tenancy.committed must see what committed while it waited, whatever the server's default is.
+	ask.opts.Isolation = pgx.ReadCommitted
 	if tx.opts.CommitLSN != nil {
 		ask.opts.CommitLSN = &at
 	}
@@ -85,7 +91,20 @@ func (tx *Tx) retryable() bool {
 	if tx.failed == nil {
 		return false
 	}
-	return tx.failed.lost || tx.opts.retryable(tx.failed.err) || tx.target.Replica && behind(tx.failed.err)
+	return tx.failed.lost && !overdue(tx.failed.err) || tx.opts.retryable(tx.failed.err) || tx.target.Replica && behind(tx.failed.err)
+}
+
+// overdue tells whether a statement ended with a context of its own: pgx closes the connection then, which is no reason to
+// run the unit again, and as long, once more.
+func overdue(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// lose says that the failure came with a lost connection.
+func (tx *Tx) lose() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tx.failed.lost = true
 }
 
 // doubtful tells whether COMMIT may have been done in spite of err.

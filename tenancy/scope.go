@@ -72,6 +72,11 @@ func (tx *Tx) release(ctx context.Context, s *scope) error {
 	} else {
 		tx.pending = slices.Delete(tx.pending, s.mark, s.mark+1)
 	}
+	// What s has queued and not sent is the outer scope's now. If it fails behind a later savepoint, that one must not take
+	// the failure for its own: rolling it back would undo s too, and not the events and hooks that s has handed over.
+	for i := range tx.pending {
+		tx.pending[i].depth = min(tx.pending[i].depth, len(tx.scopes)-1)
+	}
 	outer := tx.top()
 	outer.events = append(outer.events, s.events...)
 	outer.audits = append(outer.audits, s.audits...)

@@ -35,6 +35,7 @@ type Tx struct {
 	rows     interface{ abandon() } // results that are being read
 	begun    bool                   // BEGIN has left
 	answered bool                   // BEGIN has been answered, so the fence is held
+	ending   bool                   // COMMIT has what it takes with it
 	done     bool
 	pending  []step
 	scopes   []*scope
@@ -55,7 +56,7 @@ func (tx *Tx) Defer(sql string, args ...any) {
 func (tx *Tx) queue(s Step) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if tx.done {
+	if tx.done || tx.ending {
 		return // the unit's caller has its answer already
 	}
 	tx.pending = append(tx.pending, step{s, len(tx.scopes) - 1})
@@ -256,7 +257,7 @@ func (tx *Tx) conn(ctx context.Context, sql string) (*pgx.Conn, error) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if c := tx.session.Conn(); c != nil {
-		if s, ok := tx.session.(*pgSession); ok {
+		if s, ok := tx.session.(interface{ watch(sql string) }); ok {
 			s.watch(sql)
 		}
 		return c, nil

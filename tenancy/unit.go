@@ -73,6 +73,7 @@ func (tx *Tx) commit(ctx context.Context) (outcome, error) {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
+	tx.ending = true // what comes now would be neither stored nor refused
 	events, marker := root.events, root.marker()
 	if s, ok := tx.auditStep(root.audits); ok && err == nil {
 		tx.pending = append(tx.pending, s)

@@ -141,7 +141,14 @@ func (r *Registry) Accept(ctx context.Context, token string, by Acceptance) (Ref
 		case subtle.ConstantTimeCompare(inv.TokenHash, hash) != 1:
 			return ErrInvalidToken
 		case inv.AcceptedAt != nil && inv.AcceptedBy == by.UserID:
-			return nil
+			if err := t.Check(true); err != nil {
+				return err
+			}
+			_, err := members.FindBy(ctx, tx, "user_id = $1", by.UserID)
+			if errors.Is(err, tenancy.ErrNotFound) {
+				return ErrRevoked // who was removed is not let in again by the old link
+			}
+			return err
 		case inv.AcceptedAt != nil, inv.RevokedAt != nil:
 			return ErrRevoked
 		case !ref.Now.Before(inv.ExpiresAt):

@@ -233,6 +233,13 @@ func (v *Resolver) lookup(ctx context.Context, kind, name string) (*found, error
 	if f, err, ok := v.cache.get(ref, time.Now()); ok {
 		return f, err
 	}
+	if kind == kindSlug { // a stranger's text is of any length and in any spelling: one slug is remembered, once
+		slug, err := foldSlug(name)
+		if err != nil {
+			return nil, ErrUnknownTenant
+		}
+		name, ref.name = slug, slug
+	}
 	return v.cache.fetch(ctx, ref, func(ctx context.Context) (*found, time.Duration, error) {
 		f, err := v.load(ctx, kind, name)
 		switch {
@@ -302,6 +309,10 @@ func (v *Resolver) ask(ctx context.Context, kind, name string) (Ref, error) {
 // Invalidate forgets what is known of tenants, and all names that did not exist, in this process and in the shared cache.
 // Without ids it forgets everything. Call it after a change that must be seen at once, or let Observe call it.
 func (v *Resolver) Invalidate(ctx context.Context, ids ...string) error {
+	var err error
+	if v.opts.Shared != nil { // first: what is read from it in the meantime is dropped below
+		err = v.opts.Shared.InvalidateTags(ctx, sharedTag)
+	}
 	v.cache.drop(func(_ reference, f *found) bool {
 		for _, id := range ids {
 			if f.ID == id {
@@ -310,10 +321,7 @@ func (v *Resolver) Invalidate(ctx context.Context, ids ...string) error {
 		}
 		return len(ids) == 0
 	})
-	if v.opts.Shared == nil {
-		return nil
-	}
-	return v.opts.Shared.InvalidateTags(ctx, sharedTag)
+	return err
 }
 
 func writes(method string) bool {

@@ -11,6 +11,7 @@ import (
 var assertCases = []suiteCase{
 	{"expect", "a deferred write that does not change what it must fails the unit, at once or at commit", expect},
 	{"expect in savepoint", "a stale write spoils its savepoint, not the unit", expectInSavepoint},
+	{"expect behind a later savepoint", "what a released savepoint left queued is not undone as if it were a later one's", expectBehindLaterSavepoint},
 	{"commit position", "a unit says where it is in the log, and reading after that place sees it", commitPosition},
 	{"lock", "units of one tenant exclude each other by a lock, units of others do not", lock},
 	{"lock in savepoint", "a lock ends with the savepoint in which it was taken", lockInSavepoint},
@@ -67,6 +68,34 @@ func expectInSavepoint(s *suite) {
 		return s.db.Do(ctx, func(_ context.Context, tx *tenancy.Tx) error { swap(tx, "a", 1, 2); return nil })
 	}))
 	s.equal(s.rows(s.ctx), []string{"a=2"})
+}
+
+// expectBehindLaterSavepoint: the stale write of the first savepoint travels with the second one's statement. Whoever
+// tolerates the error of the second must not get the first one's event without its row.
+func expectBehindLaterSavepoint(s *suite) {
+	for _, sent := range []bool{true, false} {
+		hooks := 0
+		err := s.db.Do(s.ctx, func(ctx context.Context, _ *tenancy.Tx) error {
+			s.ok(s.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+				if sent {
+					s.put(ctx, tx, "a", 1)
+				}
+				tx.Emit(happened{1})
+				tenancy.Hooks{}.OnCommit(ctx, func(context.Context) { hooks++ })
+				swap(tx, "nobody's", 1, 2)
+				return nil
+			}))
+			s.is(s.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+				_, err := tx.Exec(ctx, putSQL, "b", 1)
+				return err
+			}), tenancy.ErrStale)
+			return nil // tolerated
+		})
+		s.is(err, tenancy.ErrStale)
+		s.equal(s.rows(s.ctx), []string{})
+		s.equal(s.events(), []string{})
+		s.equal(hooks, 0)
+	}
 }
 
 func commitPosition(s *suite) {

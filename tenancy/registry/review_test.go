@@ -1,0 +1,58 @@
+package registry_test
+
+import (
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/tenancy/registry"
+)
+
+// TestAcceptLetsNobodyBackIn: the link that made a member is no way back for who was removed, nor into a tenant that is closed.
+func TestAcceptLetsNobodyBackIn(t *testing.T) {
+	both(t, func(f fixture) {
+		acme := f.tenant("acme", "olga")
+		ctx := f.as(acme, "olga")
+		_, token, err := f.reg.Invite(ctx, registry.NewInvitation{Email: "ann@acme.example", Role: "member"})
+		require.NoError(f, err)
+		ann := registry.Acceptance{UserID: "ann", Email: "ann@acme.example"}
+		for range 2 { // a lost answer is asked for again
+			_, err = f.reg.Accept(f.Context(), token.Reveal(), ann)
+			require.NoError(f, err)
+		}
+		require.NoError(f, f.reg.SetState(ctx, registry.StateChange{To: registry.Suspended, Reason: "unpaid"}))
+		_, err = f.reg.Accept(f.Context(), token.Reveal(), ann)
+		require.ErrorIs(f, err, registry.ErrSuspended)
+		require.NoError(f, f.reg.SetState(ctx, registry.StateChange{To: registry.Active}))
+		require.NoError(f, f.reg.RemoveMember(ctx, "ann"))
+		_, err = f.reg.Accept(f.Context(), token.Reveal(), ann)
+		require.ErrorIs(f, err, registry.ErrRevoked)
+	})
+}
+
+// TestStrangersTextIsNotRemembered: paths of a megabyte that name no tenant stay in nobody's memory.
+func TestStrangersTextIsNotRemembered(t *testing.T) {
+	both(t, func(f fixture) {
+		f.tenant("acme", "olga")
+		v, err := f.reg.Resolver(nil, registry.ByPath("/t/"))
+		require.NoError(f, err)
+		const size = 1 << 20
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range 64 {
+			r := httptest.NewRequest("GET", "/t/"+strings.Repeat(string(rune('a'+i%26)), size+i), nil)
+			_, err := v.Find(r)
+			require.ErrorIs(f, err, registry.ErrUnknownTenant)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		require.Less(f, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(32*size), "half of the paths would be in memory")
+		ref, err := v.Find(httptest.NewRequest("GET", "/t/ACME", nil))
+		require.NoError(f, err)
+		require.Equal(f, "acme", ref.Slug)
+	})
+}
