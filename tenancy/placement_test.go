@@ -270,3 +270,20 @@ func TestPlaceIsAskedOncePerUnit(t *testing.T) {
 	require.ErrorAs(t, err, &answer)
 	require.Equal(t, "3F000", answer.Code, "the next unit goes to the new place")
 }
+
+// TestPlacedUnitsLeaveNothingBehind: several statements in one text go to the bare connection, in a schema of one's own too.
+func TestPlacedUnitsLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	m := schemas{"acme": "acme", "globex": "globex"}
+	db, _ := openSchemas(t, m, nil)
+	acme, globex := tenancy.WithID(t.Context(), "acme"), tenancy.WithID(t.Context(), "globex")
+	for range 5 {
+		require.NoError(t, db.Do(acme, func(ctx context.Context, tx *tenancy.Tx) error {
+			_, err := tx.Exec(ctx, `set my.secret = 'of acme'; select 1`)
+			return err
+		}))
+		left, err := tenancy.One[string](globex, db, `select coalesce(current_setting('my.secret', true), '')`)
+		require.NoError(t, err)
+		require.Empty(t, left)
+	}
+}
