@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ashlar-go/ashlar/tenancy"
 )
@@ -22,6 +23,7 @@ type granter struct {
 	trusted     bool
 	owner       bool
 	permissions []string
+	expires     *time.Time // of an API key that acts; what it makes ends with it
 }
 
 // granterOf finds out who acts and requires a permission of it.
@@ -42,7 +44,7 @@ func (r *Registry) granterOf(ctx context.Context, q tenancy.Querier, permission 
 		if err != nil {
 			return granter{}, unknownActor(err)
 		}
-		g.permissions = key.Scopes
+		g.permissions, g.expires = key.Scopes, key.ExpiresAt
 	} else {
 		m, err := members.FindBy(ctx, q, "user_id = $1", a.ID)
 		if err != nil {

@@ -54,7 +54,8 @@ type NewKey struct {
 }
 
 // CreateKey makes an API key of the tenant of ctx: sk_<env>_<prefix>_<secret>_<crc>. Only a hash of it is stored: show it, it
-// cannot be shown again. The actor needs keys.write and every scope that it gives (ErrForbidden).
+// cannot be shown again. The actor needs keys.write and every scope that it gives (ErrForbidden); a key that acts gives no
+// longer life than its own.
 func (r *Registry) CreateKey(ctx context.Context, n NewKey) (key APIKey, secret Secret, err error) {
 	if err := checkTexts(n.Name); err != nil {
 		return key, secret, err
@@ -79,7 +80,7 @@ func (r *Registry) CreateKey(ctx context.Context, n NewKey) (key APIKey, secret 
 		if err != nil {
 			return err
 		}
-		key, secret, err = r.issue(ctx, tx, n, g.actor)
+		key, secret, err = r.issue(ctx, tx, n, g)
 		return err
 	})
 	if err != nil {
@@ -98,17 +99,22 @@ func (r *Registry) keyGranter(ctx context.Context, tx *tenancy.Tx, scopes []stri
 }
 
 // issue stores a new key.
-func (r *Registry) issue(ctx context.Context, tx *tenancy.Tx, n NewKey, by string) (APIKey, Secret, error) {
+func (r *Registry) issue(ctx context.Context, tx *tenancy.Tx, n NewKey, g granter) (APIKey, Secret, error) {
 	prefix := strings.ToLower(rand.Text()[:16])
 	secret := newSecret("sk_" + r.opts.KeyEnv + "_" + prefix)
 	_, hash, _ := splitSecret(secret.Reveal(), 3)
-	key := APIKey{Name: n.Name, Prefix: prefix, Hash: hash, Scopes: n.Scopes, CreatedBy: by}
+	key := APIKey{Name: n.Name, Prefix: prefix, Hash: hash, Scopes: n.Scopes, CreatedBy: g.actor}
 	if err := apiKeys.Save(ctx, tx, &key); err != nil {
 		return key, secret, err
 	}
 	if n.TTL > 0 { // from the database's clock, which is known now
 		at := key.CreatedAt.Add(n.TTL)
 		key.ExpiresAt = &at
+	}
+	if g.expires != nil && (key.ExpiresAt == nil || g.expires.Before(*key.ExpiresAt)) {
+		key.ExpiresAt = g.expires
+	}
+	if key.ExpiresAt != nil {
 		if err := apiKeys.SaveLater(tx, &key); err != nil {
 			return key, secret, err
 		}
@@ -144,7 +150,7 @@ func (r *Registry) RotateKey(ctx context.Context, id string, overlap time.Durati
 		if old.ExpiresAt != nil {
 			n.TTL = old.ExpiresAt.Sub(old.CreatedAt)
 		}
-		if key, secret, err = r.issue(ctx, tx, n, g.actor); err != nil {
+		if key, secret, err = r.issue(ctx, tx, n, g); err != nil {
 			return err
 		}
 		end := key.CreatedAt.Add(overlap)
