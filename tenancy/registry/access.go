@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/record"
 )
 
 type trustedKey struct{}
@@ -26,7 +27,8 @@ type granter struct {
 	expires     *time.Time // of an API key that acts; what it makes ends with it
 }
 
-// granterOf finds out who acts and requires a permission of it.
+// granterOf finds out who acts and requires a permission of it. The actor's row stays locked until the unit ends: whoever
+// takes its rights away meanwhile waits, and then finds what it has granted.
 func (r *Registry) granterOf(ctx context.Context, q tenancy.Querier, permission string) (granter, error) {
 	a, _ := tenancy.ActorFrom(ctx)
 	if trusted, _ := ctx.Value(trustedKey{}).(bool); trusted {
@@ -40,13 +42,15 @@ func (r *Registry) granterOf(ctx context.Context, q tenancy.Querier, permission 
 	}
 	g := granter{actor: a.ID}
 	if id, isKey := strings.CutPrefix(a.ID, keyActor); isKey {
-		key, err := apiKeys.FindBy(ctx, q, "id = $1 and revoked_at is null and (expires_at is null or expires_at > now())", id)
+		key, err := apiKeys.First(ctx, q, record.Query{
+			Where: "id = $1 and revoked_at is null and (expires_at is null or expires_at > now())", Args: []any{id}, Lock: record.ForShare,
+		})
 		if err != nil {
 			return granter{}, unknownActor(err)
 		}
 		g.permissions, g.expires = key.Scopes, key.ExpiresAt
 	} else {
-		m, err := members.FindBy(ctx, q, "user_id = $1", a.ID)
+		m, err := members.First(ctx, q, record.Query{Where: "user_id = $1", Args: []any{a.ID}, Lock: record.ForShare})
 		if err != nil {
 			return granter{}, unknownActor(err)
 		}

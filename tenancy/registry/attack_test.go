@@ -1,15 +1,19 @@
 package registry_test
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/record"
 	"github.com/ashlar-go/ashlar/tenancy/registry"
 )
 
@@ -76,4 +80,32 @@ func TestKeysMakeNoLongerLivedKeys(t *testing.T) {
 		require.NoError(f, err)
 		require.False(f, again.ExpiresAt.After(*short.ExpiresAt))
 	})
+}
+
+// TestRemovedMembersLeaveNoInvitation: inviting and being removed at once ends in one order or the other, never in an
+// invitation by somebody who is gone.
+func TestRemovedMembersLeaveNoInvitation(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t, tenancy.Migrations, registry.Migrations) // nobody waits for a row in memory
+	db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System})
+	require.NoError(t, err)
+	f := fixture{t, db, open(t, db), nil}
+	acme := f.tenant("acme", "olga")
+	for round := range 30 {
+		f.add(acme, "adam", "admin")
+		var wg sync.WaitGroup
+		var invited, removed error
+		wg.Go(func() {
+			_, _, invited = f.reg.Invite(f.as(acme, "adam"), registry.NewInvitation{Email: fmt.Sprintf("x%d@acme.example", round), Role: "member"})
+		})
+		wg.Go(func() { removed = f.reg.RemoveMember(f.as(acme, "olga"), "adam") })
+		wg.Wait()
+		require.NoError(f, removed)
+		if invited != nil {
+			require.ErrorIs(f, invited, registry.ErrForbidden)
+		}
+		left, err := f.reg.Invitations(f.as(acme, "olga"), record.Query{Where: "invited_by = $1 and revoked_at is null", Args: []any{"adam"}})
+		require.NoError(f, err)
+		require.Empty(f, left, "round %d", round)
+	}
 }
