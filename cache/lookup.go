@@ -64,7 +64,7 @@ func (s *space[V]) lookup(ctx context.Context, sp *spec, load func(context.Conte
 			break
 		}
 		if e.Granted {
-			return s.load(ctx, sp, load, grant{entry: e, lease: Lease{sp.key, claim.Token}, mark: m})
+			return s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m})
 		}
 		switch e.State {
 		case Filled:
@@ -72,7 +72,7 @@ func (s *space[V]) lookup(ctx context.Context, sp *spec, load func(context.Conte
 				r.proof = proof
 				return r
 			}
-			mode, seen = ClaimReplace, e.Version
+			mode, seen = ClaimReplace, e.ID
 			continue
 		case Leased:
 			mode = ClaimAwait

@@ -168,7 +168,7 @@ func (s *space[V]) refresh(ctx context.Context, sp *spec, load func(context.Cont
 		m := s.coherence.mark(sp.key, sp.tags)
 		claim := s.claimOf(sp, ClaimBeside)
 		if e, err := s.claim(ctx, claim); err == nil && e.Granted {
-			s.load(ctx, sp, load, grant{entry: e, lease: Lease{sp.key, claim.Token}, mark: m})
+			s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m})
 		}
 	})
 }

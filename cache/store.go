@@ -19,26 +19,50 @@ import (
 //     is at least the stamp of each of its tags; a stamp nobody knows is made anew, which
 //     makes older values invalid.
 //  4. Watch delivers events in the order in which the store executed their causes.
+//  5. What a writer holds is neither read nor filled by anybody until the hold ends, and the
+//     end of a hold, by Release or by its TTL, leaves nothing valid from before it.
+//
+// There are nine methods because each is another transition; none can be made of the others
+// without a second round trip in which somebody else may come between.
 type Store interface {
 	// Acquire reads the entry of each claim with the stamps of its tags, and in the same
 	// step tries to take the lease as the claim's Mode says.
 	Acquire(ctx context.Context, claims []Claim) ([]Entry, error)
 
-	// Fill stores each value whose token still holds its lease, ending the lease. It reports
-	// true only if the value was stored and no tag was invalidated since Seq was read.
+	// Fill stores each value whose token still holds its lease, ending the lease, unless the
+	// value beside which the lease stands has a higher Version (0, on either side, is lower
+	// than none). It reports true only if the value was stored, no tag was invalidated since
+	// Seq was read and no tag is held.
+	//
+	// A fill without a Token is a value of the caller's own, with a Version of at least 1. It
+	// is stored only in place of a value whose known Version is not higher, with the Seq of
+	// that value, so that it is as valid as that one was; a value with a higher Version and a
+	// hold stay as they are; anything else, a lease included, is removed. Thus it never
+	// brings back what was invalidated or replaced. Watchers are told as of an Invalidate.
 	Fill(ctx context.Context, fills []Fill) ([]bool, error)
 
 	// Renew extends the leases that are still held to ttl from now; others are left alone.
 	Renew(ctx context.Context, leases []Lease, ttl time.Duration) error
 
 	// Abandon gives back the leases that are still held and wakes those waiting for them.
-	// A value that such a lease stood beside stays.
+	// A value that such a lease stood beside stays; nobody gets a lease beside it before the
+	// lease's Pause is over.
 	Abandon(ctx context.Context, leases []Lease) error
 
 	// Invalidate removes the entries of keys with their leases and moves the stamp of each
 	// tag beyond every Seq given out so far, and tells all watchers. Once it returned nil no
 	// Acquire returns, and no Fill stores as valid, a value whose load began before.
 	Invalidate(ctx context.Context, keys, tags []string) error
+
+	// Hold marks keys and tags as being changed by the writer named by the hold's Token, until
+	// Release or until TTL has passed; it may be repeated to extend that. It removes entries
+	// and tells watchers as Invalidate does. Several writers may hold the same names.
+	// Invalidate leaves holds in place.
+	Hold(ctx context.Context, h Hold) error
+
+	// Release ends the holds of h's Token on its names, and does what Invalidate does, also
+	// where the hold ended before.
+	Release(ctx context.Context, h Hold) error
 
 	// Beat sends n to the watchers named node, along the way that invalidations take.
 	Beat(ctx context.Context, node string, n int64) error
@@ -53,14 +77,18 @@ type Store interface {
 type Mode uint8
 
 const (
-	// ClaimMissing takes the lease if there is no entry. The other modes do that too.
+	// ClaimMissing takes the lease if there is no entry. The other modes before ClaimNothing
+	// do that too.
 	ClaimMissing Mode = iota
-	// ClaimBeside takes a lease beside a value, which stays readable, unless one is held.
+	// ClaimBeside takes a lease beside a value, which stays readable, unless one is held or
+	// the Pause of one runs.
 	ClaimBeside
 	// ClaimReplace drops the entry for a lease if it is still the one seen as Claim.Seen.
 	ClaimReplace
 	// ClaimAwait asks for an EventFilled when the lease that somebody else holds ends.
 	ClaimAwait
+	// ClaimNothing only reads. It is the one mode that leaves a missing entry Missing.
+	ClaimNothing
 )
 
 // Claim asks for an entry, and for the lease to load it.
@@ -70,7 +98,7 @@ type Claim struct {
 	Token string        // 16 letters or digits, new for every attempt
 	TTL   time.Duration // of the lease, at least a millisecond
 	Mode  Mode
-	Seen  string // Entry.Version, for ClaimReplace
+	Seen  string // Entry.ID, for ClaimReplace
 }
 
 // State is what a Store found under a key.
@@ -81,8 +109,12 @@ const (
 	Leased State = iota + 1
 	// Filled means a value, perhaps invalid, perhaps with a lease beside it.
 	Filled
-	// Held means that writers hold the entry: load without storing.
+	// Held means that writers hold the entry or one of the claim's tags: load without
+	// storing. No lease is granted.
 	Held
+	// Missing means that there is no value, and no lease was taken: by ClaimNothing, or
+	// because the store is full. Load without storing.
+	Missing
 )
 
 // Entry is the answer to a Claim.
@@ -91,25 +123,36 @@ type Entry struct {
 	Granted bool          // the claim's token holds the lease
 	Valid   bool          // Filled, and not older than the stamp of any tag
 	Body    []byte        // of Filled; the caller owns it
+	Paused  bool          // Filled, and the Pause of a lease beside it runs; told by ClaimBeside
 	Left    time.Duration // until the store forgets the entry
 	Seq     int64         // highest stamp of the claim's tags, to be passed to Fill
-	Version string        // names exactly this entry for ClaimReplace; opaque
+	ID      string        // names exactly this entry for ClaimReplace; opaque
+	Version int64         // of Filled, as it was filled; 0 if that was unknown
 }
 
 // Fill is a value for the entry whose lease Token holds.
 type Fill struct {
-	Key   string
-	Tags  []string
-	Token string
-	Seq   int64
-	Body  []byte
-	TTL   time.Duration // at least a millisecond
+	Key     string
+	Tags    []string
+	Token   string
+	Seq     int64
+	Body    []byte
+	TTL     time.Duration // at least a millisecond
+	Version int64         // of the data; 0 if unknown, never negative
+}
+
+// Hold names what a writer is about to change.
+type Hold struct {
+	Token      string // 16 letters or digits, new for every change
+	Keys, Tags []string
+	TTL        time.Duration // at least a millisecond; Release does not look at it
 }
 
 // Lease names a held lease.
 type Lease struct {
 	Key   string
 	Token string
+	Pause time.Duration // for Abandon, of an attempt that failed; 0 for none
 }
 
 // EventKind says what an Event is about.

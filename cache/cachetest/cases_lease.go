@@ -178,7 +178,7 @@ var besideCases = []testCase{
 	}},
 	{"replace takes exactly what was seen", "of all who find a value unusable one loads, and a good value is not lost", func(p *probe) {
 		p.put("k", "bad")
-		seen := p.read("k").Version
+		seen := p.read("k").ID
 		token := p.token()
 		e := p.claim(cache.Claim{Key: "k", Token: token, Mode: cache.ClaimReplace, Seen: seen})
 		p.check(e.Granted && e.State == cache.Leased, "what was seen was not replaced: %+v", e)

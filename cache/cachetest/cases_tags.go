@@ -19,7 +19,7 @@ var tagCases = []testCase{
 		p.put("k", "old", "x")
 		p.noError(p.store.Invalidate(p.ctx, nil, []string{"x"}))
 		token := p.token()
-		e := p.claim(cache.Claim{Key: "k", Tags: []string{"x"}, Token: token, Mode: cache.ClaimReplace, Seen: p.read("k", "x").Version})
+		e := p.claim(cache.Claim{Key: "k", Tags: []string{"x"}, Token: token, Mode: cache.ClaimReplace, Seen: p.read("k", "x").ID})
 		p.check(e.Granted, "not replaced: %+v", e)
 		p.check(p.fill(cache.Fill{Key: "k", Tags: []string{"x"}, Token: token, Seq: e.Seq, Body: []byte("new")}), "refused")
 		e = p.read("k", "x")

@@ -44,6 +44,12 @@ func (w *watched) index(e cache.Event) int {
 	return -1
 }
 
+func (w *watched) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.events)
+}
+
 // settle sends a beat and waits for it, so that everything before it has arrived.
 func (p *probe) settle(w *watched, node string, n int64) {
 	p.noError(p.store.Beat(p.ctx, node, n))

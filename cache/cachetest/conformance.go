@@ -53,6 +53,10 @@ func cases() []testCase {
 	all = append(all, besideCases...)
 	all = append(all, tagCases...)
 	all = append(all, watchCases...)
+	all = append(all, pauseCases...)
+	all = append(all, holdCases...)
+	all = append(all, putCases...)
+	all = append(all, peekCases...)
 	return append(all, hubCases...)
 }
 

@@ -118,6 +118,57 @@ func (s generous) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.En
 	return entries, err
 }
 
+// unheld takes a hold for an invalidation, which is what caches without holds do before a commit.
+type unheld struct{ *Store }
+
+func (s unheld) Hold(ctx context.Context, h cache.Hold) error {
+	return s.Invalidate(ctx, h.Keys, h.Tags)
+}
+
+// eternal keeps holds whose writer died.
+type eternal struct{ *Store }
+
+func (s eternal) Hold(ctx context.Context, h cache.Hold) error {
+	h.TTL = time.Hour
+	return s.Store.Hold(ctx, h)
+}
+
+// insistent stores a caller's own value whatever is there.
+type insistent struct{ *Store }
+
+func (s insistent) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
+	fills = slices.Clone(fills)
+	for i := range fills {
+		f := &fills[i]
+		if f.Token != "" {
+			continue
+		}
+		f.Token = "insisting"
+		if err := s.Invalidate(ctx, []string{f.Key}, nil); err != nil {
+			return nil, err
+		}
+		e, err := s.Acquire(ctx, []cache.Claim{{Key: f.Key, Tags: f.Tags, Token: f.Token, TTL: time.Second}})
+		if err != nil {
+			return nil, err
+		}
+		f.Seq = e[0].Seq
+	}
+	return s.Store.Fill(ctx, fills)
+}
+
+// nosy takes a lease to look.
+type nosy struct{ *Store }
+
+func (s nosy) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
+	claims = slices.Clone(claims)
+	for i := range claims {
+		if claims[i].Mode == cache.ClaimNothing {
+			claims[i].Mode = cache.ClaimMissing
+		}
+	}
+	return s.Store.Acquire(ctx, claims)
+}
+
 func TestTheSuiteFindsPlantedFaults(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -133,6 +184,10 @@ func TestTheSuiteFindsPlantedFaults(t *testing.T) {
 		"hasty":      {func(s *Store) cache.Store { return hasty{s} }, []string{"a beat overtakes nothing"}},
 		"forgetful":  {func(s *Store) cache.Store { return forgetful{s} }, []string{"a renewed lease lives on", "an abandoned lease is free"}},
 		"generous":   {func(s *Store) cache.Store { return generous{s} }, []string{"one lease beside a value"}},
+		"unheld":     {func(s *Store) cache.Store { return unheld{s} }, []string{"what is held is neither read nor filled", "several writers hold the same"}},
+		"eternal":    {func(s *Store) cache.Store { return eternal{s} }, []string{"a hold ends by itself"}},
+		"insistent":  {func(s *Store) cache.Store { return insistent{s} }, []string{"the newer of two own values wins", "an own value brings nothing back", "over a value of unknown version"}},
+		"nosy":       {func(s *Store) cache.Store { return nosy{s} }, []string{"reading takes no lease"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

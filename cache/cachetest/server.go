@@ -14,6 +14,7 @@ type server struct {
 	records  map[string]*record
 	swept    int // number of records that the last sweep left
 	stamps   map[string]int64
+	tagHolds map[string]holds
 	clock    int64 // highest stamp given out
 	versions int64
 	watchers []*watcher
@@ -28,7 +29,10 @@ type record struct {
 	token   string    // of the lease, or of the fill when no lease was taken since
 	until   time.Time // end of a lease beside a value; zero for none
 	awaited bool
-	version string
+	paused  bool // until is the end of a pause after a failed attempt
+	id      string
+	version int64
+	holds   holds // by writers; then there is nothing else
 }
 
 func (s *server) tick() int64 {
@@ -64,68 +68,117 @@ func (s *server) sweep(now time.Time) {
 
 func (s *server) touch(r *record) {
 	s.versions++
-	r.version = strconv.FormatInt(s.versions, 10)
+	r.id = strconv.FormatInt(s.versions, 10)
 }
 
-// stamp returns the highest stamp of tags, making those that are missing.
-func (s *server) stamp(tags []string) (highest int64) {
+// stamp returns the highest stamp of tags, making those that are missing, and whether any of
+// the tags is held. The end of a hold, whoever notices it, is an invalidation: its writer may
+// have died after the commit.
+func (s *server) stamp(tags []string) (highest int64, held bool) {
 	for _, t := range tags {
-		if _, ok := s.stamps[t]; !ok {
+		ended := s.tagHolds[t].prune(time.Now())
+		held = held || len(s.tagHolds[t]) > 0
+		if _, ok := s.stamps[t]; !ok || ended {
 			s.stamps[t] = s.tick()
 		}
 		highest = max(highest, s.stamps[t])
 	}
-	return highest
+	return highest, held
 }
 
 func (s *server) acquire(c cache.Claim) cache.Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seq, now, r := s.stamp(c.Tags), time.Now(), s.get(c.Key)
-	if r == nil || c.Mode == cache.ClaimReplace && r.filled && r.version == c.Seen {
+	seq, held := s.stamp(c.Tags)
+	now, r := time.Now(), s.get(c.Key)
+	switch {
+	case held || r != nil && len(r.holds) > 0:
+		return cache.Entry{State: cache.Held, Seq: seq}
+	case r == nil && c.Mode == cache.ClaimNothing:
+		return cache.Entry{State: cache.Missing, Seq: seq}
+	case r == nil || c.Mode == cache.ClaimReplace && r.filled && r.id == c.Seen:
 		s.sweep(now)
 		r = &record{token: c.Token, expires: now.Add(c.TTL)}
 		s.touch(r)
 		s.records[c.Key] = r
 	}
-	granted := r.token == c.Token && (!r.filled || !r.until.IsZero())
-	switch c.Mode {
-	case cache.ClaimBeside:
-		if r.filled && now.After(r.until) {
-			r.token, r.until, granted = c.Token, now.Add(c.TTL), true
-			s.touch(r)
-		}
-	case cache.ClaimAwait:
-		if !r.filled && !granted {
-			r.awaited = true
-		}
-	}
-	e := cache.Entry{State: cache.Leased, Granted: granted, Left: r.expires.Sub(now), Seq: seq, Version: r.version}
+	granted := s.grant(r, c, now)
+	e := cache.Entry{State: cache.Leased, Granted: granted, Left: r.expires.Sub(now), Seq: seq, ID: r.id}
 	if r.filled {
-		e.State, e.Valid = cache.Filled, r.seq >= seq
+		e.State, e.Valid, e.Version = cache.Filled, r.seq >= seq, r.version
+		e.Paused = c.Mode == cache.ClaimBeside && r.paused && !now.After(r.until)
 		e.Body = append([]byte{}, r.body...)
 	}
 	return e
+}
+
+// grant gives the claim the lease it asks for, if that is free.
+func (s *server) grant(r *record, c cache.Claim, now time.Time) bool {
+	switch granted := c.Token != "" && r.token == c.Token && (!r.filled || !r.until.IsZero()); {
+	case granted || c.Mode == cache.ClaimNothing:
+		return granted
+	case c.Mode == cache.ClaimBeside && r.filled && now.After(r.until):
+		r.token, r.until, r.paused, r.awaited = c.Token, now.Add(c.TTL), false, false
+		s.touch(r)
+		return true
+	case c.Mode == cache.ClaimAwait && (!r.filled || !r.paused && now.Before(r.until)):
+		r.awaited = true
+	}
+	return false
 }
 
 func (s *server) fill(f cache.Fill) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.get(f.Key)
+	if f.Token == "" {
+		return s.put(r, f)
+	}
 	if r == nil || r.token != f.Token {
 		return false
 	}
+	stored := true
 	if !r.filled || !r.until.IsZero() { // else it is a repetition
-		if r.awaited {
-			s.publish(cache.Event{Kind: cache.EventFilled, Name: f.Key})
-		}
-		*r = record{
-			filled: true, body: append([]byte{}, f.Body...), seq: f.Seq,
-			token: f.Token, expires: time.Now().Add(f.TTL),
+		s.woken(r, f.Key)
+		if stored = !r.filled || f.Version == 0 || f.Version >= r.version; stored {
+			*r = record{
+				filled: true, body: append([]byte{}, f.Body...), seq: f.Seq, version: f.Version,
+				token: f.Token, expires: time.Now().Add(f.TTL),
+			}
+		} else {
+			r.token, r.until = "", time.Time{}
 		}
 		s.touch(r)
 	}
-	return f.Seq >= s.stamp(f.Tags)
+	stamp, held := s.stamp(f.Tags)
+	return stored && !held && f.Seq >= stamp
+}
+
+// put stores a caller's own value over an older one, see [cache.Store].
+func (s *server) put(r *record, f cache.Fill) bool {
+	if r != nil && (len(r.holds) > 0 || r.filled && r.version > f.Version) {
+		return false
+	}
+	s.publish(cache.Event{Kind: cache.EventInvalidated, Name: f.Key})
+	if r == nil || !r.filled || r.version == 0 {
+		delete(s.records, f.Key)
+		return false
+	}
+	*r = record{
+		filled: true, body: append([]byte{}, f.Body...), seq: r.seq, version: f.Version,
+		expires: time.Now().Add(f.TTL),
+	}
+	s.touch(r)
+	stamp, held := s.stamp(f.Tags)
+	return !held && r.seq >= stamp
+}
+
+// woken tells those who await the lease of r that it has ended.
+func (s *server) woken(r *record, key string) {
+	if r.awaited {
+		r.awaited = false
+		s.publish(cache.Event{Kind: cache.EventFilled, Name: key})
+	}
 }
 
 func (s *server) renew(l cache.Lease, ttl time.Duration) {
@@ -145,24 +198,35 @@ func (s *server) abandon(l cache.Lease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.get(l.Key)
-	switch {
-	case r == nil || r.token != l.Token:
-	case !r.filled:
-		delete(s.records, l.Key)
-		if r.awaited {
-			s.publish(cache.Event{Kind: cache.EventFilled, Name: l.Key})
-		}
-	default:
-		r.until, r.token = time.Time{}, ""
-		s.touch(r)
+	if r == nil || r.token != l.Token || r.filled && r.until.IsZero() {
+		return
 	}
+	s.woken(r, l.Key)
+	if !r.filled {
+		delete(s.records, l.Key)
+		return
+	}
+	r.until, r.token, r.paused = time.Time{}, "", l.Pause > 0
+	if r.paused {
+		r.until = time.Now().Add(l.Pause)
+	}
+	s.touch(r)
 }
 
 func (s *server) invalidate(keys, tags []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, k := range keys {
-		delete(s.records, k)
+		if r := s.get(k); r != nil && len(r.holds) == 0 {
+			delete(s.records, k)
+		}
+	}
+	s.announce(keys, tags)
+}
+
+// announce moves the stamps of tags and tells the watchers of all names.
+func (s *server) announce(keys, tags []string) {
+	for _, k := range keys {
 		s.publish(cache.Event{Kind: cache.EventInvalidated, Name: k})
 	}
 	for _, t := range tags {
@@ -206,37 +270,4 @@ func (s *server) unsubscribe(gone *watcher) {
 			return
 		}
 	}
-}
-
-const maxQueue = 100_000
-
-// watcher is the queue between the server and one Watch.
-type watcher struct {
-	node   string
-	signal chan struct{}
-
-	mu      sync.Mutex
-	queue   []cache.Event
-	overrun bool
-}
-
-func (w *watcher) put(e cache.Event) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.queue) >= maxQueue {
-		w.overrun = true
-	} else {
-		w.queue = append(w.queue, e)
-	}
-	select {
-	case w.signal <- struct{}{}:
-	default: // it is set
-	}
-}
-
-func (w *watcher) take() (events []cache.Event, overrun bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	events, w.queue = w.queue, nil
-	return events, w.overrun
 }

@@ -39,7 +39,7 @@ func New(t testing.TB) *Store {
 // NewStore returns an empty store for a program, such as a demo, or an Example. It forgets
 // entries when their time is over, but keeps a number for each tag it ever saw.
 func NewStore() *Store {
-	return connect(&server{records: make(map[string]*record), stamps: make(map[string]int64)})
+	return connect(&server{records: make(map[string]*record), stamps: make(map[string]int64), tagHolds: make(map[string]holds)})
 }
 
 func connect(srv *server) *Store { return &Store{server: srv, cut: make(chan struct{})} }
@@ -75,7 +75,7 @@ func (s *Store) Cut() {
 }
 
 // Intercept calls f before each call on this connection with the method's name in lower case
-// ("acquire", "fill", "renew", "abandon", "invalidate", "beat", "watch"); its error becomes
+// ("acquire", "fill", "renew", "abandon", "invalidate", "hold", "release", "beat", "watch"); its error becomes
 // the call's, and f may block. Nil removes it.
 func (s *Store) Intercept(f func(op string) error) {
 	s.mu.Lock()
@@ -150,6 +150,24 @@ func (s *Store) Invalidate(ctx context.Context, keys, tags []string) error {
 		return err
 	}
 	s.server.invalidate(keys, tags)
+	return nil
+}
+
+// Hold implements [cache.Store].
+func (s *Store) Hold(ctx context.Context, h cache.Hold) error {
+	if err := s.enter(ctx, "hold"); err != nil {
+		return err
+	}
+	s.server.hold(h)
+	return nil
+}
+
+// Release implements [cache.Store].
+func (s *Store) Release(ctx context.Context, h cache.Hold) error {
+	if err := s.enter(ctx, "release"); err != nil {
+		return err
+	}
+	s.server.release(h)
 	return nil
 }
 

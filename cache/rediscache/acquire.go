@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,13 +14,16 @@ import (
 // reading is one claim on its way.
 type reading struct {
 	claim cache.Claim
-	value *redis.StatusCmd   // of SET NX GET, for ClaimMissing
-	left  *redis.DurationCmd // beside it
-	call  *call              // for the other modes
+	value interface { // of SET NX GET, for ClaimMissing, or of GET
+		Result() (string, error)
+	}
+	left *redis.DurationCmd // beside it
+	call *call              // for the other modes
+	full bool               // the server has no room for a lease; value is of GET
 }
 
 // Acquire reads all entries, and the stamps of all their tags, in one round trip; one more
-// where a stamp is missing or the server lost its scripts.
+// where a stamp is missing, a tag is held, the server is full or lost its scripts.
 func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
 	if len(claims) == 0 {
 		return nil, nil
@@ -45,23 +47,26 @@ func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entr
 		mget = pipe.MGet(ctx, s.stampKeys(tags)...)
 	}
 	s.exec(ctx, pipe, calls)
-	stamps, missing, err := readStamps(mget, tags)
+	s.readFull(ctx, readings)
+	stamps, err := s.settle(ctx, mget, tags)
 	if err != nil {
 		return nil, fmt.Errorf("rediscache: acquire: %w", err)
 	}
-	if len(missing) > 0 {
-		made, err := s.stampAll(ctx, "make", missing)
-		if err != nil {
-			return nil, err
+	entries := make([]cache.Entry, len(claims))
+	var useless []cache.Lease
+	for i := range readings {
+		r := &readings[i]
+		if entries[i], err = r.result(stamps); err != nil {
+			return nil, fmt.Errorf("rediscache: acquire: %w", err)
 		}
-		for t, n := range made {
-			stamps[t] = n
+		if entries[i].State == cache.Held && entries[i].Granted {
+			entries[i].Granted = false
+			useless = append(useless, cache.Lease{Key: r.claim.Key, Token: r.claim.Token})
 		}
 	}
-	entries := make([]cache.Entry, len(claims))
-	for i := range readings {
-		if entries[i], err = readings[i].result(stamps); err != nil {
-			return nil, fmt.Errorf("rediscache: acquire: %w", err)
+	if len(useless) > 0 {
+		if err := s.Abandon(ctx, useless); err != nil {
+			return nil, err
 		}
 	}
 	return entries, nil
@@ -69,6 +74,10 @@ func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entr
 
 func (s *store) queueClaim(ctx context.Context, pipe redis.Pipeliner, r *reading) (err error) {
 	c, key := r.claim, s.entry(r.claim.Key)
+	if c.Mode == cache.ClaimNothing {
+		r.value, r.left = pipe.Get(ctx, key), pipe.PTTL(ctx, key)
+		return nil
+	}
 	if len(c.Token) != tokenLen {
 		return fmt.Errorf("a token has %d characters, not %d", tokenLen, len(c.Token))
 	}
@@ -91,29 +100,90 @@ func (s *store) queueClaim(ctx context.Context, pipe redis.Pipeliner, r *reading
 	return err
 }
 
-// result turns the replies into an entry.
-func (r *reading) result(stamps map[string]int64) (cache.Entry, error) {
-	raw, left, granted, err := r.replies()
-	if redis.HasErrorPrefix(err, "WRONGTYPE") {
-		return cache.Entry{State: cache.Held}, nil // somebody else's data: leave it alone
+// readFull reads the entries of the claims that a full server refused, as it does even where
+// there is a value and SET NX would change nothing.
+func (s *store) readFull(ctx context.Context, readings []reading) {
+	pipe := s.rdb.Pipeline()
+	for i := range readings {
+		r := &readings[i]
+		var err error
+		if r.call != nil {
+			err = r.call.cmd.Err()
+		} else {
+			_, err = r.value.Result()
+		}
+		if isFull(err) {
+			key := s.entry(r.claim.Key)
+			r.call, r.full = nil, true
+			r.value, r.left = pipe.Get(ctx, key), pipe.PTTL(ctx, key)
+		}
 	}
+	s.exec(ctx, pipe, nil)
+}
+
+// isFull recognizes the answer of a server at its maxmemory.
+func isFull(err error) bool { return redis.HasErrorPrefix(err, "OOM") }
+
+// settle returns the stamps that mget read, those made that were missing, and those tried
+// again that are held: the end of a hold shows only in the script.
+func (s *store) settle(ctx context.Context, mget *redis.SliceCmd, tags []string) (map[string]stamp, error) {
+	stamps, unsettled, err := readStamps(mget, tags)
 	if err != nil {
-		return cache.Entry{}, err
+		return nil, err
 	}
-	e, token, seq := parseEntry(raw)
-	e.Left = left
-	e.Granted = granted || e.State == cache.Leased && token == r.claim.Token
+	for t, st := range stamps {
+		if st.held {
+			unsettled = append(unsettled, t)
+		}
+	}
+	if len(unsettled) == 0 {
+		return stamps, nil
+	}
+	made, err := s.stampAll(ctx, "make", cache.Hold{Tags: unsettled})
+	if err != nil {
+		return nil, err
+	}
+	for t, st := range made {
+		stamps[t] = st
+	}
+	return stamps, nil
+}
+
+// result turns the replies into an entry.
+func (r *reading) result(stamps map[string]stamp) (cache.Entry, error) {
+	raw, left, granted, err := r.replies()
+	var e cache.Entry
+	var token string
+	var seq int64
+	switch {
+	case errors.Is(err, redis.Nil):
+		e.State = cache.Missing
+	case redis.HasErrorPrefix(err, "WRONGTYPE"):
+		e.State = cache.Held // somebody else's data: leave it alone
+	case err != nil:
+		return cache.Entry{}, err
+	default:
+		e, token, seq = parseEntry(raw)
+		e.Left = left
+		e.Granted = granted || e.State == cache.Leased && token == r.claim.Token
+		e.Paused = e.Paused && r.claim.Mode == cache.ClaimBeside && !e.Granted
+	}
 	for _, t := range r.claim.Tags {
-		e.Seq = max(e.Seq, stamps[t])
+		st := stamps[t]
+		e.Seq = max(e.Seq, st.seq)
+		if st.held {
+			e.State = cache.Held
+		}
 	}
 	e.Valid = e.State == cache.Filled && seq >= e.Seq
 	return e, nil
 }
 
+// replies returns redis.Nil for a missing entry of which no lease was taken.
 func (r *reading) replies() (raw string, left time.Duration, granted bool, err error) {
 	if r.call == nil {
 		raw, err = r.value.Result()
-		if errors.Is(err, redis.Nil) {
+		if errors.Is(err, redis.Nil) && r.claim.Mode == cache.ClaimMissing && !r.full {
 			return leaseHeader(r.claim.Token), r.claim.TTL, true, nil
 		}
 		if err == nil {
@@ -137,53 +207,6 @@ func (r *reading) replies() (raw string, left time.Duration, granted bool, err e
 	return raw, time.Duration(ms) * time.Millisecond, mine == 1, nil
 }
 
-// Fill stores the values and reads the stamps of their tags again in one round trip. The
-// stamps in use get their TTL anew, so that only those of forgotten tags end.
-func (s *store) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
-	if len(fills) == 0 {
-		return nil, nil
-	}
-	pipe := s.rdb.Pipeline()
-	calls := make([]*call, len(fills))
-	keep := stampTTL
-	for i, f := range fills {
-		c, err := s.scripts.queue(ctx, pipe, s.scripts.fill, []string{s.entry(f.Key)},
-			f.Token, valueHeader(f.Token, f.Seq)+string(f.Body), f.TTL.Milliseconds(), s.events, filled(f.Key))
-		if err != nil {
-			return nil, fmt.Errorf("rediscache: fill: %w", err)
-		}
-		calls[i] = c
-		keep = max(keep, 2*f.TTL)
-	}
-	tags := tagsOf(len(fills), func(i int) []string { return fills[i].Tags })
-	var mget *redis.SliceCmd
-	if len(tags) > 0 {
-		keys := s.stampKeys(tags)
-		mget = pipe.MGet(ctx, keys...)
-		for _, k := range keys {
-			pipe.PExpire(ctx, k, keep)
-		}
-	}
-	s.exec(ctx, pipe, calls)
-	stamps, _, err := readStamps(mget, tags)
-	if err != nil {
-		return nil, fmt.Errorf("rediscache: fill: %w", err)
-	}
-	done := make([]bool, len(fills))
-	for i, c := range calls {
-		n, err := c.cmd.Int()
-		if err != nil {
-			return nil, fmt.Errorf("rediscache: fill: %w", err)
-		}
-		done[i] = n == 1
-		for _, t := range fills[i].Tags {
-			stamp, known := stamps[t]
-			done[i] = done[i] && known && fills[i].Seq >= stamp
-		}
-	}
-	return done, nil
-}
-
 // tagsOf returns the different tags of n elements.
 func tagsOf(n int, of func(i int) []string) []string {
 	if n == 1 {
@@ -200,26 +223,4 @@ func tagsOf(n int, of func(i int) []string) []string {
 		}
 	}
 	return tags
-}
-
-// readStamps reads the reply to an MGET of stamps. One that is no number counts as missing.
-func readStamps(mget *redis.SliceCmd, tags []string) (stamps map[string]int64, missing []string, err error) {
-	if mget == nil {
-		return nil, nil, nil
-	}
-	values, err := mget.Result()
-	if err != nil {
-		return nil, nil, err
-	}
-	stamps = make(map[string]int64, len(tags))
-	for i, v := range values {
-		text, _ := v.(string)
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			missing = append(missing, tags[i])
-			continue
-		}
-		stamps[tags[i]] = n
-	}
-	return stamps, missing, nil
 }

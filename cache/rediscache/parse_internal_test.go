@@ -1,6 +1,7 @@
 package rediscache
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -15,30 +16,32 @@ func TestHeader(t *testing.T) {
 	t.Parallel()
 	require.Len(t, leaseHeader(token), headerLen)
 	for _, seq := range []int64{0, 7, 1_800_000_000_000_000, 9_999_999_999_999_999} {
-		raw := valueHeader(token, seq) + "body"
+		raw := valueHeader(token, seq, seq+1) + "body"
 		require.Len(t, raw, headerLen+4)
 		e, tok, got := parseEntry(raw)
 		require.Equal(t, cache.Filled, e.State)
 		require.Equal(t, "body", string(e.Body))
 		require.Equal(t, token, tok)
 		require.Equal(t, seq, got)
+		require.Equal(t, seq+1, e.Version)
 	}
+	require.Len(t, valueHeader(noToken, math.MaxInt64/1000, math.MaxInt64), headerLen)
 	e, tok, _ := parseEntry(leaseHeader(token))
 	require.Equal(t, cache.Leased, e.State)
 	require.Equal(t, token, tok)
-	e, _, _ = parseEntry("C1H0" + strings.Repeat("x", 60))
+	e, _, _ = parseEntry("C1H0" + strings.Repeat("x", 80))
 	require.Equal(t, cache.Held, e.State)
 }
 
 func FuzzParseEntry(f *testing.F) {
 	f.Add(leaseHeader(token))
-	f.Add(valueHeader(token, 12) + "body")
-	f.Add("C1H0" + noEnd + noSeq + noSeq)
+	f.Add(valueHeader(token, 12, 3) + "body")
+	f.Add("C1H0" + noEnd + noSeq + noSeq + noVersion)
 	f.Add("")
 	f.Add("C1")
 	f.Fuzz(func(t *testing.T, raw string) {
 		e, tok, seq := parseEntry(raw)
-		require.True(t, strings.HasPrefix(raw, e.Version))
+		require.True(t, strings.HasPrefix(raw, e.ID))
 		switch e.State {
 		case cache.Leased, cache.Held:
 			require.Equal(t, magic, raw[:2])
@@ -52,6 +55,17 @@ func FuzzParseEntry(f *testing.F) {
 		default:
 			t.Fatalf("state %d", e.State)
 		}
+	})
+}
+
+func FuzzParseStamp(f *testing.F) {
+	for _, s := range []string{"", "7", "0001800000000000", "0001800000000000" + token + noEnd, "-000000000000001", "rubbish"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		st, ok := parseStamp(s)
+		require.GreaterOrEqual(t, st.seq, int64(0))
+		require.Equal(t, ok && len(s) > 16, st.held)
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -133,7 +132,7 @@ func (s *store) Renew(ctx context.Context, leases []cache.Lease, ttl time.Durati
 func (s *store) Abandon(ctx context.Context, leases []cache.Lease) error {
 	_, err := s.each(ctx, "abandon", len(leases), s.scripts.abandon, func(i int) ([]string, []any) {
 		l := leases[i]
-		return []string{s.entry(l.Key)}, []any{l.Token, s.events, filled(l.Key)}
+		return []string{s.entry(l.Key)}, []any{l.Token, l.Pause.Milliseconds(), s.events, filled(l.Key)}
 	})
 	return err
 }
@@ -145,31 +144,6 @@ func (s *store) Invalidate(ctx context.Context, keys, tags []string) error {
 	if err != nil || len(tags) == 0 {
 		return err
 	}
-	_, err = s.stampAll(ctx, "move", tags)
+	_, err = s.stampAll(ctx, "move", cache.Hold{Tags: tags})
 	return err
-}
-
-// stampAll gives all tags new stamps ("move"), or those that have none ("make").
-func (s *store) stampAll(ctx context.Context, mode string, tags []string) (map[string]int64, error) {
-	args := []any{mode, stampTTL.Milliseconds(), s.events}
-	for _, t := range tags {
-		args = append(args, stamped(t))
-	}
-	calls, err := s.each(ctx, "stamp", 1, s.scripts.stamp, func(int) ([]string, []any) {
-		return append([]string{s.clock()}, s.stampKeys(tags)...), args
-	})
-	if err != nil {
-		return nil, err
-	}
-	texts, err := calls[0].cmd.StringSlice()
-	if err != nil || len(texts) != len(tags) {
-		return nil, fmt.Errorf("rediscache: stamp: %d stamps for %d tags: %w", len(texts), len(tags), err)
-	}
-	stamps := make(map[string]int64, len(tags))
-	for i, text := range texts {
-		if stamps[tags[i]], err = strconv.ParseInt(text, 10, 64); err != nil {
-			return nil, fmt.Errorf("rediscache: stamp: %w", err)
-		}
-	}
-	return stamps, nil
 }

@@ -84,6 +84,8 @@ func TestForeignEntries(t *testing.T) {
 		"", "foo", "C1", "C1V0", "C1L", "C9V0aaaaaaaaaaaaaaaa00000000000000000000000000000rest",
 		"C1V0aaaaaaaaaaaaaaaa0000000000000notanumber!!!!!rest",
 		"C1V0aaaaaaaaaaaaaaaa00000000000009999999999999999garbage",
+		"C1V0aaaaaaaaaaaaaaaa000000000000099999999999999990000000000000000007garbage",
+		"C1V0aaaaaaaaaaaaaaaa00000000000009999999999999999-000000000000000007garbage",
 	} {
 		key := fmt.Sprint(i)
 		require.NoError(t, rdb.Set(ctx, entry(key), raw, 0).Err())

@@ -61,7 +61,7 @@ func TestScriptHeaders(t *testing.T) {
 	t.Parallel()
 	files, err := luaFiles.ReadDir("lua")
 	require.NoError(t, err)
-	require.Len(t, files, 6)
+	require.Len(t, files, 9)
 	for _, f := range files {
 		src, err := luaFiles.ReadFile("lua/" + f.Name())
 		require.NoError(t, err)
@@ -83,7 +83,7 @@ func TestScriptHeadersCatchesWrongOnes(t *testing.T) {
 		"an argument too many":  strings.Replace(fill, "channel, message", "channel, message, more", 1),
 		"repeats undeclared":    strings.Replace(fill, "ARGV[5]", "ARGV[i]", 1),
 		"declared repeats":      strings.Replace(fill, "channel, message", "channel, message...", 1),
-		"no result":             strings.Replace(fill, "\nreturn 1", "\n", 1),
+		"no result":             strings.Replace(fill, "\nreturn stored", "\n", 1),
 		"a library of its own":  fill + "\nlocal x = cjson.encode({})\nreturn 1\n",
 		"no returns declared":   strings.Replace(fill, "-- returns:", "-- gives:", 1),
 		"KEYS swapped for ARGV": strings.Replace(fill, "ARGV[3]", "KEYS[3]", 1),
@@ -107,8 +107,8 @@ func TestCallsMustFitTheHeader(t *testing.T) {
 	require.ErrorContains(t, queue(s.fill, 1, 4), "lua/fill.lua wants KEYS entry")
 	require.Error(t, queue(s.fill, 1, 6))
 	require.Error(t, queue(s.fill, 2, 5))
-	require.NoError(t, queue(s.stamp, 5, 7))
-	require.NoError(t, queue(s.stamp, 1, 3))
-	require.Error(t, queue(s.stamp, 0, 3))
-	require.Error(t, queue(s.stamp, 3, 2))
+	require.NoError(t, queue(s.stamp, 5, 9))
+	require.NoError(t, queue(s.stamp, 1, 5))
+	require.Error(t, queue(s.stamp, 0, 5))
+	require.Error(t, queue(s.stamp, 3, 4))
 }

@@ -3,7 +3,7 @@
 -- KEYS: entry
 -- ARGV: token, ttl
 -- returns: 1 if extended, 0 if the lease is gone
-local head = redis.call('GETRANGE', KEYS[1], 0, 48)
+local head = redis.call('GETRANGE', KEYS[1], 0, 67)
 local kind = string.sub(head, 1, 3)
 if string.sub(head, 5, 20) ~= ARGV[1] then
 	return 0

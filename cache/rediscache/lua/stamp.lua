@@ -1,28 +1,45 @@
--- Gives tags a stamp from the logical clock: each a new one ('move', and tells all watchers),
--- or only those that have none ('make'). The clock is the time in microseconds, but always
--- more than before, so that time running backwards does no harm.
+-- Gives tags a stamp from the logical clock: each a new one (and tells all watchers), or, in
+-- the mode 'make', only those that have none or had a hold that ended by itself. The clock is
+-- the time in microseconds, but always more than before, so that time running backwards does
+-- no harm. A stamp is 16 digits, followed by the holds of writers in the layout of header.go;
+-- the modes 'hold' and 'release' begin and end the one of the token, 'move' leaves them alone.
 --
 -- flags: allow-oom
 -- KEYS: clock, stamp...
--- ARGV: mode, ttl, channel, message...
+-- ARGV: mode, ttl, channel, token, length of the hold, message...
 -- returns: the stamps, in order
 local clock = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
 local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local micros = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now = math.floor(micros / 1000)
+local mode = ARGV[1]
 local moved = false
 local stamps = {}
 for i = 2, #KEYS do
-	local stamp = redis.call('GET', KEYS[i])
-	if ARGV[1] == 'move' or not tonumber(stamp or '') then
-		clock = math.max(clock + 1, now)
-		stamp = string.format('%016.0f', clock)
-		redis.call('SET', KEYS[i], stamp, 'PX', ARGV[2])
-		moved = true
-		if ARGV[1] == 'move' then
-			redis.call('PUBLISH', ARGV[3], ARGV[i + 2])
+	local value = redis.call('GET', KEYS[i]) or ''
+	local stamp = string.sub(value, 1, 16)
+	local holds = ''
+	local move = mode ~= 'make' or not tonumber(stamp)
+	for token, ends in string.gmatch(string.sub(value, 17), '(................)(%d%d%d%d%d%d%d%d%d%d%d%d%d)') do
+		if tonumber(ends) <= now then
+			move = true
+		elseif mode == 'move' or mode == 'make' or token ~= ARGV[4] then
+			holds = holds .. token .. ends
 		end
 	end
-	stamps[i - 1] = stamp
+	if mode == 'hold' then
+		holds = holds .. ARGV[4] .. string.format('%013.0f', now + tonumber(ARGV[5]))
+	end
+	if move then
+		clock = math.max(clock + 1, micros)
+		stamp = string.format('%016.0f', clock)
+		redis.call('SET', KEYS[i], stamp .. holds, 'PX', ARGV[2])
+		moved = true
+		if mode ~= 'make' then
+			redis.call('PUBLISH', ARGV[3], ARGV[i + 4])
+		end
+	end
+	stamps[i - 1] = stamp .. holds
 end
 if moved then
 	redis.call('SET', KEYS[1], string.format('%016.0f', clock))
