@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/ashlar-go/ashlar/jobs/internal/cron"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // CatchUp says what happens with the ticks of a schedule that were due while
@@ -113,7 +115,7 @@ func (q *Queue) Cron(name, spec string, args Args, opts *CronOptions) error {
 	return nil
 }
 
-func (e *entry) job(tick time.Time, maxPayload int) (Job, error) {
+func (e *entry) job(tick time.Time, maxPayload int) (driver.Job, error) {
 	return NewJob("", e.args, &EnqueueOptions{
 		ID: e.name + "@" + strconv.FormatInt(tick.Unix(), 10), MaxAttempts: e.opts.MaxAttempts,
 	}, maxPayload)
@@ -154,7 +156,7 @@ func (q *Queue) advance(ctx context.Context, e *entry) (time.Duration, error) {
 	for {
 		now := e.now.Add(time.Since(e.asked))
 		if !e.known || time.Since(e.asked) > time.Hour {
-			if err := q.fire(ctx, e, Tick{Name: e.name}); err != nil {
+			if err := q.fire(ctx, e, driver.Tick{Name: e.name}); err != nil {
 				return 0, err
 			}
 			continue
@@ -170,13 +172,13 @@ func (q *Queue) advance(ctx context.Context, e *entry) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		if err := q.fire(ctx, e, Tick{Name: e.name, At: tick, Job: &job}); err != nil {
+		if err := q.fire(ctx, e, driver.Tick{Name: e.name, At: tick, Job: &job}); err != nil {
 			return 0, err
 		}
 	}
 }
 
-func (q *Queue) fire(ctx context.Context, e *entry, t Tick) error {
+func (q *Queue) fire(ctx context.Context, e *entry, t driver.Tick) error {
 	fired, err := q.driver.Fire(ctx, t)
 	if err != nil {
 		return err

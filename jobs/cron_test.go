@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
 )
 
@@ -35,7 +36,7 @@ func (k *ticker) handle(q *jobs.Queue) {
 
 // schedulers runs five schedulers of the same schedule over three hours and
 // answers the ids of the ticks that ran.
-func schedulers(b *bench, d jobs.Driver) []string {
+func schedulers(b *bench, d driver.Driver) []string {
 	var k ticker
 	var stops []func() error
 	for range 5 {
@@ -63,16 +64,16 @@ func TestCronFiresEachTickOnceOverManySchedulers(t *testing.T) {
 
 // forgetful fires every tick it is asked to, as a library without a store does.
 type forgetful struct {
-	jobs.Driver
+	driver.Driver
 	n atomic.Int64
 }
 
-func (f *forgetful) Fire(ctx context.Context, t jobs.Tick) (jobs.Fired, error) {
+func (f *forgetful) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) {
 	fired, err := f.Driver.Fire(ctx, t)
 	if err == nil && t.Job != nil && !fired.Fired && fired.Last.Equal(t.At) {
 		again := *t.Job
 		again.ID += "." + strconv.FormatInt(f.n.Add(1), 10)
-		_, err = f.Driver.Push(ctx, []jobs.Job{again})
+		_, err = f.Driver.Push(ctx, driver.Push{Jobs: []driver.Job{again}})
 	}
 	return fired, err
 }

@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"fmt"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // Receipt is the answer to an enqueue.
@@ -36,7 +38,7 @@ const maxPushBytes = 4 << 20
 // part whole or not at all. On an error the receipts are those of the parts
 // that are stored.
 func (q *Queue) EnqueueMany(ctx context.Context, items []Item) ([]Receipt, error) {
-	jobs := make([]Job, len(items))
+	jobs := make([]driver.Job, len(items))
 	for i, item := range items {
 		tenant, err := q.opts.tenant(ctx, item.Options)
 		if err != nil {
@@ -49,19 +51,19 @@ func (q *Queue) EnqueueMany(ctx context.Context, items []Item) ([]Receipt, error
 	receipts := make([]Receipt, 0, len(items))
 	for start := 0; start < len(jobs); {
 		end, size := start, 0
-		for end < len(jobs) && end-start < MaxBatch && (end == start || size+len(jobs[end].Body) <= maxPushBytes) {
+		for end < len(jobs) && end-start < driver.MaxBatch && (end == start || size+len(jobs[end].Body) <= maxPushBytes) {
 			size += len(jobs[end].Body)
 			end++
 		}
-		holders, err := q.driver.Push(ctx, jobs[start:end])
+		pushed, err := q.driver.Push(ctx, driver.Push{Jobs: jobs[start:end]})
 		if err != nil {
 			return receipts, fmt.Errorf("jobs: enqueue %s: %w", items[start].Args.Kind(), err)
 		}
-		for i, holder := range holders {
+		for i, p := range pushed {
 			receipt := Receipt{ID: jobs[start+i].ID}
 			name := "jobs.enqueued"
-			if holder != "" {
-				receipt = Receipt{ID: holder, Duplicate: true}
+			if p.Holder != "" {
+				receipt = Receipt{ID: p.Holder, Duplicate: true}
 				name = "jobs.duplicate"
 			}
 			receipts = append(receipts, receipt)

@@ -3,6 +3,8 @@ package jobs
 import (
 	"errors"
 	"fmt"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 var (
@@ -12,7 +14,11 @@ var (
 
 	// ErrFull means that the store refused the job for want of memory.
 	// Nothing was stored; running workers make room.
-	ErrFull = errors.New("jobs: store is full")
+	ErrFull = driver.ErrFull
+
+	// ErrQueueFull means that the queue holds Options.MaxDepth unfinished jobs.
+	// Nothing was stored.
+	ErrQueueFull = driver.ErrQueueFull
 
 	// ErrNoTenant means that Options.Tenant is set and found no tenant in the
 	// context. Nothing was sent. EnqueueOptions.NoTenant opts out.
@@ -22,7 +28,7 @@ var (
 	// ends when this process could not renew its lease in time: the job may
 	// be given to another process at any moment. Drivers return it to a worker
 	// whose lease is gone.
-	ErrLeaseLost = errors.New("jobs: lease lost")
+	ErrLeaseLost = driver.ErrLeaseLost
 
 	// ErrShutdown is the cause with which a handler's context ends when
 	// Options.DrainTimeout has passed since Run was told to stop. The job is

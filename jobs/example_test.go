@@ -107,7 +107,7 @@ func ExampleQueue_EnqueueMany() {
 	fmt.Printf("%+v\n", stats)
 	// Output:
 	// 2 <nil>
-	// {Ready:1 Scheduled:1 Running:0 Dead:0}
+	// {Ready:1 Scheduled:1 Parked:0 Running:0 Dead:0 Done:0}
 }
 
 func ExampleQueue_Requeue() {

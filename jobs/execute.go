@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // giveBack is how long a job rests that this worker cannot run but another
@@ -25,12 +27,12 @@ var errGoexit = errors.New("jobs: handler called runtime.Goexit")
 
 // execute runs one job and tells settle what becomes of it. base ends, with a
 // cause, when the job must be given up.
-func (q *Queue) execute(base context.Context, s Stored, settle func(Outcome)) {
+func (q *Queue) execute(base context.Context, s driver.Stored, settle func(driver.Outcome)) {
 	env, err := decode(s.Body)
 	switch {
 	case err == errCorrupt:
 		q.log(s, env).ErrorContext(base, "jobs: stored job is not readable, moved to the dead")
-		settle(Outcome{ID: s.ID, Action: Bury, Error: err.Error()})
+		settle(driver.Outcome{ID: s.ID, Action: driver.Bury, Error: err.Error()})
 		return
 	case err != nil:
 		settle(q.cannot(base, s, env, err.Error()))
@@ -66,29 +68,29 @@ func (q *Queue) execute(base context.Context, s Stored, settle func(Outcome)) {
 	err = run(ctx, env.Args)
 }
 
-func (q *Queue) outcome(base, ctx context.Context, s Stored, env envelope, err error) Outcome {
+func (q *Queue) outcome(base, ctx context.Context, s driver.Stored, env envelope, err error) driver.Outcome {
 	switch {
 	case err == nil:
 		q.opts.count(ctx, "jobs.finished", 1, "kind", env.Kind)
-		return Outcome{ID: s.ID, Action: Finish}
+		return driver.Outcome{ID: s.ID, Action: driver.Finish}
 	case base.Err() != nil:
 		// The handler was told to stop: its error says nothing about the job.
 		q.opts.count(ctx, "jobs.returned", 1, "kind", env.Kind)
-		return Outcome{ID: s.ID, Action: Return}
+		return driver.Outcome{ID: s.ID, Action: driver.Return}
 	}
 	return q.failed(ctx, s, env, err)
 }
 
-func (q *Queue) failed(ctx context.Context, s Stored, env envelope, err error) Outcome {
+func (q *Queue) failed(ctx context.Context, s driver.Stored, env envelope, err error) driver.Outcome {
 	if context.Cause(ctx) == ErrTimeout {
 		err = fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
 	ctx = context.WithoutCancel(ctx) // what is reported must not depend on the handler's time
 	info := q.info(s, env)
-	out := Outcome{ID: info.ID, Action: Retry, Error: shorten(err.Error())}
+	out := driver.Outcome{ID: info.ID, Action: driver.Retry, Error: shorten(err.Error())}
 	log := q.log(s, env).With("attempt", info.Attempt, "error", err)
 	if info.Attempt >= info.MaxAttempts {
-		out.Action = Bury
+		out.Action = driver.Bury
 		q.opts.count(ctx, "jobs.buried", 1, "kind", info.Kind)
 		q.opts.report(ctx, fmt.Errorf("jobs: %s %s is dead after %d attempts: %w", info.Kind, info.ID, info.Attempt, err), nil)
 		log.ErrorContext(ctx, "jobs: last attempt failed, job is dead")
@@ -101,14 +103,14 @@ func (q *Queue) failed(ctx context.Context, s Stored, env envelope, err error) O
 }
 
 // cannot puts a job back for a worker that can run it; no attempt is counted.
-func (q *Queue) cannot(ctx context.Context, s Stored, env envelope, why string) Outcome {
+func (q *Queue) cannot(ctx context.Context, s driver.Stored, env envelope, why string) driver.Outcome {
 	delay := giveBack + rand.N(giveBack/5)
 	q.opts.count(ctx, "jobs.returned", 1, "kind", env.Kind)
 	q.log(s, env).WarnContext(ctx, "jobs: job given back for another worker", "reason", why, "retry_in", delay)
-	return Outcome{ID: s.ID, Action: Return, Delay: delay}
+	return driver.Outcome{ID: s.ID, Action: driver.Return, Delay: delay}
 }
 
-func (q *Queue) log(s Stored, env envelope) *slog.Logger {
+func (q *Queue) log(s driver.Stored, env envelope) *slog.Logger {
 	return q.opts.logger().With("job", s.ID, "kind", env.Kind)
 }
 

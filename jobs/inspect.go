@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // Entry is a job as List shows it.
@@ -29,13 +31,13 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 // they run, scheduled ones by due time, dead ones latest first. Limit is 1 to
 // MaxBatch. It sees the jobs of all tenants: it is for operators.
 func (q *Queue) List(ctx context.Context, state State, offset, limit int) ([]Entry, error) {
-	if limit < 1 || limit > MaxBatch || offset < 0 {
-		return nil, fmt.Errorf("jobs: list: want a limit of 1 to %d and an offset of at least 0", MaxBatch)
+	if limit < 1 || limit > driver.MaxBatch || offset < 0 {
+		return nil, fmt.Errorf("jobs: list: want a limit of 1 to %d and an offset of at least 0", driver.MaxBatch)
 	}
 	if state != Ready && state != Scheduled && state != Dead {
 		return nil, fmt.Errorf("jobs: list: unknown state %q", state)
 	}
-	stored, err := q.driver.List(ctx, ListQuery{State: state, Offset: offset, Limit: limit})
+	stored, err := q.driver.List(ctx, driver.ListQuery{State: state, Offset: offset, Limit: limit})
 	if err != nil {
 		return nil, fmt.Errorf("jobs: list: %w", err)
 	}
@@ -53,18 +55,18 @@ func (q *Queue) List(ctx context.Context, state State, offset, limit int) ([]Ent
 // Requeue makes dead jobs ready again, with all their attempts before them,
 // and answers how many of the ids were dead jobs.
 func (q *Queue) Requeue(ctx context.Context, ids ...string) (int, error) {
-	return q.resolve(ctx, ids, Requeue)
+	return q.resolve(ctx, ids, driver.Requeue)
 }
 
 // Delete forgets dead jobs for ever and answers how many there were.
 func (q *Queue) Delete(ctx context.Context, ids ...string) (int, error) {
-	return q.resolve(ctx, ids, Delete)
+	return q.resolve(ctx, ids, driver.Delete)
 }
 
-func (q *Queue) resolve(ctx context.Context, ids []string, how Resolution) (int, error) {
+func (q *Queue) resolve(ctx context.Context, ids []string, how driver.Resolution) (int, error) {
 	total := 0
 	for len(ids) > 0 {
-		part := ids[:min(len(ids), MaxBatch)]
+		part := ids[:min(len(ids), driver.MaxBatch)]
 		n, err := q.driver.Resolve(ctx, part, how)
 		total += n
 		if err != nil {
@@ -91,7 +93,7 @@ func decode(body []byte) (envelope, error) {
 	return env, nil
 }
 
-func (q *Queue) info(s Stored, env envelope) Info {
+func (q *Queue) info(s driver.Stored, env envelope) Info {
 	info := Info{
 		ID: s.ID, Kind: env.Kind, Tenant: env.Tenant,
 		Attempt: s.Attempts + 1, MaxAttempts: env.MaxAttempts,

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // Args are the arguments of a job: a plain struct whose JSON travels through
@@ -84,37 +86,37 @@ type EnqueueOptions struct {
 // NewJob makes the stored form of a job: for drivers' tests and for bridges
 // that carry jobs through another log; everyone else calls Queue.Enqueue.
 // maxPayload bounds the arguments' JSON in bytes; negative means no limit.
-func NewJob(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (Job, error) {
+func NewJob(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driver.Job, error) {
 	if opts == nil {
 		opts = &EnqueueOptions{}
 	}
 	if args == nil {
-		return Job{}, fmt.Errorf("jobs: args are nil")
+		return driver.Job{}, fmt.Errorf("jobs: args are nil")
 	}
 	kind := args.Kind()
 	if err := checkName("kind", kind); err != nil {
-		return Job{}, err
+		return driver.Job{}, err
 	}
 	if err := opts.check(); err != nil {
-		return Job{}, fmt.Errorf("jobs: enqueue %s: %w", kind, err)
+		return driver.Job{}, fmt.Errorf("jobs: enqueue %s: %w", kind, err)
 	}
 	if len(tenant) > maxName || !utf8.ValidString(tenant) {
-		return Job{}, fmt.Errorf("jobs: enqueue %s: tenant id is longer than %d bytes or not UTF-8", kind, maxName)
+		return driver.Job{}, fmt.Errorf("jobs: enqueue %s: tenant id is longer than %d bytes or not UTF-8", kind, maxName)
 	}
 	data, err := json.Marshal(args)
 	if err != nil {
-		return Job{}, fmt.Errorf("jobs: encode %s: %w", kind, err)
+		return driver.Job{}, fmt.Errorf("jobs: encode %s: %w", kind, err)
 	}
 	if maxPayload >= 0 && len(data) > maxPayload {
-		return Job{}, fmt.Errorf("%w: %s has %d bytes, the limit is %d", ErrTooLarge, kind, len(data), maxPayload)
+		return driver.Job{}, fmt.Errorf("%w: %s has %d bytes, the limit is %d", ErrTooLarge, kind, len(data), maxPayload)
 	}
 	body, err := json.Marshal(envelope{
 		Version: envelopeVersion, Kind: kind, Tenant: tenant, MaxAttempts: opts.MaxAttempts, Args: data,
 	})
 	if err != nil {
-		return Job{}, fmt.Errorf("jobs: encode %s: %w", kind, err)
+		return driver.Job{}, fmt.Errorf("jobs: encode %s: %w", kind, err)
 	}
-	job := Job{ID: opts.ID, Tenant: tenant, Body: body, Delay: opts.Delay, At: opts.At}
+	job := driver.Job{ID: opts.ID, Kind: kind, Tenant: tenant, Body: body, Delay: opts.Delay, At: opts.At}
 	if job.ID == "" {
 		job.ID = newID()
 	}

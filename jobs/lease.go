@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // joinTime is what a new lease may take at least: there is none to be late for,
@@ -34,7 +36,7 @@ func (w *worker) beat() error {
 	}
 	ctx, cancel := context.WithTimeout(w.outer, limit)
 	defer cancel()
-	pulse, err := w.q.driver.Beat(ctx, Beat{
+	pulse, err := w.q.driver.Beat(ctx, driver.Beat{
 		Worker: w.id, Lease: lease, Join: !w.joined, MaxCrashes: w.q.opts.maxCrashes(),
 	})
 	if err != nil {
@@ -83,7 +85,7 @@ func (w *worker) leave() error {
 	}
 	ctx, cancel := context.WithTimeout(w.outer, 2*time.Second)
 	defer cancel()
-	if _, err := w.q.driver.Beat(ctx, Beat{Worker: w.id}); err != nil && !errors.Is(err, ErrLeaseLost) {
+	if _, err := w.q.driver.Beat(ctx, driver.Beat{Worker: w.id}); err != nil && !errors.Is(err, ErrLeaseLost) {
 		return fmt.Errorf("jobs: shutdown: leave: %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
 )
 
@@ -71,10 +72,10 @@ func TestLostLease(t *testing.T) {
 
 func TestDeadWorkersJobsAreTakenOver(t *testing.T) {
 	bubble(t, nil, func(b *bench) {
-		_, err := b.d.Beat(b.Context(), jobs.Beat{Worker: "dead", Lease: 15 * time.Second, Join: true})
+		_, err := b.d.Beat(b.Context(), driver.Beat{Worker: "dead", Lease: 15 * time.Second, Join: true})
 		require.NoError(b, err)
 		b.enqueue(Note{}, nil)
-		_, err = b.d.Exchange(b.Context(), jobs.Exchange{Worker: "dead", Seq: 1, Want: 1})
+		_, err = b.d.Exchange(b.Context(), driver.Exchange{Worker: "dead", Seq: 1, Want: 1})
 		require.NoError(b, err)
 		var info jobs.Info
 		jobs.Handle(b.q, func(ctx context.Context, _ Note) error {
@@ -119,11 +120,11 @@ func TestLostRepliesRunNothingTwice(t *testing.T) {
 
 // slowJoin is a driver whose first beat takes long: it connects.
 type slowJoin struct {
-	jobs.Driver
+	driver.Driver
 	once sync.Once
 }
 
-func (s *slowJoin) Beat(ctx context.Context, b jobs.Beat) (pulse jobs.Pulse, err error) {
+func (s *slowJoin) Beat(ctx context.Context, b driver.Beat) (pulse driver.Pulse, err error) {
 	s.once.Do(func() {
 		select {
 		case <-ctx.Done():

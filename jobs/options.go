@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"time"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // Options configure a Queue. A nil pointer means the zero value, which is
@@ -93,7 +95,7 @@ func (o *Options) check() error {
 	switch {
 	case o == nil:
 		return nil
-	case o.Concurrency > MaxBatch:
+	case o.Concurrency > driver.MaxBatch:
 		return errors.New("jobs: Options.Concurrency is above 500; run more processes")
 	case o.MaxAttempts < 0:
 		return errors.New("jobs: Options.MaxAttempts is negative")
@@ -107,7 +109,7 @@ func (o *Options) check() error {
 
 func (o *Options) concurrency() int {
 	if o == nil || o.Concurrency == 0 {
-		return min(4*runtime.GOMAXPROCS(0), MaxBatch)
+		return min(4*runtime.GOMAXPROCS(0), driver.MaxBatch)
 	}
 	return max(o.Concurrency, 0)
 }

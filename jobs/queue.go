@@ -8,12 +8,14 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // Queue enqueues jobs and, where Run is called, works on them. Make one with
 // New. It is safe for concurrent use.
 type Queue struct {
-	driver Driver
+	driver driver.Driver
 	opts   *Options
 
 	mu       sync.RWMutex
@@ -28,15 +30,15 @@ type handler func(ctx context.Context, args []byte) error
 
 // New makes a Queue over a driver. It starts nothing and does no I/O. Nil
 // options mean the defaults; an error names the field that is wrong.
-func New(driver Driver, opts *Options) (*Queue, error) {
-	if driver == nil {
+func New(d driver.Driver, opts *Options) (*Queue, error) {
+	if d == nil {
 		return nil, errors.New("jobs: driver is nil")
 	}
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
 	return &Queue{
-		driver: driver, opts: opts,
+		driver: d, opts: opts,
 		handlers: map[string]handler{},
 		entries:  map[string]*entry{},
 		changed:  make(chan struct{}, 1),

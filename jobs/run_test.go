@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
 )
 
@@ -124,11 +125,11 @@ func TestUnknownKindWaitsForAWorkerThatKnowsIt(t *testing.T) {
 
 func TestUnreadableJobs(t *testing.T) {
 	bubble(t, nil, func(b *bench) {
-		_, err := b.d.Push(b.Context(), []jobs.Job{
+		_, err := b.d.Push(b.Context(), driver.Push{Jobs: []driver.Job{
 			{ID: "garbage", Body: []byte("{")},
 			{ID: "newer", Body: []byte(`{"v":2,"kind":"mail.send","args":{}}`)},
 			{ID: "wrong", Body: []byte(`{"v":1,"kind":"mail.send","max":1,"args":[]}`)},
-		})
+		}})
 		require.NoError(b, err)
 		jobs.Handle(b.q, func(context.Context, Mail) error { return nil })
 		stop := run(b, b.q)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // worker is one Run of a queue: one lease in the store and one goroutine (loop)
@@ -31,9 +33,9 @@ type worker struct {
 	cancel context.CancelCauseFunc
 	fence  *time.Timer // ends jobs shortly before the lease does
 
-	running int       // handlers that have not returned
-	done    []Outcome // to be sent
-	call    *Exchange // sent, but the answer got lost: repeated unchanged
+	running int              // handlers that have not returned
+	done    []driver.Outcome // to be sent
+	call    *driver.Exchange // sent, but the answer got lost: repeated unchanged
 	retryAt time.Time
 	misses  int
 
@@ -49,7 +51,7 @@ type worker struct {
 
 type settlement struct {
 	epoch   int
-	outcome Outcome
+	outcome driver.Outcome
 }
 
 func newWorker(q *Queue, outer context.Context) *worker {
@@ -92,7 +94,7 @@ func (w *worker) loop(ctx context.Context) error {
 	}
 }
 
-func pending(x *Exchange) int {
+func pending(x *driver.Exchange) int {
 	if x == nil {
 		return 0
 	}
@@ -138,7 +140,7 @@ func (w *worker) sleep(ctx context.Context, now time.Time) {
 
 // absorb collects the handlers that returned meanwhile: they share a call.
 func (w *worker) absorb() {
-	for len(w.done) < MaxBatch {
+	for len(w.done) < driver.MaxBatch {
 		select {
 		case s := <-w.settled:
 			w.settle(s)
@@ -179,9 +181,9 @@ func (w *worker) exchangeDue(now time.Time) bool {
 func (w *worker) exchange(now time.Time) {
 	if w.call == nil {
 		w.seq++
-		n := min(len(w.done), MaxBatch)
-		w.call = &Exchange{Worker: w.id, Seq: w.seq, Done: w.done[:n:n], Want: w.free()}
-		w.done = append([]Outcome(nil), w.done[n:]...)
+		n := min(len(w.done), driver.MaxBatch)
+		w.call = &driver.Exchange{Worker: w.id, Seq: w.seq, Done: w.done[:n:n], Want: w.free()}
+		w.done = append([]driver.Outcome(nil), w.done[n:]...)
 	}
 	ctx, cancel := context.WithTimeout(w.outer, w.q.opts.lease()/2)
 	defer cancel()
@@ -208,16 +210,16 @@ func (w *worker) exchange(now time.Time) {
 }
 
 // start runs a job, or gives it back if there is nothing to run it under.
-func (w *worker) start(job Stored) {
+func (w *worker) start(job driver.Stored) {
 	if w.stopping || w.jobs.Err() != nil {
-		w.done = append(w.done, Outcome{ID: job.ID, Action: Return})
+		w.done = append(w.done, driver.Outcome{ID: job.ID, Action: driver.Return})
 		return
 	}
 	w.running++
 	jobs, epoch := w.jobs, w.epoch
 	// The loop counts this goroutine in running and reads its settlement; one
 	// that ignores its context outlives Run, which then returns an error.
-	go w.q.execute(jobs, job, func(o Outcome) { w.settled <- settlement{epoch, o} })
+	go w.q.execute(jobs, job, func(o driver.Outcome) { w.settled <- settlement{epoch, o} })
 }
 
 // holdOff spreads the repetitions of a failing call: 50 ms to 1 s.

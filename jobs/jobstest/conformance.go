@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // Features says how a driver differs from the full contract. The zero value
@@ -19,13 +19,13 @@ type Features struct {
 	// I/O. False means real waiting, of a few hundred milliseconds per case.
 	Bubble bool
 
-	// NoPosition says that the driver is not a jobs.Positioner.
+	// NoPosition says that the driver is not a driver.Positioner.
 	NoPosition bool
 }
 
-// Run checks a driver against the contract of jobs.Driver. open returns a new,
+// Run checks a driver against the contract of driver.Driver. open returns a new,
 // empty queue for each case.
-func Run(t *testing.T, open func(t testing.TB) jobs.Driver, f Features) {
+func Run(t *testing.T, open func(t testing.TB) driver.Driver, f Features) {
 	t.Helper()
 	for _, c := range cases() {
 		t.Run(c.name, func(t *testing.T) {
@@ -42,9 +42,9 @@ func Run(t *testing.T, open func(t testing.TB) jobs.Driver, f Features) {
 	}
 	if !f.NoPosition {
 		t.Run("position", func(t *testing.T) {
-			d, ok := open(t).(jobs.Positioner)
+			d, ok := open(t).(driver.Positioner)
 			if !ok {
-				t.Fatal("driver is not a jobs.Positioner; set Features.NoPosition if that is meant")
+				t.Fatal("driver is not a driver.Positioner; set Features.NoPosition if that is meant")
 			}
 			checkPosition(t, d)
 		})
@@ -68,7 +68,7 @@ func cases() []testCase {
 // suite is the state of one case, with helpers that stop it on errors.
 type suite struct {
 	*testing.T
-	d   jobs.Driver
+	d   driver.Driver
 	why string
 	seq map[string]uint64
 }
@@ -92,34 +92,38 @@ func (s *suite) equal(what string, want, got any) {
 	}
 }
 
-func (s *suite) push(batch ...jobs.Job) []string {
+func (s *suite) push(batch ...driver.Job) []string {
 	s.Helper()
-	holders, err := s.d.Push(s.Context(), batch)
+	pushed, err := s.d.Push(s.Context(), driver.Push{Jobs: batch})
 	s.must(err)
+	holders := make([]string, len(pushed))
+	for i, p := range pushed {
+		holders[i] = p.Holder
+	}
 	return holders
 }
 
-func plain(id string) jobs.Job { return jobs.Job{ID: id, Body: []byte("body of " + id)} }
+func plain(id string) driver.Job { return driver.Job{ID: id, Body: []byte("body of " + id)} }
 
-func many(prefix, tenant string, n int) []jobs.Job {
-	batch := make([]jobs.Job, n)
+func many(prefix, tenant string, n int) []driver.Job {
+	batch := make([]driver.Job, n)
 	for i := range batch {
 		id := fmt.Sprintf("%s%04d", prefix, i)
-		batch[i] = jobs.Job{ID: id, Tenant: tenant, Body: []byte(id)}
+		batch[i] = driver.Job{ID: id, Tenant: tenant, Body: []byte(id)}
 	}
 	return batch
 }
 
 func (s *suite) join(worker string, lease time.Duration) {
 	s.Helper()
-	_, err := s.d.Beat(s.Context(), jobs.Beat{Worker: worker, Lease: lease, Join: true, MaxCrashes: 2})
+	_, err := s.d.Beat(s.Context(), driver.Beat{Worker: worker, Lease: lease, Join: true, MaxCrashes: 2})
 	s.must(err)
 }
 
-func (s *suite) exchange(worker string, want int, done ...jobs.Outcome) jobs.Batch {
+func (s *suite) exchange(worker string, want int, done ...driver.Outcome) driver.Batch {
 	s.Helper()
 	s.seq[worker]++
-	batch, err := s.d.Exchange(s.Context(), jobs.Exchange{Worker: worker, Seq: s.seq[worker], Want: want, Done: done})
+	batch, err := s.d.Exchange(s.Context(), driver.Exchange{Worker: worker, Seq: s.seq[worker], Want: want, Done: done})
 	s.must(err)
 	return batch
 }
@@ -132,21 +136,21 @@ func (s *suite) take(worker string, want int) []string {
 
 func (s *suite) finish(worker string, done ...string) {
 	s.Helper()
-	var outcomes []jobs.Outcome
+	var outcomes []driver.Outcome
 	for _, id := range done {
-		outcomes = append(outcomes, jobs.Outcome{ID: id, Action: jobs.Finish})
+		outcomes = append(outcomes, driver.Outcome{ID: id, Action: driver.Finish})
 	}
 	s.exchange(worker, 0, outcomes...)
 }
 
-func (s *suite) stats(want jobs.Stats) {
+func (s *suite) stats(want driver.Stats) {
 	s.Helper()
 	got, err := s.d.Stats(s.Context())
 	s.must(err)
 	s.equal("stats", want, got)
 }
 
-func ids(stored []jobs.Stored) []string {
+func ids(stored []driver.Stored) []string {
 	list := []string{}
 	for _, j := range stored {
 		list = append(list, j.ID)
@@ -156,16 +160,16 @@ func ids(stored []jobs.Stored) []string {
 
 func (s *suite) lost(worker string) {
 	s.Helper()
-	_, err := s.d.Exchange(s.Context(), jobs.Exchange{Worker: worker, Seq: 1 << 40})
-	if !errors.Is(err, jobs.ErrLeaseLost) {
+	_, err := s.d.Exchange(s.Context(), driver.Exchange{Worker: worker, Seq: 1 << 40})
+	if !errors.Is(err, driver.ErrLeaseLost) {
 		s.Fatalf("exchange of %s: want ErrLeaseLost, got %v\nwhy this matters: %s", worker, err, s.why)
 	}
 }
 
-func checkPosition(t *testing.T, d jobs.Positioner) {
-	driver := d.(jobs.Driver)
+func checkPosition(t *testing.T, d driver.Positioner) {
+	whole := d.(driver.Driver)
 	ctx := t.Context()
-	try := func(from, to string, want bool, batch ...jobs.Job) {
+	try := func(from, to string, want bool, batch ...driver.Job) {
 		t.Helper()
 		moved, err := d.PushAt(ctx, from, to, batch)
 		if err != nil || moved != want {
@@ -180,8 +184,8 @@ func checkPosition(t *testing.T, d jobs.Positioner) {
 	if err != nil || position != "c" {
 		t.Fatalf("position: want c, got %q, %v", position, err)
 	}
-	stats, err := driver.Stats(ctx)
-	if err != nil || stats != (jobs.Stats{Ready: 2}) {
+	stats, err := whole.Stats(ctx)
+	if err != nil || stats != (driver.Stats{Ready: 2}) {
 		t.Fatalf("want two ready jobs, got %+v, %v", stats, err)
 	}
 	canceled, cancel := context.WithCancel(ctx)

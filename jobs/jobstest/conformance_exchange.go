@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 func exchangeCases() []testCase {
@@ -25,10 +25,10 @@ func exchangeCases() []testCase {
 			s.join("w", time.Minute)
 			s.take("w", 1)
 			text := "line one\nzweite Zeile: ß \x01"
-			batch := s.exchange("w", 1, jobs.Outcome{ID: "a", Action: jobs.Retry, Delay: 2 * step, Error: text})
+			batch := s.exchange("w", 1, driver.Outcome{ID: "a", Action: driver.Retry, Delay: 2 * step, Error: text})
 			s.equal("too early", []string{}, ids(batch.Jobs))
 			s.equal("due within", true, batch.Next > 0 && batch.Next <= 2*step)
-			s.stats(jobs.Stats{Scheduled: 1})
+			s.stats(driver.Stats{Scheduled: 1})
 			s.wait(2*step + 20*time.Millisecond)
 			again := s.exchange("w", 1).Jobs
 			s.equal("ids", []string{"a"}, ids(again))
@@ -40,9 +40,9 @@ func exchangeCases() []testCase {
 			s.push(plain("a"), plain("b"))
 			s.join("w", time.Minute)
 			s.take("w", 2)
-			s.exchange("w", 0, jobs.Outcome{ID: "a", Action: jobs.Bury, Error: "no"})
-			s.stats(jobs.Stats{Running: 1, Dead: 1})
-			dead, err := s.d.List(s.Context(), jobs.ListQuery{State: jobs.Dead, Limit: 10})
+			s.exchange("w", 0, driver.Outcome{ID: "a", Action: driver.Bury, Error: "no"})
+			s.stats(driver.Stats{Running: 1, Dead: 1})
+			dead, err := s.d.List(s.Context(), driver.ListQuery{State: driver.Dead, Limit: 10})
 			s.must(err)
 			s.equal("listed", []string{"a"}, ids(dead))
 			s.equal("error", "no", dead[0].Error)
@@ -53,12 +53,12 @@ func exchangeCases() []testCase {
 			s.push(many("j", "", 4)...)
 			s.join("w", time.Minute)
 			s.take("w", 2)
-			batch := s.exchange("w", 2, jobs.Outcome{ID: "j0001", Action: jobs.Return})
+			batch := s.exchange("w", 2, driver.Outcome{ID: "j0001", Action: driver.Return})
 			s.equal("order", []string{"j0001", "j0002"}, ids(batch.Jobs))
 			s.equal("attempts", 0, batch.Jobs[0].Attempts)
-			batch = s.exchange("w", 5, jobs.Outcome{ID: "j0001", Action: jobs.Return, Delay: time.Minute})
+			batch = s.exchange("w", 5, driver.Outcome{ID: "j0001", Action: driver.Return, Delay: time.Minute})
 			s.equal("rests", []string{"j0003"}, ids(batch.Jobs))
-			s.stats(jobs.Stats{Running: 3, Scheduled: 1})
+			s.stats(driver.Stats{Running: 3, Scheduled: 1})
 		}},
 	}
 }
@@ -68,31 +68,31 @@ func replayCases() []testCase {
 		{"a repeated exchange is answered again, not done again", "the answer may get lost after the deed", func(s *suite) {
 			s.push(many("j", "", 4)...)
 			s.join("w", time.Minute)
-			x := jobs.Exchange{Worker: "w", Seq: 1, Want: 2}
+			x := driver.Exchange{Worker: "w", Seq: 1, Want: 2}
 			for range 2 {
 				batch, err := s.d.Exchange(s.Context(), x)
 				s.must(err)
 				s.equal("ids", []string{"j0000", "j0001"}, ids(batch.Jobs))
 			}
-			s.stats(jobs.Stats{Ready: 2, Running: 2})
-			x = jobs.Exchange{Worker: "w", Seq: 2, Want: 1, Done: []jobs.Outcome{{ID: "j0000", Action: jobs.Retry}, {ID: "j0001", Action: jobs.Finish}}}
+			s.stats(driver.Stats{Ready: 2, Running: 2})
+			x = driver.Exchange{Worker: "w", Seq: 2, Want: 1, Done: []driver.Outcome{{ID: "j0000", Action: driver.Retry}, {ID: "j0001", Action: driver.Finish}}}
 			for range 3 {
 				batch, err := s.d.Exchange(s.Context(), x)
 				s.must(err)
 				s.equal("one job", 1, len(batch.Jobs))
 			}
-			s.stats(jobs.Stats{Ready: 2, Running: 1})
+			s.stats(driver.Stats{Ready: 2, Running: 1})
 		}},
 		{"what a worker does not hold it cannot settle", "a slow worker must not finish another one's job", func(s *suite) {
 			s.push(plain("a"))
 			s.join("w1", time.Minute)
 			s.join("w2", time.Minute)
 			s.take("w1", 1)
-			for _, action := range []jobs.Action{jobs.Finish, jobs.Retry, jobs.Bury, jobs.Return} {
-				s.exchange("w2", 0, jobs.Outcome{ID: "a", Action: action})
-				s.exchange("w2", 0, jobs.Outcome{ID: "unknown", Action: action})
+			for _, action := range []driver.Action{driver.Finish, driver.Retry, driver.Bury, driver.Return} {
+				s.exchange("w2", 0, driver.Outcome{ID: "a", Action: action})
+				s.exchange("w2", 0, driver.Outcome{ID: "unknown", Action: action})
 			}
-			s.stats(jobs.Stats{Running: 1})
+			s.stats(driver.Stats{Running: 1})
 		}},
 		{"each job goes to one worker", "that is what a queue is for", func(s *suite) {
 			const workers, total = 6, 300
@@ -108,7 +108,7 @@ func replayCases() []testCase {
 			for id, times := range taken {
 				s.equal(id, 1, times)
 			}
-			s.stats(jobs.Stats{})
+			s.stats(driver.Stats{})
 		}},
 	}
 }
@@ -116,13 +116,13 @@ func replayCases() []testCase {
 // takeAll works until the queue is empty. It runs beside others, so it may not
 // end the test itself.
 func takeAll(s *suite, worker string, mu *sync.Mutex, taken map[string]int) {
-	if _, err := s.d.Beat(s.Context(), jobs.Beat{Worker: worker, Lease: time.Minute, Join: true}); err != nil {
+	if _, err := s.d.Beat(s.Context(), driver.Beat{Worker: worker, Lease: time.Minute, Join: true}); err != nil {
 		s.Errorf("beat: %v", err)
 		return
 	}
-	var done []jobs.Outcome
+	var done []driver.Outcome
 	for seq := uint64(1); ; seq++ {
-		batch, err := s.d.Exchange(s.Context(), jobs.Exchange{Worker: worker, Seq: seq, Want: 7, Done: done})
+		batch, err := s.d.Exchange(s.Context(), driver.Exchange{Worker: worker, Seq: seq, Want: 7, Done: done})
 		if err != nil {
 			s.Errorf("exchange: %v", err)
 			return
@@ -131,7 +131,7 @@ func takeAll(s *suite, worker string, mu *sync.Mutex, taken map[string]int) {
 		mu.Lock()
 		for _, j := range batch.Jobs {
 			taken[j.ID]++
-			done = append(done, jobs.Outcome{ID: j.ID, Action: jobs.Finish})
+			done = append(done, driver.Outcome{ID: j.ID, Action: driver.Finish})
 		}
 		mu.Unlock()
 		if len(done) == 0 && batch.Ready == 0 {

@@ -3,13 +3,13 @@ package jobstest
 import (
 	"time"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 func inspectCases() []testCase {
-	list := func(s *suite, state jobs.State, offset, limit int) []jobs.Stored {
+	list := func(s *suite, state driver.State, offset, limit int) []driver.Stored {
 		s.Helper()
-		page, err := s.d.List(s.Context(), jobs.ListQuery{State: state, Offset: offset, Limit: limit})
+		page, err := s.d.List(s.Context(), driver.ListQuery{State: state, Offset: offset, Limit: limit})
 		s.must(err)
 		return page
 	}
@@ -17,16 +17,16 @@ func inspectCases() []testCase {
 		{"lists are ordered and paged", "operators look at the next and at the latest", func(s *suite) {
 			s.push(many("j", "", 5)...)
 			for i, delay := range []time.Duration{3 * time.Hour, time.Hour, 2 * time.Hour} {
-				s.push(jobs.Job{ID: []string{"x", "y", "z"}[i], Delay: delay})
+				s.push(driver.Job{ID: []string{"x", "y", "z"}[i], Delay: delay})
 			}
-			s.equal("ready", []string{"j0001", "j0002"}, ids(list(s, jobs.Ready, 1, 2)))
-			s.equal("beyond", []string{}, ids(list(s, jobs.Ready, 9, 2)))
-			due := list(s, jobs.Scheduled, 0, 10)
+			s.equal("ready", []string{"j0001", "j0002"}, ids(list(s, driver.Ready, 1, 2)))
+			s.equal("beyond", []string{}, ids(list(s, driver.Ready, 9, 2)))
+			due := list(s, driver.Scheduled, 0, 10)
 			s.equal("scheduled", []string{"y", "z", "x"}, ids(due))
 			until := time.Until(due[0].At)
 			s.equal("due in an hour", true, until > 55*time.Minute && until < 65*time.Minute)
-			s.equal("ready has no time", true, list(s, jobs.Ready, 0, 1)[0].At.IsZero())
-			_, err := s.d.List(s.Context(), jobs.ListQuery{State: "nonsense", Limit: 1})
+			s.equal("ready has no time", true, list(s, driver.Ready, 0, 1)[0].At.IsZero())
+			_, err := s.d.List(s.Context(), driver.ListQuery{State: "nonsense", Limit: 1})
 			s.equal("unknown state", true, err != nil)
 		}},
 		{"dead jobs are requeued or deleted", "someone has to decide", func(s *suite) {
@@ -34,17 +34,17 @@ func inspectCases() []testCase {
 			s.join("w", time.Minute)
 			s.take("w", 3)
 			for _, id := range []string{"a", "b", "c"} {
-				s.exchange("w", 0, jobs.Outcome{ID: id, Action: jobs.Bury, Error: "no"})
+				s.exchange("w", 0, driver.Outcome{ID: id, Action: driver.Bury, Error: "no"})
 				s.wait(5 * time.Millisecond)
 			}
-			s.equal("latest first", []string{"c", "b", "a"}, ids(list(s, jobs.Dead, 0, 10)))
-			n, err := s.d.Resolve(s.Context(), []string{"a", "alive", "unknown", "a"}, jobs.Requeue)
+			s.equal("latest first", []string{"c", "b", "a"}, ids(list(s, driver.Dead, 0, 10)))
+			n, err := s.d.Resolve(s.Context(), []string{"a", "alive", "unknown", "a"}, driver.Requeue)
 			s.must(err)
 			s.equal("requeued", 1, n)
-			n, err = s.d.Resolve(s.Context(), []string{"b", "a", "alive"}, jobs.Delete)
+			n, err = s.d.Resolve(s.Context(), []string{"b", "a", "alive"}, driver.Delete)
 			s.must(err)
 			s.equal("deleted", 1, n)
-			s.stats(jobs.Stats{Ready: 2, Dead: 1})
+			s.stats(driver.Stats{Ready: 2, Dead: 1})
 			batch := s.exchange("w", 5)
 			s.equal("order", []string{"alive", "a"}, ids(batch.Jobs))
 			s.equal("attempts start over", 0, batch.Jobs[1].Attempts)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 func pushCases() []testCase {
@@ -19,56 +19,56 @@ func pushCases() []testCase {
 			s.equal("order", []string{"c", "b", "a", "d"}, ids(batch.Jobs))
 			s.equal("body", "body of c", string(batch.Jobs[0].Body))
 			s.equal("next", true, batch.Next < 0)
-			s.stats(jobs.Stats{Running: 4})
+			s.stats(driver.Stats{Running: 4})
 			s.finish("w", "c", "b", "a", "d")
-			s.stats(jobs.Stats{})
+			s.stats(driver.Stats{})
 		}},
 		{"an id is stored once", "clients repeat calls whose answer got lost", func(s *suite) {
 			s.push(plain("a"), plain("a"))
-			s.equal("holders", []string{""}, s.push(jobs.Job{ID: "a", Body: []byte("other")}))
+			s.equal("holders", []string{""}, s.push(driver.Job{ID: "a", Body: []byte("other")}))
 			s.join("w", time.Minute)
 			batch := s.exchange("w", 10)
 			s.equal("ids", []string{"a"}, ids(batch.Jobs))
 			s.equal("body", "body of a", string(batch.Jobs[0].Body))
 			s.equal("while it runs", []string{""}, s.push(plain("a")))
-			s.stats(jobs.Stats{Running: 1})
+			s.stats(driver.Stats{Running: 1})
 		}},
 		{"an empty push does nothing", "batches may turn out empty", func(s *suite) {
 			s.equal("holders", 0, len(s.push()))
-			s.stats(jobs.Stats{})
+			s.stats(driver.Stats{})
 		}},
 		{"bodies are opaque", "they may be encrypted", func(s *suite) {
 			body := bytes.Repeat([]byte{0, 0xff, '\n', ' ', '"'}, 60_000)
-			s.push(jobs.Job{ID: "big", Body: slices.Clone(body), Tenant: "tenant with blanks\n"})
+			s.push(driver.Job{ID: "big", Body: slices.Clone(body), Tenant: "tenant with blanks\n"})
 			s.join("w", time.Minute)
 			batch := s.exchange("w", 1)
 			s.equal("body", true, bytes.Equal(body, batch.Jobs[0].Body))
 		}},
 		{"a unique key is held until the job is finished", "double clicks must not send two invoices", func(s *suite) {
-			unique := func(id string) jobs.Job { return jobs.Job{ID: id, Body: []byte(id), Unique: "key"} }
+			unique := func(id string) driver.Job { return driver.Job{ID: id, Body: []byte(id), Unique: "key"} }
 			s.equal("first", []string{"", "a", ""}, s.push(unique("a"), unique("b"), plain("c")))
 			s.equal("the same again", []string{""}, s.push(unique("a")))
 			s.join("w", time.Minute)
 			s.take("w", 2)
 			s.equal("while it runs", []string{"a"}, s.push(unique("d")))
-			s.exchange("w", 0, jobs.Outcome{ID: "a", Action: jobs.Retry})
+			s.exchange("w", 0, driver.Outcome{ID: "a", Action: driver.Retry})
 			s.equal("between attempts", []string{"a"}, s.push(unique("d")))
 			s.equal("retried", []string{"a"}, s.take("w", 2))
 			s.finish("w", "a", "c")
 			s.equal("afterwards", []string{""}, s.push(unique("d")))
 		}},
 		{"a dead job does not hold its key", "a schedule must not stop for ever", func(s *suite) {
-			s.push(jobs.Job{ID: "a", Unique: "key"})
+			s.push(driver.Job{ID: "a", Unique: "key"})
 			s.join("w", time.Minute)
 			s.take("w", 1)
-			s.exchange("w", 0, jobs.Outcome{ID: "a", Action: jobs.Bury})
-			s.equal("after death", []string{""}, s.push(jobs.Job{ID: "b", Unique: "key"}))
-			n, err := s.d.Resolve(s.Context(), []string{"a"}, jobs.Requeue)
+			s.exchange("w", 0, driver.Outcome{ID: "a", Action: driver.Bury})
+			s.equal("after death", []string{""}, s.push(driver.Job{ID: "b", Unique: "key"}))
+			n, err := s.d.Resolve(s.Context(), []string{"a"}, driver.Requeue)
 			s.must(err)
 			s.equal("requeued", 1, n)
 			s.take("w", 2)
 			s.finish("w", "a")
-			s.equal("the new holder keeps it", []string{"b"}, s.push(jobs.Job{ID: "c", Unique: "key"}))
+			s.equal("the new holder keeps it", []string{"b"}, s.push(driver.Job{ID: "c", Unique: "key"}))
 		}},
 	}
 }
@@ -89,9 +89,9 @@ func fairnessCases() []testCase {
 		{"an ended context is an error", "callers must not think the job is stored", func(s *suite) {
 			ctx, cancel := context.WithCancel(s.Context())
 			cancel()
-			_, err := s.d.Push(ctx, []jobs.Job{plain("a")})
+			_, err := s.d.Push(ctx, driver.Push{Jobs: []driver.Job{plain("a")}})
 			s.equal("error", true, err != nil)
-			s.stats(jobs.Stats{})
+			s.stats(driver.Stats{})
 		}},
 	}
 }

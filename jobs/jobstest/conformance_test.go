@@ -3,11 +3,11 @@ package jobstest_test
 import (
 	"testing"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	jobstest.Run(t, func(t testing.TB) jobs.Driver { return jobstest.New(t) }, jobstest.Features{Bubble: true})
+	jobstest.Run(t, func(t testing.TB) driver.Driver { return jobstest.New(t) }, jobstest.Features{Bubble: true})
 }

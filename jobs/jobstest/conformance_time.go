@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 func timeCases() []testCase {
@@ -17,7 +17,7 @@ func timeCases() []testCase {
 			past := plain("past")
 			past.At = time.Now().Add(-time.Hour)
 			s.push(later, soon, past)
-			s.stats(jobs.Stats{Ready: 1, Scheduled: 2})
+			s.stats(driver.Stats{Ready: 1, Scheduled: 2})
 			s.join("w", time.Minute)
 			batch := s.exchange("w", 5)
 			s.equal("now", []string{"past"}, ids(batch.Jobs))
@@ -30,7 +30,7 @@ func timeCases() []testCase {
 		{"a push wakes a waiting worker", "jobs start in a millisecond, not at the next poll", func(s *suite) {
 			s.join("w", time.Minute)
 			s.take("w", 1)
-			for i, j := range []jobs.Job{plain("a"), {ID: "b", Delay: time.Hour}, {ID: "c", Delay: time.Minute}} {
+			for i, j := range []driver.Job{plain("a"), {ID: "b", Delay: time.Hour}, {ID: "c", Delay: time.Minute}} {
 				s.drainTokens()
 				began, woken := time.Now(), make(chan error, 1)
 				go func() { woken <- s.d.Wait(s.Context(), 10*time.Second) }()
@@ -61,11 +61,11 @@ func timeCases() []testCase {
 			s.equal("woken soon", true, time.Since(began) < 5*time.Second)
 		}},
 		{"a tick is fired once", "a monthly report per process would be a disaster", func(s *suite) {
-			fire := func(at time.Time, id string) jobs.Fired {
+			fire := func(at time.Time, id string) driver.Fired {
 				s.Helper()
-				tick := jobs.Tick{Name: "monthly", At: at}
+				tick := driver.Tick{Name: "monthly", At: at}
 				if id != "" {
-					tick.Job = &jobs.Job{ID: id, Body: []byte(id)}
+					tick.Job = &driver.Job{ID: id, Body: []byte(id)}
 				}
 				fired, err := s.d.Fire(s.Context(), tick)
 				s.must(err)
@@ -82,7 +82,7 @@ func timeCases() []testCase {
 			s.equal("again", false, again.Fired)
 			s.equal("last", true, again.Last.Equal(tick))
 			s.equal("an older one", false, fire(tick.Add(-time.Millisecond), "older").Fired)
-			s.stats(jobs.Stats{Ready: 1})
+			s.stats(driver.Stats{Ready: 1})
 		}},
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // Driver is a queue in memory. Make one with New or NewDriver. It is safe for
-// concurrent use and keeps the contract of jobs.Driver and jobs.Positioner.
+// concurrent use and keeps the contract of driver.Driver and driver.Positioner.
 type Driver struct {
 	mu       sync.Mutex
 	jobs     map[string]*job
@@ -29,16 +29,13 @@ type Driver struct {
 }
 
 var (
-	_ jobs.Driver     = (*Driver)(nil)
-	_ jobs.Positioner = (*Driver)(nil)
+	_ driver.Driver     = (*Driver)(nil)
+	_ driver.Positioner = (*Driver)(nil)
 )
 
-// running is the state of a held job; it cannot be listed.
-const running jobs.State = "running"
-
 type job struct {
-	jobs.Job
-	state    jobs.State
+	driver.Job
+	state    driver.State
 	score    float64   // ready: place
 	at       time.Time // scheduled: due; dead: since
 	worker   string    // running
@@ -73,22 +70,22 @@ func NewDriver() *Driver {
 	}
 }
 
-// Push implements jobs.Driver.
-func (d *Driver) Push(ctx context.Context, batch []jobs.Job) ([]string, error) {
-	var holders []string
+// Push implements driver.Driver.
+func (d *Driver) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, error) {
+	var pushed []driver.Pushed
 	err := d.call(ctx, OpPush, func() error {
-		holders = d.store(batch)
+		pushed = d.store(p.Jobs)
 		return nil
 	})
-	return holders, err
+	return pushed, err
 }
 
-func (d *Driver) store(batch []jobs.Job) []string {
-	holders := make([]string, len(batch))
+func (d *Driver) store(batch []driver.Job) []driver.Pushed {
+	pushed := make([]driver.Pushed, len(batch))
 	now := time.Now()
 	for i, in := range batch {
 		if holder, ok := d.unique[in.Unique]; in.Unique != "" && ok && holder != in.ID {
-			holders[i] = holder
+			pushed[i].Holder = holder
 			continue
 		}
 		if d.jobs[in.ID] != nil {
@@ -104,18 +101,18 @@ func (d *Driver) store(batch []jobs.Job) []string {
 		}
 		d.jobs[in.ID] = j
 		if j.at.After(now) {
-			j.state = jobs.Scheduled
+			j.state = driver.Scheduled
 		} else {
 			d.place(j, false)
 		}
 		d.token()
 	}
-	return holders
+	return pushed
 }
 
 // place makes a job ready: fairly behind the others, or in front of them.
 func (d *Driver) place(j *job, front bool) {
-	j.state, j.worker, j.at, j.score = jobs.Ready, "", time.Time{}, d.clock
+	j.state, j.worker, j.at, j.score = driver.Ready, "", time.Time{}, d.clock
 	if !front {
 		j.score = max(d.clock, d.finish[j.Tenant]) + 1
 		d.finish[j.Tenant] = j.score
@@ -130,7 +127,7 @@ func (d *Driver) token() {
 }
 
 // in returns the jobs of a state in their order.
-func (d *Driver) in(state jobs.State) []*job {
+func (d *Driver) in(state driver.State) []*job {
 	var found []*job
 	for _, j := range d.jobs {
 		if j.state == state {
@@ -139,7 +136,7 @@ func (d *Driver) in(state jobs.State) []*job {
 	}
 	slices.SortFunc(found, func(a, b *job) int {
 		order := cmp.Or(cmp.Compare(a.score, b.score), a.at.Compare(b.at), cmp.Compare(a.ID, b.ID))
-		if state == jobs.Dead {
+		if state == driver.Dead {
 			return -order
 		}
 		return order
@@ -147,13 +144,13 @@ func (d *Driver) in(state jobs.State) []*job {
 	return found
 }
 
-// Exchange implements jobs.Driver.
-func (d *Driver) Exchange(ctx context.Context, x jobs.Exchange) (jobs.Batch, error) {
-	var batch jobs.Batch
+// Exchange implements driver.Driver.
+func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch, error) {
+	var batch driver.Batch
 	err := d.call(ctx, OpExchange, func() error {
 		l := d.leases[x.Worker]
 		if l == nil {
-			return fmt.Errorf("jobstest: exchange: %w", jobs.ErrLeaseLost)
+			return fmt.Errorf("jobstest: exchange: %w", driver.ErrLeaseLost)
 		}
 		if l.seq != x.Seq {
 			for _, o := range x.Done {
@@ -162,7 +159,7 @@ func (d *Driver) Exchange(ctx context.Context, x jobs.Exchange) (jobs.Batch, err
 			d.promote()
 			l.seq, l.last = x.Seq, d.take(x.Worker, x.Want)
 		}
-		batch = jobs.Batch{Next: -1, Ready: len(d.in(jobs.Ready))}
+		batch = driver.Batch{Next: -1, Ready: len(d.in(driver.Ready))}
 		for _, id := range l.last {
 			if j := d.jobs[id]; j != nil && j.worker == x.Worker {
 				batch.Jobs = append(batch.Jobs, j.stored())
@@ -171,7 +168,7 @@ func (d *Driver) Exchange(ctx context.Context, x jobs.Exchange) (jobs.Batch, err
 		if batch.Ready > 0 {
 			d.token()
 		}
-		if due := d.in(jobs.Scheduled); len(due) > 0 {
+		if due := d.in(driver.Scheduled); len(due) > 0 {
 			batch.Next = max(0, time.Until(due[0].at))
 		}
 		return nil
@@ -179,34 +176,34 @@ func (d *Driver) Exchange(ctx context.Context, x jobs.Exchange) (jobs.Batch, err
 	return batch, err
 }
 
-func (d *Driver) settle(worker string, o jobs.Outcome) {
+func (d *Driver) settle(worker string, o driver.Outcome) {
 	j := d.jobs[o.ID]
 	if j == nil || j.worker != worker {
 		return
 	}
 	switch o.Action {
-	case jobs.Finish:
+	case driver.Finish:
 		d.release(j)
 		delete(d.jobs, o.ID)
 		return
-	case jobs.Return:
+	case driver.Return:
 		if o.Delay <= 0 {
 			d.place(j, true)
 			return
 		}
-	case jobs.Retry, jobs.Bury:
+	case driver.Retry, driver.Bury:
 		j.attempts++
 		j.err = o.Error
 	}
-	j.state, j.worker, j.score, j.at = jobs.Scheduled, "", 0, time.Now().Add(o.Delay)
-	if o.Action == jobs.Bury {
+	j.state, j.worker, j.score, j.at = driver.Scheduled, "", 0, time.Now().Add(o.Delay)
+	if o.Action == driver.Bury {
 		d.bury(j)
 	}
 }
 
 func (d *Driver) bury(j *job) {
 	d.release(j)
-	j.state, j.worker, j.score, j.at = jobs.Dead, "", 0, time.Now()
+	j.state, j.worker, j.score, j.at = driver.Dead, "", 0, time.Now()
 }
 
 // release frees the unique key of a job that is finished or dead.
@@ -218,7 +215,7 @@ func (d *Driver) release(j *job) {
 
 func (d *Driver) promote() {
 	now := time.Now()
-	for _, j := range d.in(jobs.Scheduled) {
+	for _, j := range d.in(driver.Scheduled) {
 		if !j.at.After(now) {
 			d.place(j, false)
 		}
@@ -227,10 +224,10 @@ func (d *Driver) promote() {
 
 func (d *Driver) take(worker string, want int) []string {
 	var ids []string
-	ready := d.in(jobs.Ready)
+	ready := d.in(driver.Ready)
 	for _, j := range ready[:min(max(want, 0), len(ready))] {
 		d.clock = j.score
-		j.state, j.worker, j.score = running, worker, 0
+		j.state, j.worker, j.score = driver.Running, worker, 0
 		ids = append(ids, j.ID)
 	}
 	if len(ids) == len(ready) {
@@ -240,15 +237,15 @@ func (d *Driver) take(worker string, want int) []string {
 	return ids
 }
 
-func (j *job) stored() jobs.Stored {
-	return jobs.Stored{
+func (j *job) stored() driver.Stored {
+	return driver.Stored{
 		ID: j.ID, Body: slices.Clone(j.Body), Attempts: j.attempts, Crashes: j.crashes, Error: j.err, At: j.at,
 	}
 }
 
-// Beat implements jobs.Driver.
-func (d *Driver) Beat(ctx context.Context, b jobs.Beat) (jobs.Pulse, error) {
-	var pulse jobs.Pulse
+// Beat implements driver.Driver.
+func (d *Driver) Beat(ctx context.Context, b driver.Beat) (driver.Pulse, error) {
+	var pulse driver.Pulse
 	err := d.call(ctx, OpBeat, func() error {
 		if b.Lease <= 0 {
 			pulse = d.reclaim(b.Worker, false, 0)
@@ -256,7 +253,7 @@ func (d *Driver) Beat(ctx context.Context, b jobs.Beat) (jobs.Pulse, error) {
 		}
 		if d.leases[b.Worker] == nil {
 			if !b.Join {
-				return fmt.Errorf("jobstest: beat: %w", jobs.ErrLeaseLost)
+				return fmt.Errorf("jobstest: beat: %w", driver.ErrLeaseLost)
 			}
 			d.leases[b.Worker] = &lease{}
 		}
@@ -273,9 +270,9 @@ func (d *Driver) Beat(ctx context.Context, b jobs.Beat) (jobs.Pulse, error) {
 	return pulse, err
 }
 
-func (d *Driver) reclaim(worker string, crashed bool, maxCrashes int) jobs.Pulse {
-	var pulse jobs.Pulse
-	for _, j := range d.in(running) {
+func (d *Driver) reclaim(worker string, crashed bool, maxCrashes int) driver.Pulse {
+	var pulse driver.Pulse
+	for _, j := range d.in(driver.Running) {
 		if j.worker != worker {
 			continue
 		}
@@ -296,7 +293,7 @@ func (d *Driver) reclaim(worker string, crashed bool, maxCrashes int) jobs.Pulse
 	return pulse
 }
 
-// Wait implements jobs.Driver.
+// Wait implements driver.Driver.
 func (d *Driver) Wait(ctx context.Context, wait time.Duration) error {
 	if err := d.call(ctx, OpWait, func() error { return nil }); err != nil {
 		return err
@@ -312,16 +309,16 @@ func (d *Driver) Wait(ctx context.Context, wait time.Duration) error {
 	return nil
 }
 
-// Fire implements jobs.Driver.
-func (d *Driver) Fire(ctx context.Context, t jobs.Tick) (jobs.Fired, error) {
-	var fired jobs.Fired
+// Fire implements driver.Driver.
+func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) {
+	var fired driver.Fired
 	err := d.call(ctx, OpFire, func() error {
 		now := time.Now().UTC().Truncate(time.Millisecond)
 		if _, ok := d.ticks[t.Name]; !ok {
 			d.ticks[t.Name] = now
 		}
 		if t.Job != nil && t.At.After(d.ticks[t.Name]) && !t.At.After(now) {
-			d.store([]jobs.Job{*t.Job})
+			d.store([]driver.Job{*t.Job})
 			d.ticks[t.Name] = t.At.UTC()
 			fired.Fired = true
 		}

@@ -4,27 +4,27 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
-// Stats implements jobs.Driver.
-func (d *Driver) Stats(ctx context.Context) (jobs.Stats, error) {
-	var s jobs.Stats
+// Stats implements driver.Driver.
+func (d *Driver) Stats(ctx context.Context) (driver.Stats, error) {
+	var s driver.Stats
 	err := d.call(ctx, OpInspect, func() error {
-		s = jobs.Stats{
-			Ready: len(d.in(jobs.Ready)), Scheduled: len(d.in(jobs.Scheduled)),
-			Running: len(d.in(running)), Dead: len(d.in(jobs.Dead)),
+		s = driver.Stats{
+			Ready: len(d.in(driver.Ready)), Scheduled: len(d.in(driver.Scheduled)),
+			Running: len(d.in(driver.Running)), Dead: len(d.in(driver.Dead)),
 		}
 		return nil
 	})
 	return s, err
 }
 
-// List implements jobs.Driver.
-func (d *Driver) List(ctx context.Context, q jobs.ListQuery) ([]jobs.Stored, error) {
-	var page []jobs.Stored
+// List implements driver.Driver.
+func (d *Driver) List(ctx context.Context, q driver.ListQuery) ([]driver.Stored, error) {
+	var page []driver.Stored
 	err := d.call(ctx, OpInspect, func() error {
-		if q.State != jobs.Ready && q.State != jobs.Scheduled && q.State != jobs.Dead {
+		if q.State != driver.Ready && q.State != driver.Scheduled && q.State != driver.Dead {
 			return fmt.Errorf("jobstest: list: unknown state %q", q.State)
 		}
 		found := d.in(q.State)
@@ -37,17 +37,17 @@ func (d *Driver) List(ctx context.Context, q jobs.ListQuery) ([]jobs.Stored, err
 	return page, err
 }
 
-// Resolve implements jobs.Driver.
-func (d *Driver) Resolve(ctx context.Context, ids []string, how jobs.Resolution) (int, error) {
+// Resolve implements driver.Driver.
+func (d *Driver) Resolve(ctx context.Context, ids []string, how driver.Resolution) (int, error) {
 	found := 0
 	err := d.call(ctx, OpResolve, func() error {
 		for _, id := range ids {
 			j := d.jobs[id]
-			if j == nil || j.state != jobs.Dead {
+			if j == nil || j.state != driver.Dead {
 				continue
 			}
 			found++
-			if how == jobs.Delete {
+			if how == driver.Delete {
 				delete(d.jobs, id)
 				continue
 			}
@@ -60,7 +60,7 @@ func (d *Driver) Resolve(ctx context.Context, ids []string, how jobs.Resolution)
 	return found, err
 }
 
-// Position implements jobs.Positioner.
+// Position implements driver.Positioner.
 func (d *Driver) Position(ctx context.Context) (string, error) {
 	var position string
 	err := d.call(ctx, OpPush, func() error {
@@ -70,8 +70,8 @@ func (d *Driver) Position(ctx context.Context) (string, error) {
 	return position, err
 }
 
-// PushAt implements jobs.Positioner.
-func (d *Driver) PushAt(ctx context.Context, from, to string, batch []jobs.Job) (bool, error) {
+// PushAt implements driver.Positioner.
+func (d *Driver) PushAt(ctx context.Context, from, to string, batch []driver.Job) (bool, error) {
 	moved := false
 	err := d.call(ctx, OpPush, func() error {
 		if d.position != from {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // Enqueued returns the arguments of all jobs of A's kind that are stored and
@@ -80,7 +81,7 @@ func (d *Driver) checkIdle() {
 		return
 	}
 	for _, j := range d.jobs {
-		if j.state != jobs.Dead {
+		if j.state != driver.Dead {
 			return
 		}
 	}

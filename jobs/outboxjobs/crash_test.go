@@ -18,6 +18,7 @@ import (
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 	"github.com/ashlar-go/ashlar/tenancy"
@@ -251,7 +252,7 @@ func TestKilledRelaysLoseAndRepeatNothing(t *testing.T) {
 				return false
 			}
 		}
-		return err == nil && stats == jobs.Stats{}
+		return err == nil && stats == driver.Stats{}
 	}, time.Minute, 5*time.Millisecond)
 	lost, twice, disordered := c.faults()
 	t.Logf("%d jobs, %d kills: %d lost, %d twice, %d out of order", c.ran, 2*rounds, lost, twice, disordered)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/tenancy"
 )
 
@@ -16,8 +17,8 @@ const maxPayload = 256 << 10
 
 // event is a job in the outbox, as JSON.
 type event struct {
-	Kind string   `json:"kind"`
-	Job  jobs.Job `json:"job"`
+	Kind string     `json:"kind"`
+	Job  driver.Job `json:"job"`
 }
 
 // EventType implements tenancy.Event.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
 	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
@@ -109,7 +110,7 @@ func (b *bench) ran(n int) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		stats, err := b.q.Stats(b.Context())
-		return err == nil && len(b.runs) >= n && stats == jobs.Stats{}
+		return err == nil && len(b.runs) >= n && stats == driver.Stats{}
 	}, 30*time.Second, 5*time.Millisecond)
 }
 
@@ -168,7 +169,7 @@ func (f flaky) Deliver(ctx context.Context, from, to string, events []outbox.Eve
 
 // naive is how a relay is often written: jobs first, then the position.
 type naive struct {
-	driver jobs.Driver
+	driver driver.Driver
 	at     *atomic.Value
 }
 
@@ -179,11 +180,11 @@ func (n naive) Position(context.Context) (string, error) {
 
 func (n naive) push(ctx context.Context, events []outbox.Event) error {
 	for _, e := range events {
-		var in struct{ Job jobs.Job }
+		var in struct{ Job driver.Job }
 		if err := json.Unmarshal(e.Payload, &in); err != nil {
 			return err
 		}
-		if _, err := n.driver.Push(ctx, []jobs.Job{in.Job}); err != nil {
+		if _, err := n.driver.Push(ctx, driver.Push{Jobs: []driver.Job{in.Job}}); err != nil {
 			return err
 		}
 	}
@@ -301,7 +302,7 @@ func TestMapTurnsEventsIntoJobs(t *testing.T) {
 	require.Equal(t, "", b.runs[2][0].Tenant)
 	stats, err := b.q.Stats(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, jobs.Stats{}, stats, "the other kind belongs to another queue")
+	require.Equal(t, driver.Stats{}, stats, "the other kind belongs to another queue")
 }
 
 type other struct{}
@@ -312,8 +313,8 @@ func TestSinkErrors(t *testing.T) {
 	t.Parallel()
 	_, err := outboxjobs.NewSink(nil, nil)
 	require.ErrorContains(t, err, "driver is nil")
-	_, err = outboxjobs.NewSink(struct{ jobs.Driver }{jobstest.New(t)}, nil)
-	require.ErrorContains(t, err, "not a jobs.Positioner")
+	_, err = outboxjobs.NewSink(struct{ driver.Driver }{jobstest.New(t)}, nil)
+	require.ErrorContains(t, err, "not a driver.Positioner")
 	require.ErrorContains(t, outboxjobs.Enqueue(nil, count{}, nil), "no transaction")
 
 	driver := jobstest.New(t)

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 	"github.com/ashlar-go/ashlar/tenancy"
@@ -20,18 +21,19 @@ import (
 // has already; without that help, whatever is pushed twice is there twice.
 type renamed struct{ *redisjobs.Driver }
 
-func (d renamed) rename(batch []jobs.Job) []jobs.Job {
+func (d renamed) rename(batch []driver.Job) []driver.Job {
 	for i := range batch {
 		batch[i].ID = rand.Text()
 	}
 	return batch
 }
 
-func (d renamed) Push(ctx context.Context, batch []jobs.Job) ([]string, error) {
-	return d.Driver.Push(ctx, d.rename(batch))
+func (d renamed) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, error) {
+	p.Jobs = d.rename(p.Jobs)
+	return d.Driver.Push(ctx, p)
 }
 
-func (d renamed) PushAt(ctx context.Context, from, to string, batch []jobs.Job) (bool, error) {
+func (d renamed) PushAt(ctx context.Context, from, to string, batch []driver.Job) (bool, error) {
 	return d.Driver.PushAt(ctx, from, to, d.rename(batch))
 }
 

@@ -22,7 +22,7 @@ import (
 
 	"github.com/ashlar-go/ashlar/internal/devstack"
 	"github.com/ashlar-go/ashlar/internal/testenv"
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 	"github.com/ashlar-go/ashlar/tenancy"
 )
@@ -239,7 +239,7 @@ func (s *siege) faults() (lost, twice, disordered int) {
 	want := map[version]int{}
 	var payload []byte
 	_, err = pgx.ForEachRow(rows, []any{&payload}, func() error {
-		var e struct{ Job jobs.Job }
+		var e struct{ Job driver.Job }
 		if err := json.Unmarshal(payload, &e); err != nil {
 			return err
 		}
@@ -249,8 +249,8 @@ func (s *siege) faults() (lost, twice, disordered int) {
 	})
 	require.NoError(s, err)
 	last := map[[2]string]int{}
-	for offset := 0; ; offset += jobs.MaxBatch {
-		page, err := s.driver.List(s.Context(), jobs.ListQuery{State: jobs.Ready, Offset: offset, Limit: jobs.MaxBatch})
+	for offset := 0; ; offset += driver.MaxBatch {
+		page, err := s.driver.List(s.Context(), driver.ListQuery{State: driver.Ready, Offset: offset, Limit: driver.MaxBatch})
 		require.NoError(s, err)
 		for _, j := range page {
 			tenant, h := s.parse(j.Body)
@@ -260,7 +260,7 @@ func (s *siege) faults() (lost, twice, disordered int) {
 			last[[2]string{tenant, h.Key}] = h.Version
 			want[version{tenant, h}]++
 		}
-		if len(page) < jobs.MaxBatch {
+		if len(page) < driver.MaxBatch {
 			break
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/tenancy/outbox"
 )
 
@@ -34,21 +35,21 @@ type Options struct {
 // Sink is the jobs queue as the target of an outbox.Relay. Make one with
 // NewSink. It is safe for concurrent use.
 type Sink struct {
-	log  jobs.Positioner
+	log  driver.Positioner
 	opts Options
 }
 
 var _ outbox.Sink = (*Sink)(nil)
 
-// NewSink returns the sink of the queue behind a driver, which must be a
-// jobs.Positioner, as redisjobs and jobstest are. It does no I/O.
-func NewSink(driver jobs.Driver, opts *Options) (*Sink, error) {
-	if driver == nil {
+// NewSink returns the sink of the queue in a store, whose driver must be a
+// driver.Positioner, as redisjobs and jobstest are. It does no I/O.
+func NewSink(store driver.Driver, opts *Options) (*Sink, error) {
+	if store == nil {
 		return nil, errors.New("outboxjobs: driver is nil")
 	}
-	log, ok := driver.(jobs.Positioner)
+	log, ok := store.(driver.Positioner)
 	if !ok {
-		return nil, fmt.Errorf("outboxjobs: driver %T is not a jobs.Positioner: it cannot store jobs and a position in one step", driver)
+		return nil, fmt.Errorf("outboxjobs: driver %T is not a driver.Positioner: it cannot store jobs and a position in one step", store)
 	}
 	s := &Sink{log: log}
 	if opts != nil {
@@ -69,7 +70,7 @@ func (s *Sink) Position(ctx context.Context) (string, error) {
 // Deliver implements outbox.Sink. Where the queue is full it answers
 // jobs.ErrFull and the relay comes again.
 func (s *Sink) Deliver(ctx context.Context, from, to string, events []outbox.Event) (bool, error) {
-	var batch []jobs.Job
+	var batch []driver.Job
 	for _, e := range events {
 		found, err := s.jobsOf(e)
 		if err != nil && s.opts.Drop != nil && s.opts.Drop(e, err) {
@@ -87,7 +88,7 @@ func (s *Sink) Deliver(ctx context.Context, from, to string, events []outbox.Eve
 	return moved, nil
 }
 
-func (s *Sink) jobsOf(e outbox.Event) ([]jobs.Job, error) {
+func (s *Sink) jobsOf(e outbox.Event) ([]driver.Job, error) {
 	if e.Type == eventType {
 		var in event
 		if err := json.Unmarshal(e.Payload, &in); err != nil {
@@ -96,7 +97,7 @@ func (s *Sink) jobsOf(e outbox.Event) ([]jobs.Job, error) {
 		if s.opts.Accept != nil && !s.opts.Accept(in.Kind) {
 			return nil, nil
 		}
-		return []jobs.Job{in.Job}, nil
+		return []driver.Job{in.Job}, nil
 	}
 	if s.opts.Map == nil {
 		return nil, nil
@@ -105,7 +106,7 @@ func (s *Sink) jobsOf(e outbox.Event) ([]jobs.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	batch := make([]jobs.Job, len(items))
+	batch := make([]driver.Job, len(items))
 	for i, item := range items {
 		opts := jobs.EnqueueOptions{}
 		if item.Options != nil {

@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 )
 
-func driver(t testing.TB, rdb redis.UniversalClient) *redisjobs.Driver {
+func open(t testing.TB, rdb redis.UniversalClient) *redisjobs.Driver {
 	t.Helper()
 	d, err := redisjobs.New(rdb, nil)
 	require.NoError(t, err)
@@ -22,17 +22,17 @@ func driver(t testing.TB, rdb redis.UniversalClient) *redisjobs.Driver {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	jobstest.Run(t, func(t testing.TB) jobs.Driver { return driver(t, testenv.Redis(t)) }, jobstest.Features{})
+	jobstest.Run(t, func(t testing.TB) driver.Driver { return open(t, testenv.Redis(t)) }, jobstest.Features{})
 }
 
 // miniredis has neither script flags nor CLIENT UNBLOCK: the driver must do
 // without, since demos run on it.
 func TestConformanceMiniredis(t *testing.T) {
 	t.Parallel()
-	jobstest.Run(t, func(t testing.TB) jobs.Driver {
+	jobstest.Run(t, func(t testing.TB) driver.Driver {
 		server := miniredis.RunT(t)
 		rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
-		return driver(t, rdb)
+		return open(t, rdb)
 	}, jobstest.Features{})
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 )
 
@@ -38,7 +39,7 @@ type silent struct{}
 func (silent) Printf(context.Context, string, ...any) {}
 
 func work(mode string, rdb *redis.Client) error {
-	var d jobs.Driver
+	var d driver.Driver
 	d, err := redisjobs.New(rdb, nil)
 	if err != nil {
 		return err
@@ -54,17 +55,17 @@ func work(mode string, rdb *redis.Client) error {
 }
 
 // careless acknowledges jobs when it takes them, as simple queues do.
-type careless struct{ jobs.Driver }
+type careless struct{ driver.Driver }
 
-func (c careless) Exchange(ctx context.Context, x jobs.Exchange) (jobs.Batch, error) {
+func (c careless) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch, error) {
 	x.Seq *= 2
 	batch, err := c.Driver.Exchange(ctx, x)
 	if err != nil || len(batch.Jobs) == 0 {
 		return batch, err
 	}
-	ack := jobs.Exchange{Worker: x.Worker, Seq: x.Seq + 1}
+	ack := driver.Exchange{Worker: x.Worker, Seq: x.Seq + 1}
 	for _, j := range batch.Jobs {
-		ack.Done = append(ack.Done, jobs.Outcome{ID: j.ID, Action: jobs.Finish})
+		ack.Done = append(ack.Done, driver.Outcome{ID: j.ID, Action: driver.Finish})
 	}
 	_, err = c.Driver.Exchange(ctx, ack)
 	return batch, err
@@ -149,13 +150,13 @@ func TestDeadWorkersJobsComeBackWithinTheLease(t *testing.T) {
 		return nil
 	})
 	// A worker that takes the job and is never heard of again.
-	d := driver(t, rdb)
+	d := open(t, rdb)
 	began := time.Now()
-	_, err = d.Beat(t.Context(), jobs.Beat{Worker: "gone", Lease: opts.Lease, Join: true})
+	_, err = d.Beat(t.Context(), driver.Beat{Worker: "gone", Lease: opts.Lease, Join: true})
 	require.NoError(t, err)
 	_, err = q.Enqueue(t.Context(), Count{}, nil)
 	require.NoError(t, err)
-	batch, err := d.Exchange(t.Context(), jobs.Exchange{Worker: "gone", Seq: 1, Want: 1})
+	batch, err := d.Exchange(t.Context(), driver.Exchange{Worker: "gone", Seq: 1, Want: 1})
 	require.NoError(t, err)
 	require.Len(t, batch.Jobs, 1)
 	stop := start(t, q)
@@ -171,7 +172,7 @@ func TestKilledRedisLosesNothing(t *testing.T) {
 	t.Parallel()
 	server := testenv.RedisServer(t)
 	rdb := server.Client()
-	worker, err := counter(driver(t, rdb), rdb, options())
+	worker, err := counter(open(t, rdb), rdb, options())
 	require.NoError(t, err)
 	stop := start(t, worker)
 
@@ -238,7 +239,7 @@ func TestFrozenRedis(t *testing.T) {
 	require.NoError(t, err)
 	<-running
 	server.Pause()
-	require.ErrorIs(t, <-ended, jobs.ErrLeaseLost)
+	require.ErrorIs(t, <-ended, driver.ErrLeaseLost)
 	server.Resume()
 	empty(t, q, time.Minute)
 	require.NoError(t, stop())
@@ -255,7 +256,7 @@ func TestNetworkCuts(t *testing.T) {
 	failures := &warnings{Handler: quiet.Handler()}
 	opts := options()
 	opts.Logger = slog.New(failures)
-	q, err := counter(driver(t, rdb), rdb, opts)
+	q, err := counter(open(t, rdb), rdb, opts)
 	require.NoError(t, err)
 	producer, err := queue(direct, options())
 	require.NoError(t, err)

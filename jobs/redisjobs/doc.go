@@ -4,7 +4,7 @@
 // Use a Redis that keeps what it acknowledged (appendonly yes; with
 // appendfsync always nothing accepted is lost in a crash, with everysec up to
 // two seconds) and does not evict (maxmemory-policy noeviction); keep caches
-// elsewhere. When Redis is full, enqueueing answers jobs.ErrFull and workers go
+// elsewhere. When Redis is full, enqueueing answers driver.ErrFull and workers go
 // on until there is room again.
 //
 // Keep the client's ReadTimeout times its retries (12 s by default) below
@@ -27,7 +27,7 @@
 //	unique    HASH  key → id and id → key of unfinished unique jobs
 //	cron      HASH  schedule → latest tick, ms
 //	wake      LIST  zero or one token for a blocked worker
-//	position  STRING cursor of the outbox (jobs.Positioner)
+//	position  STRING cursor of the outbox (driver.Positioner)
 //
 // An accepted id is in exactly one of ready, due, held:* and dead, and its body
 // in body; each script keeps it so. A finished job leaves nothing behind.

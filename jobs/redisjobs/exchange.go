@@ -5,30 +5,30 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
-// Exchange implements jobs.Driver.
-func (d *Driver) Exchange(ctx context.Context, x jobs.Exchange) (jobs.Batch, error) {
+// Exchange implements driver.Driver.
+func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch, error) {
 	args := make([]any, 0, 3+4*len(x.Done))
-	args = append(args, x.Worker, x.Seq, min(x.Want, jobs.MaxBatch))
+	args = append(args, x.Worker, x.Seq, min(x.Want, driver.MaxBatch))
 	for _, o := range x.Done {
 		args = append(args, o.ID, string(o.Action), millis(o.Delay), o.Error)
 	}
 	reply, err := d.do(ctx, exchange, x.Worker, args...)
 	if err != nil {
-		return jobs.Batch{}, err
+		return driver.Batch{}, err
 	}
 	r := reader{op: "exchange", items: asList(reply)}
 	if r.text() == "lost" {
-		return jobs.Batch{}, fmt.Errorf("redisjobs: exchange: %w", jobs.ErrLeaseLost)
+		return driver.Batch{}, fmt.Errorf("redisjobs: exchange: %w", driver.ErrLeaseLost)
 	}
-	batch := jobs.Batch{Ready: int(r.int()), Next: -1}
+	batch := driver.Batch{Ready: int(r.int()), Next: -1}
 	if next := r.int(); next >= 0 {
 		batch.Next = time.Duration(next) * time.Millisecond
 	}
 	for len(r.items) > 0 && r.err == nil {
-		s := jobs.Stored{ID: r.text(), Body: []byte(r.text())}
+		s := driver.Stored{ID: r.text(), Body: []byte(r.text())}
 		setMeta(&s, r.text())
 		batch.Jobs = append(batch.Jobs, s)
 	}
@@ -38,8 +38,8 @@ func (d *Driver) Exchange(ctx context.Context, x jobs.Exchange) (jobs.Batch, err
 // reclaimLimit bounds how many jobs one script call moves.
 const reclaimLimit = 1000
 
-// Beat implements jobs.Driver.
-func (d *Driver) Beat(ctx context.Context, b jobs.Beat) (jobs.Pulse, error) {
+// Beat implements driver.Driver.
+func (d *Driver) Beat(ctx context.Context, b driver.Beat) (driver.Pulse, error) {
 	if b.Lease <= 0 {
 		return d.reclaim(ctx, b.Worker, "leave", 0)
 	}
@@ -49,22 +49,22 @@ func (d *Driver) Beat(ctx context.Context, b jobs.Beat) (jobs.Pulse, error) {
 	}
 	reply, err := d.do(ctx, beat, "", b.Worker, millis(b.Lease), join)
 	if err != nil {
-		return jobs.Pulse{}, err
+		return driver.Pulse{}, err
 	}
 	r := reader{op: "beat", items: asList(reply)}
 	if r.text() == "lost" {
-		return jobs.Pulse{}, fmt.Errorf("redisjobs: beat: %w", jobs.ErrLeaseLost)
+		return driver.Pulse{}, fmt.Errorf("redisjobs: beat: %w", driver.ErrLeaseLost)
 	}
 	if expired := r.text(); expired != "" && r.err == nil {
 		pulse, err := d.reclaim(ctx, expired, "expired", b.MaxCrashes)
 		pulse.Err = err
 		return pulse, nil
 	}
-	return jobs.Pulse{}, r.err
+	return driver.Pulse{}, r.err
 }
 
-func (d *Driver) reclaim(ctx context.Context, worker, mode string, maxCrashes int) (jobs.Pulse, error) {
-	var pulse jobs.Pulse
+func (d *Driver) reclaim(ctx context.Context, worker, mode string, maxCrashes int) (driver.Pulse, error) {
+	var pulse driver.Pulse
 	for {
 		reply, err := d.do(ctx, reclaim, worker, worker, mode, reclaimLimit, maxCrashes)
 		if err != nil {

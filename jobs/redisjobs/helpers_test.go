@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 )
 
@@ -59,7 +60,7 @@ func queue(rdb redis.UniversalClient, opts *jobs.Options) (*jobs.Queue, error) {
 }
 
 // counter is a queue over d whose Count jobs work on rdb.
-func counter(d jobs.Driver, rdb redis.UniversalClient, opts *jobs.Options) (*jobs.Queue, error) {
+func counter(d driver.Driver, rdb redis.UniversalClient, opts *jobs.Options) (*jobs.Queue, error) {
 	q, err := jobs.New(d, opts)
 	if err != nil {
 		return nil, err
@@ -101,13 +102,13 @@ func empty(t testing.TB, q *jobs.Queue, within time.Duration) {
 	late := time.After(within)
 	for {
 		stats, err := q.Stats(t.Context())
-		if err == nil && stats == (jobs.Stats{}) {
+		if err == nil && stats == (driver.Stats{}) {
 			return
 		}
 		select {
 		case <-late:
 			require.NoError(t, err)
-			require.Equal(t, jobs.Stats{}, stats, "the queue does not get empty")
+			require.Equal(t, driver.Stats{}, stats, "the queue does not get empty")
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

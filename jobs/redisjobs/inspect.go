@@ -5,29 +5,29 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
-// Stats implements jobs.Driver.
-func (d *Driver) Stats(ctx context.Context) (jobs.Stats, error) {
+// Stats implements driver.Driver.
+func (d *Driver) Stats(ctx context.Context) (driver.Stats, error) {
 	reply, err := d.do(ctx, stats, "")
 	if err != nil {
-		return jobs.Stats{}, err
+		return driver.Stats{}, err
 	}
 	r := reader{op: "stats", items: asList(reply)}
-	s := jobs.Stats{Ready: int(r.int()), Scheduled: int(r.int()), Running: int(r.int()), Dead: int(r.int())}
+	s := driver.Stats{Ready: int(r.int()), Scheduled: int(r.int()), Running: int(r.int()), Dead: int(r.int())}
 	return s, r.err
 }
 
-// List implements jobs.Driver.
-func (d *Driver) List(ctx context.Context, q jobs.ListQuery) ([]jobs.Stored, error) {
+// List implements driver.Driver.
+func (d *Driver) List(ctx context.Context, q driver.ListQuery) ([]driver.Stored, error) {
 	set, order := "", "asc"
 	switch q.State {
-	case jobs.Ready:
+	case driver.Ready:
 		set = "ready"
-	case jobs.Scheduled:
+	case driver.Scheduled:
 		set = "due"
-	case jobs.Dead:
+	case driver.Dead:
 		set, order = "dead", "desc"
 	default:
 		return nil, fmt.Errorf("redisjobs: list: unknown state %q", q.State)
@@ -37,10 +37,10 @@ func (d *Driver) List(ctx context.Context, q jobs.ListQuery) ([]jobs.Stored, err
 		return nil, err
 	}
 	r := reader{op: "list", items: asList(reply)}
-	var page []jobs.Stored
+	var page []driver.Stored
 	for len(r.items) > 0 && r.err == nil {
-		s := jobs.Stored{ID: r.text()}
-		if score := r.text(); q.State != jobs.Ready {
+		s := driver.Stored{ID: r.text()}
+		if score := r.text(); q.State != driver.Ready {
 			s.At = scoreTime(score)
 		}
 		s.Body = []byte(r.text())
@@ -59,8 +59,8 @@ func scoreTime(score string) time.Time {
 	return time.UnixMilli(int64(ms)).UTC()
 }
 
-// Resolve implements jobs.Driver.
-func (d *Driver) Resolve(ctx context.Context, ids []string, how jobs.Resolution) (int, error) {
+// Resolve implements driver.Driver.
+func (d *Driver) Resolve(ctx context.Context, ids []string, how driver.Resolution) (int, error) {
 	args := make([]any, 0, 1+len(ids))
 	args = append(args, string(how))
 	for _, id := range ids {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // Options configure a Driver. A nil pointer means the zero value.
@@ -35,8 +35,8 @@ type Driver struct {
 }
 
 var (
-	_ jobs.Driver     = (*Driver)(nil)
-	_ jobs.Positioner = (*Driver)(nil)
+	_ driver.Driver     = (*Driver)(nil)
+	_ driver.Positioner = (*Driver)(nil)
 )
 
 // New returns the driver of one queue. It does no I/O; the first call finds

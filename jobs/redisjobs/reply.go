@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // reader walks the flat list a script answers; the first surprise sticks.
@@ -62,7 +62,7 @@ func (r *reader) int() int64 {
 }
 
 // setMeta reads "<attempts> <crashes> <last error>".
-func setMeta(s *jobs.Stored, meta string) {
+func setMeta(s *driver.Stored, meta string) {
 	if meta == "" {
 		return
 	}

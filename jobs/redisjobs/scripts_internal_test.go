@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 var (
@@ -140,7 +140,7 @@ func TestArgumentGroups(t *testing.T) {
 		return len(strings.Fields(fields))
 	}
 	for _, c := range []command{push, pushAt, fire} {
-		require.Len(t, appendJobs(nil, make([]jobs.Job, 3)), 3*group(c), c.name)
+		require.Len(t, appendJobs(nil, make([]driver.Job, 3)), 3*group(c), c.name)
 	}
 	require.Equal(t, 4, group(exchange))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 )
@@ -36,7 +37,7 @@ func TestFullRedisDrains(t *testing.T) {
 			stored++
 		}
 	}
-	require.ErrorIs(t, err, jobs.ErrFull)
+	require.ErrorIs(t, err, driver.ErrFull)
 	require.Greater(t, stored, 500)
 	// From here on it is full for certain, whatever buffers are freed.
 	require.NoError(t, rdb.ConfigSet(t.Context(), "maxmemory", "1").Err())
@@ -72,14 +73,14 @@ func TestEvictingRedisIsRefused(t *testing.T) {
 	require.ErrorContains(t, q.Run(t.Context()), "set noeviction")
 	d, err := redisjobs.New(rdb, &redisjobs.Options{AllowEviction: true})
 	require.NoError(t, err)
-	_, err = d.Push(t.Context(), []jobs.Job{{ID: "a"}})
+	_, err = d.Push(t.Context(), driver.Push{Jobs: []driver.Job{{ID: "a"}}})
 	require.NoError(t, err)
 }
 
 func TestFlushedScriptsAreLoadedAgain(t *testing.T) {
 	t.Parallel()
 	rdb := testenv.RedisServer(t).Client()
-	q, err := counter(driver(t, rdb), rdb, options())
+	q, err := counter(open(t, rdb), rdb, options())
 	require.NoError(t, err)
 	stop := start(t, q)
 	for i := range 20 {
@@ -111,7 +112,7 @@ func TestConformanceCluster(t *testing.T) {
 	rdb := cluster(t)
 	var mu sync.Mutex
 	n := 0
-	jobstest.Run(t, func(t testing.TB) jobs.Driver {
+	jobstest.Run(t, func(t testing.TB) driver.Driver {
 		mu.Lock()
 		defer mu.Unlock()
 		n++
@@ -129,12 +130,12 @@ func TestQueuesAreApart(t *testing.T) {
 	for _, opts := range []*redisjobs.Options{{Queue: "mail"}, {Prefix: "staging"}} {
 		other, err := redisjobs.New(rdb, opts)
 		require.NoError(t, err)
-		_, err = other.Push(t.Context(), []jobs.Job{{ID: "a"}})
+		_, err = other.Push(t.Context(), driver.Push{Jobs: []driver.Job{{ID: "a"}}})
 		require.NoError(t, err)
 	}
 	stats, err := a.Stats(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, jobs.Stats{}, stats)
+	require.Equal(t, driver.Stats{}, stats)
 }
 
 func TestNewChecksItsOptions(t *testing.T) {
@@ -154,10 +155,10 @@ func TestFailedReclaimStopsNobody(t *testing.T) {
 	rdb := testenv.Redis(t)
 	require.NoError(t, rdb.Set(t.Context(), "jobs:{default}:held:broken", "not a hash", 0).Err())
 	require.NoError(t, rdb.ZAdd(t.Context(), "jobs:{default}:lease", redis.Z{Score: 1, Member: "broken"}).Err())
-	pulse, err := driver(t, rdb).Beat(t.Context(), jobs.Beat{Worker: "w", Lease: time.Minute, Join: true})
+	pulse, err := open(t, rdb).Beat(t.Context(), driver.Beat{Worker: "w", Lease: time.Minute, Join: true})
 	require.NoError(t, err)
 	require.ErrorContains(t, pulse.Err, "reclaim")
-	q, err := counter(driver(t, rdb), rdb, options())
+	q, err := counter(open(t, rdb), rdb, options())
 	require.NoError(t, err)
 	stop := start(t, q)
 	_, err = q.EnqueueMany(t.Context(), counts(100))
@@ -174,13 +175,13 @@ func TestFirstCallsDoNotQueue(t *testing.T) {
 	const callers, timeout = 12, 500 * time.Millisecond
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, ReadTimeout: timeout, MaxRetries: -1, PoolSize: callers})
 	defer rdb.Close()
-	d := driver(t, rdb)
+	d := open(t, rdb)
 	server.Pause()
 	began := time.Now()
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() {
-			if _, err := d.Push(t.Context(), []jobs.Job{{ID: "a"}}); err == nil {
+			if _, err := d.Push(t.Context(), driver.Push{Jobs: []driver.Job{{ID: "a"}}}); err == nil {
 				t.Error("a frozen server has answered")
 			}
 		})

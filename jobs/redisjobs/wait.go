@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Wait implements jobs.Driver: it blocks on a connection of its own until the
+// Wait implements driver.Driver: it blocks on a connection of its own until the
 // queue's token arrives. The client does not interrupt a blocking command when
 // its context ends, so the server is asked to; where it cannot be, Wait blocks
 // for a second at a time. It rounds d to whole seconds, since the client does.
