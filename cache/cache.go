@@ -66,7 +66,7 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, load func(context.Contex
 	}
 	r := c.space.fetch(ctx, &spec{
 		key:      name,
-		tags:     scopes(tenant, tags),
+		tags:     scopes(c.space.name, tenant, tags),
 		fresh:    c.policy.TTL,
 		stale:    c.policy.Stale,
 		notFound: c.policy.notFoundTTL(),
@@ -112,17 +112,4 @@ func (c *Cache[K, V]) locate(ctx context.Context, key K) (tenant, name string, e
 		return "", "", fmt.Errorf("cache: %s: key: %w", c.space.name, err)
 	}
 	return tenant, entryKey(c.space.name, tenant, text), nil
-}
-
-// scopes are the stamps that entries of tenant with tags depend on.
-func scopes(tenant string, tags []string) []string {
-	out := make([]string, 1, 2+len(tags))
-	out[0] = scopeAll
-	if tenant != "" {
-		out = append(out, tenantKey(tenant))
-	}
-	for _, t := range tags {
-		out = append(out, tagKey(tenant, t))
-	}
-	return out
 }

@@ -31,9 +31,13 @@ func FuzzKeysDoNotCollide(f *testing.F) {
 		require.Equal(t, same, entryKey(c1, t1, k1) == entryKey(c2, t2, k2))
 		require.Equal(t, t1 == t2 && k1 == k2, tagKey(t1, k1) == tagKey(t2, k2))
 		require.Equal(t, t1 == t2, tenantKey(t1) == tenantKey(t2))
-		for _, a := range []string{tagKey(t1, k1), tenantKey(t1), scopeAll} {
+		require.Equal(t, t1 == t2 && c1 == c2, cacheKey(c1, t1) == cacheKey(c2, t2))
+		if t1 == "" || t2 == "" {
+			return // tenantKey of none is scopeAll
+		}
+		for _, a := range []string{tagKey(t1, k1), cacheKey(c1, t1), tenantKey(t1), scopeAll} {
 			n := 0
-			for _, b := range []string{tagKey(t2, k2), tenantKey(t2), scopeAll} {
+			for _, b := range []string{tagKey(t2, k2), cacheKey(c2, t2), tenantKey(t2), scopeAll} {
 				if a == b {
 					n++
 				}
@@ -164,11 +168,11 @@ func TestPending(t *testing.T) {
 		p.add([]string{fmt.Sprint(i)}, nil)
 	}
 	require.Less(t, len(p.names), 10, "memory is bounded")
-	require.True(t, p.blocks("anything", scopes("", nil)), "by what covers everything")
+	require.True(t, p.blocks("anything", scopes("", "", nil)), "by what covers everything")
 	_, tags, turn = p.due(time.Minute)
 	require.Equal(t, []string{scopeAll}, tags)
 	p.settle(turn)
-	require.False(t, p.blocks("anything", scopes("", nil)))
+	require.False(t, p.blocks("anything", scopes("", "", nil)))
 }
 
 func TestBreaker(t *testing.T) {

@@ -172,7 +172,7 @@ func TestOwnInvalidationIsSeenAtOnce(t *testing.T) {
 			case 1:
 				require.NoError(t, p.InvalidateTags(t.Context(), "tag"))
 			case 2:
-				require.NoError(t, p.InvalidateAll(t.Context()))
+				require.NoError(t, p.Invalidate(t.Context(), cache.Everything()))
 			}
 			require.EqualValues(t, i, get(t, c, "k", &src))
 		}

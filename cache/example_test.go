@@ -150,7 +150,7 @@ func ExampleHub_GetOrLoad() {
 	fmt.Println(hub.InvalidateTags(ctx, "status"))
 	_, _, status, _ := hub.GetOrLoad(ctx, "GET /status", time.Minute, time.Minute, []string{"status"}, render)
 	fmt.Println(status)
-	fmt.Println(hub.InvalidateAll(ctx))
+	fmt.Println(hub.Invalidate(ctx, cache.Everything()))
 	// Output:
 	// <h1>Status</h1> miss <nil>
 	// <h1>Status</h1> hit <nil>

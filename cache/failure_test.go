@@ -140,7 +140,7 @@ func TestTenantFailsClosedBeforeIO(t *testing.T) {
 		require.ErrorIs(t, c.Invalidate(t.Context(), "k"), cache.ErrNoTenant)
 		require.ErrorIs(t, c.Invalidate(t.Context()), cache.ErrNoTenant)
 		require.ErrorIs(t, p.InvalidateTags(t.Context(), "k"), cache.ErrNoTenant)
-		require.ErrorIs(t, p.InvalidateAll(t.Context()), cache.ErrNoTenant)
+		require.ErrorIs(t, p.Invalidate(t.Context(), cache.Everything()), cache.ErrNoTenant)
 		_, _, _, err = p.GetOrLoad(t.Context(), "k", time.Minute, 0, nil, nil)
 		require.ErrorIs(t, err, cache.ErrNoTenant)
 		p.calls.Range(func(op, _ any) bool {

@@ -37,7 +37,7 @@ func (h *Hub) GetOrLoad(ctx context.Context, key string, fresh, stale time.Durat
 	if !ok {
 		r = h.bytes.fetch(ctx, &spec{
 			key:      name,
-			tags:     scopes(tenant, tags),
+			tags:     scopes("", tenant, tags),
 			fresh:    fresh,
 			stale:    stale,
 			notFound: -1,

@@ -5,32 +5,24 @@ import (
 	"fmt"
 )
 
-// InvalidateTags removes everything of the context's tenant that carries one of tags, whatever
-// the number of entries, in one step. What it returns means the same as for [Cache.Invalidate].
-func (h *Hub) InvalidateTags(ctx context.Context, tags ...string) error {
-	tenant, err := h.tenantOf(ctx)
-	if err != nil || len(tags) == 0 {
+// Invalidate removes the values of targets, in one round trip. Call it after the change of the
+// data is committed, or let [Hub.OnCommit] do so. What it returns means the same as for
+// [Cache.Invalidate].
+func (h *Hub) Invalidate(ctx context.Context, targets ...Target) error {
+	keys, tags, err := h.resolve(ctx, targets)
+	if err != nil || len(targets) == 0 {
 		return err
 	}
-	names := make([]string, len(tags))
-	for i, t := range tags {
-		names[i] = tagKey(tenant, t)
-	}
-	return h.invalidate(ctx, nil, names)
+	return h.invalidate(ctx, keys, tags)
 }
 
-// InvalidateAll removes everything of the context's tenant, in one step, for instance when the
-// tenant leaves. On a hub without Options.Tenant, and on the Shared view, it removes
-// everything in the store, of all tenants and of none.
-func (h *Hub) InvalidateAll(ctx context.Context) error {
-	tenant, err := h.tenantOf(ctx)
-	if err != nil {
-		return err
+// InvalidateTags is Invalidate of tags, the seam for HTTP caches.
+func (h *Hub) InvalidateTags(ctx context.Context, tags ...string) error {
+	targets := make([]Target, len(tags))
+	for i, t := range tags {
+		targets[i] = Tag(t)
 	}
-	if tenant == "" {
-		return h.invalidate(ctx, nil, []string{scopeAll})
-	}
-	return h.invalidate(ctx, nil, []string{tenantKey(tenant)})
+	return h.Invalidate(ctx, targets...)
 }
 
 // invalidate applies an invalidation in the store and then here, also to what was read from

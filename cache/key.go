@@ -16,6 +16,7 @@ import (
 //
 //	entry   <cache>:<tenant>:<key>     tenant is empty for data of no tenant
 //	tag     g:<tenant>:<tag>
+//	cache   c:<tenant>:<cache>         all entries of a cache; of all tenants if tenant is empty
 //	tenant  t:<tenant>                 everything of a tenant
 //	all     *                          everything under the store's prefix
 const (
@@ -40,7 +41,17 @@ func tagKey(tenant, tag string) string {
 	return "g:" + bound(escapeTenant.Replace(tenant)) + ":" + bound(tag)
 }
 
-func tenantKey(tenant string) string { return "t:" + bound(escapeTenant.Replace(tenant)) }
+func cacheKey(cache, tenant string) string {
+	return "c:" + bound(escapeTenant.Replace(tenant)) + ":" + cache
+}
+
+// tenantKey covers all tenants if there is none.
+func tenantKey(tenant string) string {
+	if tenant == "" {
+		return scopeAll
+	}
+	return "t:" + bound(escapeTenant.Replace(tenant))
+}
 
 // bound keeps parts short: a long one becomes "~" and its hash, and one that starts with "~"
 // by itself is marked with a second one, which hex digits cannot contain.

@@ -26,7 +26,7 @@ func TestJoinersGetNothingOlderThanTheirInvalidation(t *testing.T) {
 			return p.InvalidateTags(ctx, "tag")
 		},
 		"all": func(ctx context.Context, p *process, _ *cache.Cache[string, int64]) error {
-			return p.InvalidateAll(ctx)
+			return p.Invalidate(ctx, cache.Everything())
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -115,8 +115,8 @@ var hubCases = []testCase{
 		src.v.Store(3)
 		p.noError(ha.InvalidateTags(p.ctx, "org:8"))
 		p.check(p.fetch(b, "k", &src) == 2, "another tag removed it")
-		p.noError(ha.InvalidateAll(p.ctx))
-		p.check(p.fetch(b, "k", &src) == 3, "InvalidateAll left it")
+		p.noError(ha.Invalidate(p.ctx, cache.Everything()))
+		p.check(p.fetch(b, "k", &src) == 3, "Everything left it")
 	}},
 	{"memory follows other processes", "the local level must not hide an invalidation", func(p *probe) {
 		store := &counting{Store: p.store}
@@ -146,6 +146,62 @@ var hubCases = []testCase{
 		}
 		stop()
 		p.noError(<-ended)
+	}},
+	{"a whole cache in one step", "after a bug fix all its values are wrong, whatever their keys", func(p *probe) {
+		type tenantKey struct{}
+		policy := &cache.Policy{TTL: time.Minute}
+		type process struct {
+			hub                  *cache.Hub
+			users, teams, shared *cache.Cache[string, int64]
+		}
+		start := func() process {
+			h := p.hubOn(p.store, cache.Options{Tenant: func(ctx context.Context) (string, bool) {
+				id, ok := ctx.Value(tenantKey{}).(string)
+				return id, ok
+			}})
+			return process{
+				h, cache.Define[string, int64](h, "users", policy), cache.Define[string, int64](h, "teams", policy),
+				cache.Define[string, int64](h.Shared(), "plans", policy),
+			}
+		}
+		a, b := start(), start()
+		t1, t2 := context.WithValue(p.ctx, tenantKey{}, "1"), context.WithValue(p.ctx, tenantKey{}, "2")
+		var src value
+		var now []int64 // of users and teams of both tenants and of the plans
+		read := func() []int64 {
+			now = now[:0]
+			for _, c := range []*cache.Cache[string, int64]{b.users, b.teams} {
+				for _, ctx := range []context.Context{t1, t2} {
+					v, err := c.Fetch(ctx, "k", src.load)
+					p.noError(err)
+					now = append(now, v)
+				}
+			}
+			v, err := b.shared.Fetch(p.ctx, "k", src.load)
+			p.noError(err)
+			return append(now, v)
+		}
+		read()
+		for i, c := range []struct {
+			invalidate func() error
+			want       []int64
+		}{
+			{func() error { return a.hub.Invalidate(t1, a.users.All()) }, []int64{1, 0, 0, 0, 0}},
+			{func() error { return a.hub.Invalidate(t2, a.teams.Key("k"), a.users.Key("k")) }, []int64{1, 2, 0, 2, 0}},
+			{func() error { return a.hub.Shared().Invalidate(p.ctx, a.shared.Key("k")) }, []int64{1, 2, 0, 2, 3}},
+			{func() error { return a.hub.Invalidate(t1, a.shared.All(), a.teams.All()) }, []int64{1, 2, 4, 2, 4}},
+			{func() error { return a.hub.Invalidate(t2, cache.Everything()) }, []int64{1, 5, 4, 5, 4}},
+			{func() error { return a.hub.Shared().Invalidate(p.ctx, cache.Everything()) }, []int64{6, 6, 6, 6, 6}},
+		} {
+			src.v.Store(int64(i + 1))
+			p.noError(c.invalidate())
+			got := read()
+			for j := range got {
+				p.check(got[j] == c.want[j], "step %d: got %v, want %v", i+1, got, c.want)
+			}
+		}
+		p.check(errors.Is(a.hub.Invalidate(p.ctx, a.users.All()), cache.ErrNoTenant), "All of no tenant")
+		p.check(a.hub.Invalidate(t1, cache.Target{}) != nil, "the zero Target")
 	}},
 	{"a stale value is refreshed once, in the background", "nobody should wait for a value that is only a little old", func(p *probe) {
 		policy := &cache.Policy{TTL: 20 * time.Millisecond, Stale: time.Hour}
@@ -208,8 +264,8 @@ var hubCases = []testCase{
 		p.noError(h.InvalidateTags(context.WithValue(p.ctx, tenantKey{}, "a"), "g"))
 		p.check(fetch("a", "k", "a2") == "a2", "the tag did not remove the tenant's own")
 		p.check(fetch("b", "k", "x") == "b" && fetch("a:b", "k", "x") == "a:b", "it removed another's")
-		p.noError(h.InvalidateAll(context.WithValue(p.ctx, tenantKey{}, "b")))
-		p.check(fetch("b", "k", "b2") == "b2" && fetch("a", "k", "x") == "a2", "InvalidateAll of one tenant")
+		p.noError(h.Invalidate(context.WithValue(p.ctx, tenantKey{}, "b"), cache.Everything()))
+		p.check(fetch("b", "k", "b2") == "b2" && fetch("a", "k", "x") == "a2", "Everything of one tenant")
 		_, err := c.Fetch(context.WithValue(p.ctx, tenantKey{}, ""), "k", nil)
 		p.check(errors.Is(err, cache.ErrNoTenant), "an empty id: %v", err)
 	}},

@@ -101,49 +101,37 @@ func (s *store) exec(ctx context.Context, pipe redis.Pipeliner, calls []*call) {
 	s.scripts.resend(ctx, s.rdb, calls)
 }
 
-// each runs a script once per element.
-func (s *store) each(ctx context.Context, op string, n int, sc *script, in func(i int) (keys []string, args []any)) ([]*call, error) {
+// each runs the queued calls, one per element, in one pipeline.
+func (s *store) each(ctx context.Context, op string, n int, queue func(pipe redis.Pipeliner, i int) (*call, error)) error {
 	pipe := s.rdb.Pipeline()
 	calls := make([]*call, n)
 	for i := range calls {
-		keys, args := in(i)
-		c, err := s.scripts.queue(ctx, pipe, sc, keys, args...)
+		c, err := queue(pipe, i)
 		if err != nil {
-			return nil, fmt.Errorf("rediscache: %s: %w", op, err)
+			return fmt.Errorf("rediscache: %s: %w", op, err)
 		}
 		calls[i] = c
 	}
 	s.exec(ctx, pipe, calls)
 	for _, c := range calls {
 		if err := c.cmd.Err(); err != nil {
-			return nil, fmt.Errorf("rediscache: %s: %w", op, err)
+			return fmt.Errorf("rediscache: %s: %w", op, err)
 		}
 	}
-	return calls, nil
+	return nil
 }
 
 func (s *store) Renew(ctx context.Context, leases []cache.Lease, ttl time.Duration) error {
-	_, err := s.each(ctx, "renew", len(leases), s.scripts.renew, func(i int) ([]string, []any) {
-		return []string{s.entry(leases[i].Key)}, []any{leases[i].Token, ttl.Milliseconds()}
+	return s.each(ctx, "renew", len(leases), func(pipe redis.Pipeliner, i int) (*call, error) {
+		l := leases[i]
+		return s.scripts.queue(ctx, pipe, s.scripts.renew, []string{s.entry(l.Key)}, l.Token, ttl.Milliseconds())
 	})
-	return err
 }
 
 func (s *store) Abandon(ctx context.Context, leases []cache.Lease) error {
-	_, err := s.each(ctx, "abandon", len(leases), s.scripts.abandon, func(i int) ([]string, []any) {
+	return s.each(ctx, "abandon", len(leases), func(pipe redis.Pipeliner, i int) (*call, error) {
 		l := leases[i]
-		return []string{s.entry(l.Key)}, []any{l.Token, l.Pause.Milliseconds(), s.events, filled(l.Key)}
+		return s.scripts.queue(ctx, pipe, s.scripts.abandon, []string{s.entry(l.Key)},
+			l.Token, l.Pause.Milliseconds(), s.events, filled(l.Key))
 	})
-	return err
-}
-
-func (s *store) Invalidate(ctx context.Context, keys, tags []string) error {
-	_, err := s.each(ctx, "invalidate", len(keys), s.scripts.invalidate, func(i int) ([]string, []any) {
-		return []string{s.entry(keys[i])}, []any{s.events, invalidated(keys[i])}
-	})
-	if err != nil || len(tags) == 0 {
-		return err
-	}
-	_, err = s.stampAll(ctx, "move", cache.Hold{Tags: tags})
-	return err
 }

@@ -30,17 +30,13 @@ func parseStamp(text string) (stamp, bool) {
 // stampAll changes the stamps of h's tags in one of the modes of lua/stamp.lua and returns
 // what they are then.
 func (s *store) stampAll(ctx context.Context, mode string, h cache.Hold) (map[string]stamp, error) {
-	args := []any{mode, stampTTL.Milliseconds(), s.events, h.Token, h.TTL.Milliseconds()}
-	for _, t := range h.Tags {
-		args = append(args, stamped(t))
-	}
-	calls, err := s.each(ctx, "stamp", 1, s.scripts.stamp, func(int) ([]string, []any) {
-		return append([]string{s.clock()}, s.stampKeys(h.Tags)...), args
-	})
+	pipe := s.rdb.Pipeline()
+	c, err := s.queueStamps(ctx, pipe, mode, h)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("rediscache: stamp: %w", err)
 	}
-	texts, err := calls[0].cmd.StringSlice()
+	s.exec(ctx, pipe, []*call{c})
+	texts, err := c.cmd.StringSlice()
 	if err != nil || len(texts) != len(h.Tags) {
 		return nil, fmt.Errorf("rediscache: stamp: %d stamps for %d tags: %w", len(texts), len(h.Tags), err)
 	}
@@ -53,6 +49,14 @@ func (s *store) stampAll(ctx context.Context, mode string, h cache.Hold) (map[st
 		stamps[h.Tags[i]] = st
 	}
 	return stamps, nil
+}
+
+func (s *store) queueStamps(ctx context.Context, pipe redis.Pipeliner, mode string, h cache.Hold) (*call, error) {
+	args := []any{mode, stampTTL.Milliseconds(), s.events, h.Token, h.TTL.Milliseconds()}
+	for _, t := range h.Tags {
+		args = append(args, stamped(t))
+	}
+	return s.scripts.queue(ctx, pipe, s.scripts.stamp, append([]string{s.clock()}, s.stampKeys(h.Tags)...), args...)
 }
 
 // readStamps reads the reply to an MGET of stamps. One that is no stamp counts as missing.
@@ -75,30 +79,4 @@ func readStamps(mget *redis.SliceCmd, tags []string) (stamps map[string]stamp, m
 		stamps[tags[i]] = st
 	}
 	return stamps, missing, nil
-}
-
-// Hold goes to the entries first: what they held is gone before anybody sees a stamp move.
-func (s *store) Hold(ctx context.Context, h cache.Hold) error {
-	if len(h.Token) != tokenLen {
-		return fmt.Errorf("rediscache: hold: a token has %d characters, not %d", tokenLen, len(h.Token))
-	}
-	_, err := s.each(ctx, "hold", len(h.Keys), s.scripts.hold, func(i int) ([]string, []any) {
-		return []string{s.entry(h.Keys[i])}, []any{h.Token, h.TTL.Milliseconds(), s.events, invalidated(h.Keys[i])}
-	})
-	if err != nil || len(h.Tags) == 0 {
-		return err
-	}
-	_, err = s.stampAll(ctx, "hold", h)
-	return err
-}
-
-func (s *store) Release(ctx context.Context, h cache.Hold) error {
-	_, err := s.each(ctx, "release", len(h.Keys), s.scripts.release, func(i int) ([]string, []any) {
-		return []string{s.entry(h.Keys[i])}, []any{h.Token, s.events, invalidated(h.Keys[i])}
-	})
-	if err != nil || len(h.Tags) == 0 {
-		return err
-	}
-	_, err = s.stampAll(ctx, "release", h)
-	return err
 }
