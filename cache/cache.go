@@ -52,19 +52,28 @@ func (c *Cache[K, V]) TagBy(tags func(K) []string) *Cache[K, V] {
 // to all who wait for it and is not kept, except [ErrNotFound]. Fetch does not fail when the
 // store does: it loads.
 func (c *Cache[K, V]) Fetch(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error) {
-	var zero V
 	tenant, name, err := c.locate(ctx, key)
 	if err != nil {
+		var zero V
 		return zero, err
 	}
-	if r, ok := c.space.fromLocal(ctx, name, c.policy.NoLocal); ok {
-		return r.value, r.err
+	if c.hub.dirty.any() {
+		if sp := c.spec(tenant, name, key); c.hub.private(ctx, sp) {
+			return c.space.bypass(ctx, sp, func(ctx context.Context) (V, error) { return load(ctx, key) }).get()
+		}
 	}
+	if r, ok := c.space.fromLocal(ctx, name, c.policy.NoLocal); ok {
+		return r.get()
+	}
+	return c.space.fetch(ctx, c.spec(tenant, name, key), func(ctx context.Context) (V, error) { return load(ctx, key) }).get()
+}
+
+func (c *Cache[K, V]) spec(tenant, name string, key K) *spec {
 	var tags []string
 	if c.tagsOf != nil {
 		tags = c.tagsOf(key)
 	}
-	r := c.space.fetch(ctx, &spec{
+	return &spec{
 		key:      name,
 		tags:     scopes(c.space.name, tenant, tags),
 		fresh:    c.policy.TTL,
@@ -72,11 +81,7 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, load func(context.Contex
 		notFound: c.policy.notFoundTTL(),
 		timeout:  c.policy.loadTimeout(),
 		noLocal:  c.policy.NoLocal,
-	}, func(ctx context.Context) (V, error) { return load(ctx, key) })
-	if r.err != nil {
-		return zero, r.err
 	}
-	return r.value, nil
 }
 
 // Invalidate removes the values of keys. Call it after the change of the data is committed.

@@ -165,6 +165,7 @@ func (h *Hub) beat(ctx context.Context, node string, bound time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	if err := h.store.Beat(ctx, node, int64(h.now())); err == nil {
+		h.settleUnknown(ctx)
 		h.flush(ctx)
 	}
 }

@@ -7,7 +7,7 @@
 // Make a [Hub] over a store (rediscache.New, or cachetest.New in tests), let it [Hub.Run],
 // and [Define] a [Cache] for each kind of value. [Cache.Fetch] returns the value of a key,
 // loading it if need be; after a change of the data call [Cache.Invalidate], or give entries
-// tags with [Cache.TagBy] and call [Hub.InvalidateTags]. [Hub.GetOrLoad] is the same for bytes
+// tags with [Cache.TagBy] and call [Hub.Invalidate]. [Hub.GetOrLoad] is the same for bytes
 // under free keys, for HTTP caches.
 //
 // # Consistency
@@ -38,8 +38,15 @@
 // replication, a restart from an old snapshot); a load that reads from a replica of its
 // database which has not seen the change yet; changes of data that nobody invalidates (only
 // the TTL ends those); an Invalidate that was refused by a failing store and whose process
-// then died; a Fetch inside a transaction that sees its own uncommitted changes, and would
-// store them.
+// then died; a Fetch inside a transaction that sees its own uncommitted changes, or a snapshot
+// from before somebody else's, and stores them, unless they were named to OnCommit or Hold.
+//
+// # Units of work
+//
+// With Options.Hooks, [Hub.OnCommit] invalidates after the commit of the unit of work in the
+// context and not at all on a rollback; [Hub.Hold] keeps everybody from the old values from
+// just before the commit on. A unit that has named its changes so reads them from its source,
+// not from the cache, and does not store them.
 //
 // # Tenancy
 //

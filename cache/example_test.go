@@ -158,3 +158,25 @@ func ExampleHub_GetOrLoad() {
 	// miss
 	// <nil>
 }
+
+// What changed is named inside the unit of work and removed after its commit. Here is no unit,
+// so it is removed at once.
+func ExampleHub_OnCommit() {
+	ctx := context.Background()
+	hub, err := cache.New(cachetest.NewStore(), nil) // with Options.Hooks: tenancy.Hooks{}
+	if err != nil {
+		log.Fatal(err)
+	}
+	users := cache.Define[int64, User](hub, "users", &cache.Policy{TTL: time.Minute})
+	_, _ = users.Fetch(ctx, 42, loadUser)
+	fmt.Println(hub.OnCommit(ctx, users.Key(42), cache.Tag("org:7")))
+	_, _ = users.Fetch(ctx, 42, loadUser)
+	fmt.Println(hub.Hold(ctx, users.All()))
+	_, _ = users.Fetch(ctx, 42, loadUser)
+	// Output:
+	// loading 42
+	// <nil>
+	// loading 42
+	// <nil>
+	// loading 42
+}

@@ -32,17 +32,21 @@ func (h *Hub) GetOrLoad(ctx context.Context, key string, fresh, stale time.Durat
 	if err != nil {
 		return nil, time.Time{}, "", err
 	}
-	name := entryKey(bytesName, tenant, key)
-	r, ok := h.bytes.fromLocal(ctx, name, false)
-	if !ok {
-		r = h.bytes.fetch(ctx, &spec{
-			key:      name,
-			tags:     scopes("", tenant, tags),
-			fresh:    fresh,
-			stale:    stale,
-			notFound: -1,
-			timeout:  (&Policy{}).loadTimeout(),
-		}, load)
+	sp := &spec{
+		key:      entryKey(bytesName, tenant, key),
+		tags:     scopes("", tenant, tags),
+		fresh:    fresh,
+		stale:    stale,
+		notFound: -1,
+		timeout:  (&Policy{}).loadTimeout(),
+	}
+	var r result[[]byte]
+	if h.private(ctx, sp) {
+		r = h.bytes.bypass(ctx, sp, load)
+	} else if hit, ok := h.bytes.fromLocal(ctx, sp.key, false); ok {
+		r = hit
+	} else {
+		r = h.bytes.fetch(ctx, sp, load)
 	}
 	if r.err != nil {
 		return nil, time.Time{}, r.status, r.err

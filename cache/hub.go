@@ -27,6 +27,8 @@ type core struct {
 	local     *local // nil when off
 	waiters   waiters
 	pending   pending
+	dirty     dirty
+	unsettled unsettled
 	breaker   breaker
 	work      group         // loads, which may outlive their callers
 	refreshes chan struct{} // semaphore of loads in the background
@@ -48,6 +50,8 @@ func New(store Store, opts *Options) (*Hub, error) {
 		return nil, errors.New("cache: New: Options.MaxStaleness is under 10ms; to switch the local level off, set LocalBytes to -1")
 	case opts.lease() < 10*time.Millisecond:
 		return nil, errors.New("cache: New: Options.Lease is under 10ms")
+	case opts.holdTTL() < 100*time.Millisecond:
+		return nil, errors.New("cache: New: Options.HoldTTL is under 100ms")
 	}
 	c := &core{
 		store:     store,

@@ -25,11 +25,16 @@ func (h *Hub) InvalidateTags(ctx context.Context, tags ...string) error {
 	return h.Invalidate(ctx, targets...)
 }
 
-// invalidate applies an invalidation in the store and then here, also to what was read from
-// the store while it did not know yet. It goes on when ctx ends, because it usually follows a
-// change that is committed already.
+// invalidate applies an invalidation in the store and here.
 func (c *core) invalidate(ctx context.Context, keys, tags []string) error {
-	err := c.send(ctx, keys, tags)
+	return c.apply(ctx, func(ctx context.Context) error { return c.store.Invalidate(ctx, keys, tags) }, keys, tags)
+}
+
+// apply lets do invalidate in the store and then does so here, also for what was read from the
+// store while it did not know yet. It goes on when ctx ends, because it usually follows a
+// change that is committed already.
+func (c *core) apply(ctx context.Context, do func(context.Context) error, keys, tags []string) error {
+	err := c.send(ctx, do)
 	if err != nil {
 		c.pending.add(keys, tags)
 	}
@@ -44,7 +49,10 @@ func (c *core) invalidate(ctx context.Context, keys, tags []string) error {
 // flush retries the invalidations that did not get through, at most once a second.
 func (c *core) flush(ctx context.Context) {
 	keys, tags, turn := c.pending.due(c.now())
-	if turn == 0 || c.send(ctx, keys, tags) != nil {
+	if turn == 0 {
+		return
+	}
+	if c.send(ctx, func(ctx context.Context) error { return c.store.Invalidate(ctx, keys, tags) }) != nil {
 		return
 	}
 	c.forget(keys, tags)
@@ -52,10 +60,10 @@ func (c *core) flush(ctx context.Context) {
 }
 
 // send leaves the breaker alone: that is for reads, which have a way around the store.
-func (c *core) send(ctx context.Context, keys, tags []string) error {
+func (c *core) send(ctx context.Context, do func(context.Context) error) error {
 	sctx, cancel := c.storeContext(ctx)
 	defer cancel()
-	err := c.store.Invalidate(sctx, keys, tags)
+	err := do(sctx)
 	if err != nil {
 		c.opts.count(ctx, "cache.store_errors", "op", "invalidate")
 	}

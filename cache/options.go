@@ -13,6 +13,15 @@ type Options struct {
 	// an empty id, calls end with ErrNoTenant before any I/O.
 	Tenant func(context.Context) (id string, ok bool)
 
+	// Hooks finds the unit of work of a context; tenancy.Hooks{} fits. Hub.OnCommit and
+	// Hub.Hold bind to it. Nil means a program without units of work.
+	Hooks Hooks
+
+	// HoldTTL bounds how long Hub.Hold keeps others from using the cache for its targets when
+	// the process that holds them dies; a commit should never take as long. Zero means 10 s,
+	// less than 100 ms is refused.
+	HoldTTL time.Duration
+
 	// LocalBytes bounds the memory of values kept in the process, counted by their encoded
 	// size. Zero means 64 MiB. Negative turns the local level off.
 	LocalBytes int64
@@ -53,6 +62,20 @@ func (o *Options) tenant() func(context.Context) (string, bool) {
 		return nil
 	}
 	return o.Tenant
+}
+
+func (o *Options) hooks() Hooks {
+	if o == nil {
+		return nil
+	}
+	return o.Hooks
+}
+
+func (o *Options) holdTTL() time.Duration {
+	if o == nil || o.HoldTTL == 0 {
+		return 10 * time.Second
+	}
+	return o.HoldTTL
 }
 
 func (o *Options) localBytes() int64 {

@@ -38,6 +38,15 @@ type result[V any] struct {
 	proof uint64
 }
 
+// get is what a caller gets: nothing but the error if there is one.
+func (r result[V]) get() (V, error) {
+	if r.err != nil {
+		var zero V
+		return zero, r.err
+	}
+	return r.value, nil
+}
+
 // shareable reports whether a caller that started at tick start may have the result. An error
 // is no old data, and sharing it spares whatever is failing.
 func (r *result[V]) shareable(start uint64) bool {

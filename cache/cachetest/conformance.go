@@ -57,6 +57,7 @@ func cases() []testCase {
 	all = append(all, holdCases...)
 	all = append(all, putCases...)
 	all = append(all, peekCases...)
+	all = append(all, commitCases...)
 	return append(all, hubCases...)
 }
 
