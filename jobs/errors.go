@@ -35,6 +35,10 @@ var (
 	// given back and no attempt is counted.
 	ErrShutdown = errors.New("jobs: shutting down")
 
+	// ErrCancelled is the cause with which a handler's context ends when its
+	// job was cancelled (Queue.Cancel).
+	ErrCancelled = errors.New("jobs: cancelled")
+
 	// ErrTimeout is the cause with which a handler's context ends after
 	// Options.Timeout.
 	ErrTimeout = errors.New("jobs: handler timed out")

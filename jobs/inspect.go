@@ -5,17 +5,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
-// Entry is a job as List shows it.
+// Entry is a job as operators see it.
 type Entry struct {
-	Info  Info
-	Args  json.RawMessage
-	Error string    // of the last attempt
-	At    time.Time // when it is due or died; zero for ready jobs
+	Info     Info
+	State    State
+	Args     json.RawMessage
+	Error    string    // of the last attempt
+	At       time.Time // when it is due, died or finished; zero for others
+	Worker   string    // running: the id of the worker that holds it
+	Progress []byte    // running: the latest that its handler told, JSON
+	Result   []byte    // done: JSON
 }
 
 // Stats counts the jobs of the queue by state, in constant time.
@@ -28,13 +33,15 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 }
 
 // List pages through the jobs of one state: ready ones in the order in which
-// they run, scheduled ones by due time, dead ones latest first. Limit is 1 to
-// MaxBatch. It sees the jobs of all tenants: it is for operators.
+// they run, scheduled ones by due time, dead and done ones latest first. Limit
+// is 1 to 500. It sees the jobs of all tenants: it is for operators.
 func (q *Queue) List(ctx context.Context, state State, offset, limit int) ([]Entry, error) {
 	if limit < 1 || limit > driver.MaxBatch || offset < 0 {
 		return nil, fmt.Errorf("jobs: list: want a limit of 1 to %d and an offset of at least 0", driver.MaxBatch)
 	}
-	if state != Ready && state != Scheduled && state != Dead {
+	switch state {
+	case Ready, Scheduled, Parked, Running, Dead, Done:
+	default:
 		return nil, fmt.Errorf("jobs: list: unknown state %q", state)
 	}
 	stored, err := q.driver.List(ctx, driver.ListQuery{State: state, Offset: offset, Limit: limit})
@@ -43,36 +50,134 @@ func (q *Queue) List(ctx context.Context, state State, offset, limit int) ([]Ent
 	}
 	entries := make([]Entry, len(stored))
 	for i, s := range stored {
-		env, _ := decode(s.Body) // an unreadable job is shown by its id
-		entries[i] = Entry{Info: q.info(s, env), Args: env.Args, Error: s.Error, At: s.At}
-		if state == Dead {
-			entries[i].Info.Attempt = s.Attempts // none is to come
+		s.State = state
+		entries[i] = q.entry(s)
+	}
+	return entries, nil
+}
+
+// entry shows an unreadable job by its id.
+func (q *Queue) entry(s driver.Stored) Entry {
+	env, _ := decode(s.Body)
+	e := Entry{
+		Info: q.info(s, env), State: s.State, Args: env.Args, Error: s.Error, At: s.At,
+		Worker: s.Worker, Progress: s.Progress, Result: s.Result,
+	}
+	if s.State == Dead {
+		e.Info.Attempt = s.Attempts // none is to come
+	}
+	return e
+}
+
+// Filter selects jobs of one state; an empty Kind or Tenant selects all.
+type Filter struct {
+	State  State
+	Kind   string
+	Tenant string
+}
+
+func (f Filter) match(e Entry) bool {
+	return (f.Kind == "" || f.Kind == e.Info.Kind) && (f.Tenant == "" || f.Tenant == e.Info.Tenant)
+}
+
+// maxSearch bounds the jobs that one Search reads.
+const maxSearch = 10_000
+
+// Search is List for the jobs that a filter selects, of which it answers up to
+// limit. One call looks at 10,000 jobs at most; next is the offset to go on
+// with, or negative at the end.
+func (q *Queue) Search(ctx context.Context, f Filter, offset, limit int) (found []Entry, next int, err error) {
+	page := driver.MaxBatch
+	if f.Kind == "" && f.Tenant == "" {
+		page = limit
+	}
+	for seen := 0; seen < maxSearch; seen += page {
+		entries, err := q.List(ctx, f.State, offset, page)
+		if err != nil {
+			return nil, 0, err
+		}
+		for i, e := range entries {
+			if !f.match(e) {
+				continue
+			}
+			if len(found) == limit {
+				return found, offset + i, nil
+			}
+			found = append(found, e)
+		}
+		if len(entries) < page {
+			return found, -1, nil
+		}
+		offset += len(entries)
+	}
+	return found, offset, nil
+}
+
+// Find looks jobs up by their ids and answers those that exist, in the order
+// of the ids. A finished job exists only while it is kept.
+func (q *Queue) Find(ctx context.Context, ids ...string) ([]Entry, error) {
+	finder, ok := q.driver.(driver.Finder)
+	if !ok {
+		return nil, fmt.Errorf("jobs: find: the driver cannot: %w", errors.ErrUnsupported)
+	}
+	var entries []Entry
+	for part := range slices.Chunk(ids, driver.MaxBatch) {
+		stored, err := finder.Find(ctx, part)
+		if err != nil {
+			return nil, fmt.Errorf("jobs: find: %w", err)
+		}
+		for _, s := range stored {
+			if s.State != "" {
+				entries = append(entries, q.entry(s))
+			}
 		}
 	}
 	return entries, nil
 }
 
+// History answers what the queue did in each minute since an instant, oldest
+// first, by the store's clock; a minute in which nothing happened is missing.
+// It goes back 24 hours. Workers report with every beat, a third of
+// Options.Lease apart.
+func (q *Queue) History(ctx context.Context, since time.Time) ([]Minute, error) {
+	historian, ok := q.driver.(driver.Historian)
+	if !ok {
+		return nil, fmt.Errorf("jobs: history: the driver cannot: %w", errors.ErrUnsupported)
+	}
+	minutes, err := historian.History(ctx, since)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: history: %w", err)
+	}
+	return minutes, nil
+}
+
 // Requeue makes dead jobs ready again, with all their attempts before them,
-// and answers how many of the ids were dead jobs.
+// and scheduled ones at once. It answers how many of the ids were either.
 func (q *Queue) Requeue(ctx context.Context, ids ...string) (int, error) {
 	return q.resolve(ctx, ids, driver.Requeue)
 }
 
-// Delete forgets dead jobs for ever and answers how many there were.
+// Delete forgets dead and done jobs for ever and answers how many there were.
 func (q *Queue) Delete(ctx context.Context, ids ...string) (int, error) {
 	return q.resolve(ctx, ids, driver.Delete)
 }
 
+// Cancel forgets unfinished jobs that wait, and ends the contexts of the
+// handlers of those that run, with the cause ErrCancelled; a handler that then
+// returns nil has finished its job, any other answer leaves it cancelled.
+// Cancel answers how many of the ids were unfinished jobs.
+func (q *Queue) Cancel(ctx context.Context, ids ...string) (int, error) {
+	return q.resolve(ctx, ids, driver.Cancel)
+}
+
 func (q *Queue) resolve(ctx context.Context, ids []string, how driver.Resolution) (int, error) {
 	total := 0
-	for len(ids) > 0 {
-		part := ids[:min(len(ids), driver.MaxBatch)]
+	for part := range slices.Chunk(ids, driver.MaxBatch) {
 		n, err := q.driver.Resolve(ctx, part, how)
 		total += n
 		if err != nil {
 			return total, fmt.Errorf("jobs: %s: %w", how, err)
 		}
-		ids = ids[len(part):]
 	}
 	return total, nil
 }

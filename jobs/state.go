@@ -17,3 +17,11 @@ const (
 
 // Stats counts the jobs of a queue by state.
 type Stats = driver.Stats
+
+// Minute is what a queue did in a minute, Tally what it counts, Histogram how
+// it counts durations.
+type (
+	Minute    = driver.Minute
+	Tally     = driver.Tally
+	Histogram = driver.Histogram
+)
