@@ -33,7 +33,7 @@ func Define[K comparable, V any](hub *Hub, name string, p *Policy) *Cache[K, V] 
 	if err != nil {
 		panic(fmt.Sprintf("cache: Define %s: %v", name, err))
 	}
-	return &Cache[K, V]{hub: hub, space: newSpace[V](hub.core, name), policy: *p, encode: enc}
+	return &Cache[K, V]{hub: hub, space: newSpace[V](hub.core, name, p.maxLoads()), policy: *p, encode: enc}
 }
 
 // TagBy returns the same cache with tags on each entry, computed from its key, for
@@ -78,6 +78,9 @@ func (c *Cache[K, V]) spec(tenant, name string, key K) *spec {
 		tags:     scopes(c.space.name, tenant, tags),
 		fresh:    c.policy.TTL,
 		stale:    c.policy.Stale,
+		ifError:  c.policy.StaleIfError,
+		soft:     c.policy.SoftTimeout,
+		jitter:   c.policy.jitter(),
 		notFound: c.policy.notFoundTTL(),
 		timeout:  c.policy.loadTimeout(),
 		noLocal:  c.policy.NoLocal,

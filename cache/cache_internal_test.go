@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -197,4 +198,44 @@ func TestBreaker(t *testing.T) {
 			require.True(t, b.allow())
 		}
 	})
+}
+
+// The chance of being early by more than r is exp(-r/cost).
+func TestEarly(t *testing.T) {
+	t.Parallel()
+	const n = 200_000
+	beyond := map[time.Duration]int{}
+	for range n {
+		d := early(time.Second, time.Hour)
+		for _, r := range []time.Duration{time.Second, 5 * time.Second} {
+			if d > r {
+				beyond[r]++
+			}
+		}
+		require.LessOrEqual(t, early(time.Hour, time.Minute), 30*time.Second)
+		require.Zero(t, early(0, time.Hour))
+	}
+	require.InDelta(t, math.Exp(-1), float64(beyond[time.Second])/n, 0.01)
+	require.InDelta(t, math.Exp(-5), float64(beyond[5*time.Second])/n, 0.002)
+}
+
+func TestRecentIsBounded(t *testing.T) {
+	t.Parallel()
+	var r recent
+	for i := range 3 * maxRecent {
+		r.add(time.Second, []string{fmt.Sprint(i)}, nil)
+	}
+	require.LessOrEqual(t, len(r.list), maxRecent)
+	keys, tags := r.take(2 * time.Second)
+	require.Empty(t, keys)
+	require.Equal(t, []string{scopeAll}, tags, "what was left out is covered")
+	keys, tags = r.take(2 * time.Second)
+	require.Empty(t, append(keys, tags...))
+	r.add(3*time.Second, make([]string, 2*maxRecent), nil)
+	_, tags = r.take(4 * time.Second)
+	require.Equal(t, []string{scopeAll}, tags, "one that is too large, too")
+	r.add(5*time.Second, []string{"k"}, []string{"t"})
+	r.add(time.Minute, []string{"k2"}, nil)
+	keys, tags = r.take(time.Minute)
+	require.Equal(t, []string{"k2"}, append(keys, tags...))
 }

@@ -97,6 +97,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		established, err := h.session(ctx)
 		h.coherence.distrust()
+		h.suspect()
 		if ctx.Err() != nil {
 			break
 		}
@@ -164,10 +165,12 @@ func (h *Hub) session(ctx context.Context) (established bool, err error) {
 func (h *Hub) beat(ctx context.Context, node string, bound time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	if err := h.store.Beat(ctx, node, int64(h.now())); err == nil {
-		h.settleUnknown(ctx)
-		h.flush(ctx)
+	if err := h.store.Beat(ctx, node, int64(h.now())); err != nil {
+		h.suspect()
+		return
 	}
+	h.settleUnknown(ctx)
+	h.flush(ctx)
 }
 
 // handle applies an event and reports whether it was a beat.

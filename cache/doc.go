@@ -30,12 +30,19 @@
 // Of all callers in all processes that want a missing value, one loads and the others wait.
 // If the process that loads dies, another takes over after Options.Lease.
 //
-// When the store fails, Fetch loads: slower, never wrong. An Invalidate that did not get
+// A value is loaded again a little before it ends, by one caller and in the background, the
+// sooner the longer its load takes. Policy.Stale and Policy.StaleIfError say for how long an
+// old one may be served meanwhile or when that fails, Policy.SoftTimeout how long callers
+// wait if there is one. An invalidated value is never served, old or not.
+//
+// When the store fails, Fetch loads: slower, never wrong, at most Policy.MaxLoads at a time.
+// A process says its invalidations of the last 30 s again after every loss of contact, for a
+// store that has failed over may have forgotten them. An Invalidate that did not get
 // through returns an error; this process then neither reads nor stores what it named until a
 // retry succeeded.
 //
 // Not covered: a store that forgets acknowledged writes (a failover with asynchronous
-// replication, a restart from an old snapshot); a load that reads from a replica of its
+// replication, a restart from an old snapshot), until the invalidations are said again; a load that reads from a replica of its
 // database which has not seen the change yet; changes of data that nobody invalidates (only
 // the TTL ends those); an Invalidate that was refused by a failing store and whose process
 // then died; a Fetch inside a transaction that sees its own uncommitted changes, or a snapshot

@@ -14,6 +14,10 @@ var (
 	// ErrRunning is returned by a second [Hub.Run] while the first still runs.
 	ErrRunning = errors.New("cache: hub is running already")
 
+	// ErrLoadShed is returned instead of loading when Policy.MaxLoads loads of the cache have
+	// kept running for a second. It says that the source is overloaded: try again later.
+	ErrLoadShed = errors.New("cache: too many loads at a time")
+
 	// ErrLoadPanic is wrapped by the error all waiting callers get when a load panicked.
 	ErrLoadPanic = errors.New("cache: load panicked")
 )

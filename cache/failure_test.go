@@ -229,7 +229,7 @@ func TestMisuse(t *testing.T) {
 	require.Panics(t, func() { cache.Define[int, int](h, "_", minute) })
 	require.Panics(t, func() { cache.Define[int, int](h, "nil", nil) })
 	require.Panics(t, func() { cache.Define[int, int](h, "ttl", &cache.Policy{}) })
-	require.Panics(t, func() { cache.Define[int, int](h, "stale", &cache.Policy{TTL: 1e9, Stale: -1}) })
+	require.Panics(t, func() { cache.Define[int, int](h, "stale", &cache.Policy{TTL: 1e9, Stale: -1, Jitter: -1}) })
 	require.Panics(t, func() { cache.Define[float64, int](h, "float", minute) })
 	require.Panics(t, func() { cache.Define[*int, int](h, "pointer", minute) })
 	require.Panics(t, func() { cache.Define[struct{ a int }, int](h, "hidden", minute) })

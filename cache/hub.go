@@ -29,6 +29,7 @@ type core struct {
 	pending   pending
 	dirty     dirty
 	unsettled unsettled
+	recent    recent
 	breaker   breaker
 	work      group         // loads, which may outlive their callers
 	refreshes chan struct{} // semaphore of loads in the background
@@ -68,7 +69,7 @@ func New(store Store, opts *Options) (*Hub, error) {
 		}
 		c.local = l
 	}
-	c.bytes = newSpace[[]byte](c, bytesName)
+	c.bytes = newSpace[[]byte](c, bytesName, (&Policy{}).maxLoads())
 	return &Hub{core: c}, nil
 }
 
@@ -137,6 +138,7 @@ func (c *core) outcome(ctx context.Context, op string, err error) {
 		return
 	}
 	c.opts.count(ctx, "cache.store_errors", "op", op)
+	c.suspect()
 	if c.breaker.failed() {
 		c.opts.logger().ErrorContext(ctx, "cache: store is failing; loading without it", "op", op, "error", err)
 		c.opts.report(ctx, fmt.Errorf("cache: store is failing: %s: %w", op, err), nil)
@@ -144,8 +146,9 @@ func (c *core) outcome(ctx context.Context, op string, err error) {
 }
 
 // newSpace makes the untyped-key half of a cache.
-func newSpace[V any](c *core, name string) *space[V] {
+func newSpace[V any](c *core, name string, maxLoads int) *space[V] {
 	return &space[V]{
+		slots:    newSlots(maxLoads),
 		core:     c,
 		name:     name,
 		schema:   schemaOf(reflect.TypeFor[V]()),

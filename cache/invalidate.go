@@ -37,6 +37,8 @@ func (c *core) apply(ctx context.Context, do func(context.Context) error, keys, 
 	err := c.send(ctx, do)
 	if err != nil {
 		c.pending.add(keys, tags)
+	} else {
+		c.recent.add(c.now(), keys, tags)
 	}
 	c.forget(keys, tags)
 	if err != nil {
@@ -55,8 +57,18 @@ func (c *core) flush(ctx context.Context) {
 	if c.send(ctx, func(ctx context.Context) error { return c.store.Invalidate(ctx, keys, tags) }) != nil {
 		return
 	}
+	c.recent.add(c.now(), keys, tags)
 	c.forget(keys, tags)
 	c.pending.settle(turn)
+}
+
+// suspect makes this process say again what it has invalidated a moment ago, because a store
+// that failed may have forgotten it. Until that got through, the names are not used here.
+func (c *core) suspect() {
+	if keys, tags := c.recent.take(c.now()); len(keys)+len(tags) > 0 {
+		c.pending.add(keys, tags)
+		c.forget(keys, tags)
+	}
 }
 
 // send leaves the breaker alone: that is for reads, which have a way around the store.
@@ -66,6 +78,7 @@ func (c *core) send(ctx context.Context, do func(context.Context) error) error {
 	err := do(sctx)
 	if err != nil {
 		c.opts.count(ctx, "cache.store_errors", "op", "invalidate")
+		c.suspect()
 	}
 	return err
 }

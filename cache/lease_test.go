@@ -72,7 +72,7 @@ func TestARefreshThatFindsNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		base := cachetest.New(t)
 		p, other := start(t, base.Node(), nil), start(t, base.Node(), nil)
-		policy := &cache.Policy{TTL: time.Minute, Stale: time.Hour, NotFoundTTL: -1}
+		policy := &cache.Policy{TTL: time.Minute, Stale: time.Hour, NotFoundTTL: -1, Jitter: -1}
 		c, co := numbers(p, policy), numbers(other, policy)
 		var src source
 		get(t, c, "k", &src)

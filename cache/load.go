@@ -33,7 +33,8 @@ func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context
 	began, since := s.coherence.ticks.Add(1), s.now()
 	v, err := s.callLeased(ctx, sp, load, g.lease)
 	r := result[V]{value: v, err: err, stored: time.Now(), status: StatusMiss, proof: began}
-	b := body{schema: s.schema, fresh: sp.fresh, life: sp.fresh + sp.stale, cost: s.now() - since}
+	b := body{schema: s.schema, fresh: sp.shorten(sp.fresh), cost: s.now() - since}
+	b.life = b.fresh + sp.stale + sp.ifError
 	switch {
 	case err == nil:
 		if b.payload, err = encode(v); err != nil {
@@ -43,12 +44,12 @@ func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context
 		}
 	case errors.Is(err, ErrNotFound) && (sp.notFound >= time.Millisecond || g.beside()):
 		// Absence that is not to be kept still has to replace an old value.
-		b.notFound, b.fresh, b.life = true, max(sp.notFound, 0), max(sp.notFound, time.Millisecond)
-	case g.beside():
-		// The lease is left to run out: the next attempt, by anybody, comes after that.
-		s.opts.report(ctx, fmt.Errorf("cache: %s: refresh: %w", s.name, err), nil)
-		return r
+		b.notFound, b.fresh = true, sp.shorten(max(sp.notFound, 0))
+		b.life = max(b.fresh, time.Millisecond)
 	default:
+		if g.beside() {
+			g.lease.Pause = s.opts.lease()
+		}
 		s.abandon(ctx, g.lease)
 		return r
 	}
@@ -64,7 +65,7 @@ func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context
 	r.proof = sent // the store took it: nothing was invalidated until then
 	s.putLocal(sp, &item{
 		value: v, notFound: b.notFound, stored: r.stored,
-		fresh: since + b.cost + b.fresh, mark: g.mark, size: len(data),
+		fresh: since + b.cost + b.fresh - earliest(b.cost, b.fresh), mark: g.mark, size: len(data),
 	})
 	return r
 }
@@ -121,8 +122,13 @@ func (s *space[V]) callLeased(ctx context.Context, sp *spec, load func(context.C
 	return s.call(ctx, sp, load)
 }
 
-// call runs load within its timeout and turns a panic into an error.
+// call runs load in its turn, within its timeout, and turns a panic into an error.
 func (s *space[V]) call(ctx context.Context, sp *spec, load func(context.Context) (V, error)) (v V, err error) {
+	if !s.slots.take(ctx, !sp.refresh) {
+		s.opts.count(ctx, "cache.shed", "cache", s.name)
+		return v, fmt.Errorf("%w: %s", ErrLoadShed, s.name)
+	}
+	defer s.slots.give()
 	ctx, cancel := withTimeout(ctx, sp.timeout)
 	defer cancel()
 	returned := false

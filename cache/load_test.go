@@ -242,7 +242,7 @@ func TestAWaiterLosesPatience(t *testing.T) {
 func TestTTL(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		for _, p := range []*process{start(t, cachetest.New(t), nil), start(t, cachetest.New(t), nil).run(t)} {
-			c := numbers(p, &cache.Policy{TTL: time.Minute, NotFoundTTL: time.Second})
+			c := numbers(p, &cache.Policy{TTL: time.Minute, NotFoundTTL: time.Second, Jitter: -1})
 			var src source
 			get(t, c, "k", &src)
 			<-time.After(59 * time.Second)
@@ -268,7 +268,7 @@ func TestTTL(t *testing.T) {
 
 func TestNotFoundCanBeLeftUncached(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		c := numbers(start(t, cachetest.New(t), nil), &cache.Policy{TTL: time.Minute, NotFoundTTL: -1})
+		c := numbers(start(t, cachetest.New(t), nil), &cache.Policy{TTL: time.Minute, NotFoundTTL: -1, Jitter: -1})
 		var src source
 		for range 3 {
 			_, err := c.Fetch(t.Context(), "none", func(context.Context, string) (int64, error) {
@@ -284,7 +284,7 @@ func TestNotFoundCanBeLeftUncached(t *testing.T) {
 func TestStaleWhileRevalidate(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		p := start(t, cachetest.New(t), nil).run(t)
-		c := numbers(p, &cache.Policy{TTL: time.Minute, Stale: time.Hour})
+		c := numbers(p, &cache.Policy{TTL: time.Minute, Stale: time.Hour, Jitter: -1})
 		var src source
 		get(t, c, "k", &src)
 		src.version.Store(1)

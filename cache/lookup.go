@@ -2,8 +2,10 @@ package cache
 
 import (
 	"context"
-	"crypto/rand"
+	crand "crypto/rand"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -16,7 +18,7 @@ const (
 // claimOf makes a claim with a token of its own: two attempts never share one, or the fill of
 // the first could pass for the second's.
 func (s *space[V]) claimOf(sp *spec, mode Mode) Claim {
-	return Claim{Key: sp.key, Tags: sp.tags, Token: rand.Text()[:16], TTL: s.opts.lease(), Mode: mode}
+	return Claim{Key: sp.key, Tags: sp.tags, Token: crand.Text()[:16], TTL: s.opts.lease(), Mode: mode}
 }
 
 func (s *space[V]) claim(ctx context.Context, c Claim) (Entry, error) {
@@ -48,9 +50,13 @@ func (s *space[V]) lookup(ctx context.Context, sp *spec, load func(context.Conte
 		wake    <-chan struct{}
 		mode    Mode
 		seen    string
+		old     *result[V] // to be served if loading fails
 		pause   = firstPoll
 		patient = s.now() + sp.timeout + s.opts.lease()
 	)
+	if sp.soft > 0 {
+		patient = min(patient, s.now()+sp.soft)
+	}
 	for rounds := 0; rounds < maxRounds; rounds++ {
 		m := s.coherence.mark(sp.key, sp.tags)
 		proof := s.coherence.ticks.Add(1)
@@ -63,36 +69,65 @@ func (s *space[V]) lookup(ctx context.Context, sp *spec, load func(context.Conte
 		if err != nil {
 			break
 		}
-		if e.Granted {
-			return s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m})
+		f := s.read(ctx, sp, e)
+		if f.served(sp) {
+			return s.serve(ctx, sp, f, m, proof, load)
 		}
-		switch e.State {
-		case Filled:
-			if r, ok := s.accept(ctx, sp, e, m, load); ok {
-				r.proof = proof
-				return r
-			}
+		if old = nil; f.ok {
+			old = &result[V]{value: f.value, stored: f.stored, status: StatusStale, proof: proof}
+		}
+		if e.Granted {
+			r := s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m})
+			return s.orOld(ctx, sp, r, old)
+		}
+		switch {
+		case e.State == Filled && !f.ok:
 			mode, seen = ClaimReplace, e.ID
 			continue
-		case Leased:
-			mode = ClaimAwait
+		case e.State == Filled && e.Paused:
+			return s.orOld(ctx, sp, result[V]{err: errPaused}, old)
+		case e.State == Filled && mode != ClaimBeside && mode != ClaimAwait:
+			mode = ClaimBeside
+			continue
+		case e.State == Filled, e.State == Leased:
 			if wake == nil { // be listening before asking to be told
 				ch, remove := s.waiters.add(sp.key)
 				defer remove()
-				wake = ch
+				wake, mode = ch, ClaimAwait
 				continue
 			}
-			if sp.timeout >= 0 && s.now() > patient {
-				return s.bypass(ctx, sp, load)
+			if (sp.timeout >= 0 || sp.soft > 0) && s.now() > patient {
+				if old != nil && sp.soft > 0 {
+					return s.orOld(ctx, sp, result[V]{err: errPaused}, old)
+				}
+				return s.orOld(ctx, sp, s.bypass(ctx, sp, load), old)
 			}
 			rounds--
 			s.await(wake, pause)
 			pause = min(2*pause, lastPoll)
+			if mode = ClaimAwait; e.State == Filled {
+				mode = ClaimBeside
+			}
 			continue
 		}
 		break
 	}
-	return s.bypass(ctx, sp, load)
+	return s.orOld(ctx, sp, s.bypass(ctx, sp, load), old)
+}
+
+// errPaused never reaches a caller: the old value does, and nobody is to be told.
+var errPaused = errors.New("cache: not now")
+
+// orOld is the old value, if there is one, in place of an error.
+func (s *space[V]) orOld(ctx context.Context, sp *spec, r result[V], old *result[V]) result[V] {
+	if old == nil || r.err == nil || errors.Is(r.err, ErrNotFound) || s.pending.blocks(sp.key, sp.tags) {
+		return r
+	}
+	if r.err != errPaused {
+		s.opts.report(ctx, fmt.Errorf("cache: %s: an old value is served: %w", s.name, r.err), nil)
+	}
+	s.opts.count(ctx, "cache.stale", "cache", s.name)
+	return *old
 }
 
 // await waits for a message, or a little: without Run there are none, and they can be lost.
@@ -105,40 +140,117 @@ func (s *space[V]) await(wake <-chan struct{}, pause time.Duration) {
 	}
 }
 
-// accept turns a stored entry into a result, if it is one that may be served.
-func (s *space[V]) accept(ctx context.Context, sp *spec, e Entry, m mark, load func(context.Context) (V, error)) (r result[V], ok bool) {
-	if !e.Valid {
-		return r, false
+// found is what an entry of the store has for a request.
+type found[V any] struct {
+	ok       bool // it may be served, if need be only when loading fails
+	value    V
+	notFound bool
+	stored   time.Time
+	age      time.Duration
+	fresh    time.Duration // of which age is to be less
+	cost     time.Duration // of its load
+	size     int
+}
+
+// served reports whether the value is served without trying to load first.
+func (f *found[V]) served(sp *spec) bool {
+	return f.ok && f.age < f.fresh+f.stale(sp)
+}
+
+func (f *found[V]) stale(sp *spec) time.Duration {
+	if f.notFound {
+		return 0
+	}
+	return sp.stale
+}
+
+// read decodes a stored entry, if it is one that may be served.
+func (s *space[V]) read(ctx context.Context, sp *spec, e Entry) (f found[V]) {
+	if e.State != Filled || !e.Valid {
+		return f
 	}
 	b, err := parseBody(e.Body)
 	if err != nil || b.schema != s.schema {
-		return r, false
+		return f
 	}
-	age := max(b.life-e.Left, 0)
-	fresh, stale := min(b.fresh, sp.fresh), sp.stale
-	if b.notFound {
-		fresh, stale = min(b.fresh, sp.notFound), 0
+	f.age, f.fresh, f.cost, f.size = max(b.life-e.Left, 0), min(b.fresh, sp.fresh), b.cost, len(e.Body)
+	life := f.fresh + sp.stale + sp.ifError
+	if f.notFound = b.notFound; f.notFound {
+		f.fresh = min(b.fresh, sp.notFound)
+		life = f.fresh
 	}
-	if age >= fresh+stale {
-		return r, false
+	if f.age >= life {
+		return f
 	}
-	r = result[V]{stored: time.Now().Add(-age), status: StatusHit}
-	if b.notFound {
+	if !f.notFound {
+		if f.value, err = decode[V](b.payload); err != nil {
+			s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, err), nil) // or it would never hit, silently
+			return found[V]{}
+		}
+	}
+	f.ok, f.stored = true, time.Now().Add(-f.age)
+	return f
+}
+
+// serve turns what was found into a result, and sees to it that it is refreshed in time.
+func (s *space[V]) serve(ctx context.Context, sp *spec, f found[V], m mark, proof uint64, load func(context.Context) (V, error)) result[V] {
+	r := result[V]{value: f.value, stored: f.stored, status: StatusHit, proof: proof}
+	if f.notFound {
 		r.err = ErrNotFound
-	} else if r.value, err = decode[V](b.payload); err != nil {
-		s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, err), nil) // or it would never hit, silently
-		return result[V]{}, false
 	}
-	if age >= fresh {
+	if f.age >= f.fresh {
 		r.status = StatusStale
 		s.opts.count(ctx, "cache.stale", "cache", s.name)
 		s.refresh(ctx, sp, load)
-		return r, true
+		return r
 	}
 	s.opts.count(ctx, "cache.hits", "cache", s.name, "level", "l2")
+	if f.age+early(f.cost, f.fresh) >= f.fresh {
+		s.opts.count(ctx, "cache.early", "cache", s.name)
+		s.refresh(ctx, sp, load)
+	}
 	s.putLocal(sp, &item{
-		value: r.value, notFound: b.notFound, stored: r.stored,
-		fresh: s.now() + fresh - age, mark: m, size: len(e.Body),
+		value: f.value, notFound: f.notFound, stored: f.stored,
+		fresh: s.now() + f.fresh - f.age - earliest(f.cost, f.fresh), mark: m, size: f.size,
 	})
+	return r
+}
+
+// early is how long before its end a value that takes cost to load is loaded again, drawn
+// anew for each reader: XFetch with beta = 1, of Vattani, Chierichetti and Lowenstein,
+// "Optimal Probabilistic Cache Stampede Prevention", PVLDB 8(8), 2015. The chance of being
+// early by more than r is exp(-r/cost), so the more readers a value has the surer it is
+// loaded before it ends, and the lease sees to it that only one loads. In the first half of
+// its life a value is left alone, or one that takes as long to load as it lives would be
+// loaded all the time.
+func early(cost, fresh time.Duration) time.Duration {
+	return min(time.Duration(float64(cost)*rand.ExpFloat64()), fresh/2)
+}
+
+// earliest is how long before its end memory leaves a value to the store: its readers could
+// be early from then on (with a chance of less than 1 % each), and only there they draw.
+func earliest(cost, fresh time.Duration) time.Duration { return min(5*cost, fresh/2) }
+
+// spare is what the store has for a caller who has waited long enough.
+func (s *space[V]) spare(ctx context.Context, sp *spec) (r result[V], ok bool) {
+	if !s.usable(ctx, sp) {
+		return r, false
+	}
+	e, err := s.claim(ctx, Claim{Key: sp.key, Tags: sp.tags, Mode: ClaimNothing})
+	if err != nil {
+		return r, false
+	}
+	f := s.read(ctx, sp, e)
+	if !f.ok {
+		return r, false
+	}
+	r = result[V]{value: f.value, stored: f.stored, status: StatusHit}
+	if f.notFound {
+		r.err = ErrNotFound
+	}
+	if f.age >= f.fresh {
+		r.status = StatusStale
+		s.opts.count(ctx, "cache.stale", "cache", s.name)
+	}
 	return r, true
 }

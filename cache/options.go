@@ -50,7 +50,7 @@ type Options struct {
 	}
 
 	// Metrics counts cache.hits (level=l1|l2), cache.stale, cache.misses, cache.bypasses,
-	// cache.collapsed, cache.rejected_fills and cache.store_errors, with cache=<name> where
+	// cache.collapsed, cache.early, cache.shed, cache.rejected_fills and cache.store_errors, with cache=<name> where
 	// it applies. Nil counts nothing.
 	Metrics interface {
 		Add(ctx context.Context, name string, n float64, kv ...string)

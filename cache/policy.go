@@ -19,6 +19,17 @@ type Policy struct {
 	// than 100 years, is refused.
 	Stale time.Duration
 
+	// StaleIfError is how long after TTL and Stale a value may still be served if loading a
+	// newer one fails (stale-if-error, RFC 5861), or takes longer than SoftTimeout. After a
+	// failure nobody tries again before Options.Lease is over; meanwhile the value is served
+	// at once. Zero means never; negative, like more than 100 years, is refused.
+	StaleIfError time.Duration
+
+	// Jitter is the largest part of TTL and NotFoundTTL by which a value's life is shortened
+	// at random, so that what was stored at the same time does not end at the same time.
+	// Zero means 0.05, negative means none, more than 0.5 is refused.
+	Jitter float64
+
 	// NotFoundTTL is how long the answer ErrNotFound of a load is kept. Zero means TTL, at
 	// most 30 s. Negative means it is not kept.
 	NotFoundTTL time.Duration
@@ -29,6 +40,20 @@ type Policy struct {
 	// while other processes take over after Options.Lease.
 	LoadTimeout time.Duration
 
+	// SoftTimeout is how long a caller waits for a load if there is something else to give:
+	// a value within TTL, Stale and StaleIfError, while the load goes on in the background
+	// and is stored; or, when another process is loading, a load of this process's own, which
+	// is not stored. Zero means that callers wait for as long as LoadTimeout. Negative is
+	// refused.
+	SoftTimeout time.Duration
+
+	// MaxLoads bounds how many loads of this cache run in this process at a time, which is
+	// what the source is left with when the store is down. One too many waits a second for
+	// its turn and then ends with [ErrLoadShed], or with an old value within StaleIfError.
+	// Refreshes in the background are left out at once. Zero means 256, negative means no
+	// bound.
+	MaxLoads int
+
 	// NoLocal keeps the values of this cache out of process memory: every Fetch then sees
 	// every invalidation acknowledged anywhere before it, for one round trip to the store.
 	NoLocal bool
@@ -37,6 +62,14 @@ type Policy struct {
 func (p *Policy) validate() error {
 	if p == nil {
 		return errors.New("Policy is nil; it must have a TTL")
+	}
+	switch {
+	case p.StaleIfError < 0 || p.StaleIfError > longest:
+		return fmt.Errorf("Policy.StaleIfError is %v; want 0 to 100 years", p.StaleIfError)
+	case p.SoftTimeout < 0:
+		return fmt.Errorf("Policy.SoftTimeout is %v; want 0 or more", p.SoftTimeout)
+	case p.Jitter > 0.5:
+		return fmt.Errorf("Policy.Jitter is %v; want at most 0.5", p.Jitter)
 	}
 	return checkLife("Policy.TTL", p.TTL, "Policy.Stale", p.Stale)
 }
@@ -67,4 +100,19 @@ func (p *Policy) loadTimeout() time.Duration {
 		return 10 * time.Second
 	}
 	return min(p.LoadTimeout, longest)
+}
+
+func (p *Policy) jitter() float64 {
+	if p.Jitter == 0 {
+		return 0.05
+	}
+	return max(p.Jitter, 0)
+}
+
+// maxLoads is 0 for no bound.
+func (p *Policy) maxLoads() int {
+	if p.MaxLoads == 0 {
+		return 256
+	}
+	return max(p.MaxLoads, 0)
 }

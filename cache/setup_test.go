@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -121,8 +122,10 @@ func get(t *testing.T, c *cache.Cache[string, int64], key string, s *source) int
 	return v
 }
 
-var minute = &cache.Policy{TTL: time.Minute}
+var minute = &cache.Policy{TTL: time.Minute, Jitter: -1}
 
 func never(context.Context, string) (int64, error) {
 	return 0, fmt.Errorf("this must not be loaded")
 }
+
+var quiet = slog.New(slog.DiscardHandler)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -13,6 +14,7 @@ type space[V any] struct {
 	*core
 	name   string
 	schema uint64
+	slots  slots
 
 	mu       sync.Mutex
 	flights  map[string]*flight[V]
@@ -24,7 +26,15 @@ type spec struct {
 	key                             string
 	tags                            []string
 	fresh, stale, notFound, timeout time.Duration
+	ifError, soft                   time.Duration
+	jitter                          float64
 	noLocal                         bool
+	refresh                         bool // in the background, for nobody who waits
+}
+
+// shorten takes the jitter off a life.
+func (sp *spec) shorten(life time.Duration) time.Duration {
+	return life - time.Duration(rand.Float64()*sp.jitter*float64(life))
 }
 
 // result is what a request comes to.
@@ -98,6 +108,12 @@ func (s *space[V]) putLocal(sp *spec, it *item) {
 // flight, which begins after it came. Ticks, not times, order these moments.
 func (s *space[V]) fetch(ctx context.Context, sp *spec, load func(context.Context) (V, error)) result[V] {
 	start := s.coherence.ticks.Add(1)
+	var soft <-chan time.Time
+	if sp.soft > 0 {
+		t := time.NewTimer(sp.soft)
+		defer t.Stop()
+		soft = t.C
+	}
 	for {
 		if ctx.Err() != nil {
 			return result[V]{err: fmt.Errorf("cache: %s: %w", s.name, ctx.Err())}
@@ -107,6 +123,16 @@ func (s *space[V]) fetch(ctx context.Context, sp *spec, load func(context.Contex
 		case <-f.done:
 		case <-ctx.Done():
 			continue
+		case <-soft:
+			soft = nil
+			if r, ok := s.spare(ctx, sp); ok {
+				return r
+			}
+			select {
+			case <-f.done:
+			case <-ctx.Done():
+				continue
+			}
 		}
 		r := f.result
 		if mine {
@@ -174,10 +200,19 @@ func (s *space[V]) refresh(ctx context.Context, sp *spec, load func(context.Cont
 			delete(s.renewing, sp.key)
 			s.mu.Unlock()
 		}()
-		m := s.coherence.mark(sp.key, sp.tags)
-		claim := s.claimOf(sp, ClaimBeside)
-		if e, err := s.claim(ctx, claim); err == nil && e.Granted {
-			s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m})
-		}
+		sp := *sp
+		sp.refresh = true
+		s.refreshNow(ctx, &sp, load)
 	})
+}
+
+func (s *space[V]) refreshNow(ctx context.Context, sp *spec, load func(context.Context) (V, error)) {
+	m := s.coherence.mark(sp.key, sp.tags)
+	claim := s.claimOf(sp, ClaimBeside)
+	if e, err := s.claim(ctx, claim); err == nil && e.Granted {
+		r := s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m})
+		if r.err != nil && !errors.Is(r.err, ErrNotFound) && !errors.Is(r.err, ErrLoadShed) {
+			s.opts.report(ctx, fmt.Errorf("cache: %s: refresh: %w", s.name, r.err), nil)
+		}
+	}
 }

@@ -117,7 +117,7 @@ func TestEndlessLives(t *testing.T) {
 			require.Error(t, err)
 		}
 		const century = 100 * 365 * 24 * time.Hour
-		c := numbers(p, &cache.Policy{TTL: century, Stale: century, NotFoundTTL: math.MaxInt64, LoadTimeout: math.MaxInt64})
+		c := numbers(p, &cache.Policy{TTL: century, Stale: century, NotFoundTTL: math.MaxInt64, LoadTimeout: math.MaxInt64, Jitter: -1})
 		var src source
 		for range 3 {
 			get(t, c, "k", &src)

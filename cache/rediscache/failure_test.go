@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashlar-go/ashlar/cache"
@@ -178,7 +179,8 @@ func TestFrozenServer(t *testing.T) {
 	require.EqualValues(t, 1, p.get(t, &src))
 }
 
-// A full server refuses values, but must not refuse invalidations.
+// A full server refuses values, and even SET NX GET of what is there, but must not refuse
+// reads, nor invalidations and holds.
 func TestFullServer(t *testing.T) {
 	t.Parallel()
 	srv := testenv.RedisServer(t, "--maxmemory-policy", "noeviction")
@@ -187,6 +189,15 @@ func TestFullServer(t *testing.T) {
 	p.get(t, &src)
 	rdb := srv.Client()
 	require.NoError(t, rdb.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	require.ErrorContains(t, rdb.SetArgs(t.Context(), t.Name()+":e:{c::k}", "x", redis.SetArgs{Mode: "NX", Get: true}).Err(), "OOM")
+	loads := src.loads.Load()
+	for range 10 {
+		p.get(t, &src)
+	}
+	require.Equal(t, loads, src.loads.Load(), "what it has is not read")
+	h := cache.Hold{Token: "0123456789abcdef", Keys: []string{"x"}, Tags: []string{"y"}, TTL: time.Minute}
+	require.NoError(t, p.store.Hold(t.Context(), h))
+	require.NoError(t, p.store.Release(t.Context(), h))
 	src.version.Store(1)
 	require.NoError(t, p.InvalidateTags(t.Context(), "tag"))
 	require.NoError(t, p.cache.Invalidate(t.Context(), "other"))
