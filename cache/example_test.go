@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"time"
@@ -159,24 +160,64 @@ func ExampleHub_GetOrLoad() {
 	// <nil>
 }
 
-// What changed is named inside the unit of work and removed after its commit. Here is no unit,
-// so it is removed at once.
+// What changed is named inside the unit of work and removed after its commit.
 func ExampleHub_OnCommit() {
 	ctx := context.Background()
-	hub, err := cache.New(cachetest.NewStore(), nil) // with Options.Hooks: tenancy.Hooks{}
+	units := cachetest.Hooks{} // in production: tenancy.Hooks{}, and units by tenancy.DB.Do
+	hub, err := cache.New(cachetest.NewStore(), &cache.Options{Hooks: units})
 	if err != nil {
 		log.Fatal(err)
 	}
 	users := cache.Define[int64, User](hub, "users", &cache.Policy{TTL: time.Minute})
 	_, _ = users.Fetch(ctx, 42, loadUser)
-	fmt.Println(hub.OnCommit(ctx, users.Key(42), cache.Tag("org:7")))
+	err = units.Do(ctx, func(ctx context.Context) error {
+		return hub.OnCommit(ctx, users.Key(42), cache.Tag("org:7"))
+	}, nil)
+	fmt.Println("committed:", err)
 	_, _ = users.Fetch(ctx, 42, loadUser)
-	fmt.Println(hub.Hold(ctx, users.All()))
+	err = units.Do(ctx, func(ctx context.Context) error {
+		_ = hub.OnCommit(ctx, users.Key(42)) // nothing can go wrong here
+		return errors.New("rolled back")
+	}, nil)
+	fmt.Println(err)
 	_, _ = users.Fetch(ctx, 42, loadUser)
 	// Output:
 	// loading 42
-	// <nil>
+	// committed: <nil>
 	// loading 42
-	// <nil>
-	// loading 42
+	// rolled back
+}
+
+// A right that was taken away must not be used once more, not even between the commit and the
+// invalidation.
+func ExampleHub_Hold() {
+	ctx := context.Background()
+	store := cachetest.NewStore()
+	units := cachetest.Hooks{}
+	hub, err := cache.New(store, &cache.Options{Hooks: units})
+	if err != nil {
+		log.Fatal(err)
+	}
+	there, err := cache.New(store.Node(), nil) // another process
+	if err != nil {
+		log.Fatal(err)
+	}
+	policy := &cache.Policy{TTL: time.Minute, NoLocal: true}
+	rights := cache.Define[int64, string](hub, "rights", policy)
+	others := cache.Define[int64, string](there, "rights", policy)
+	inDatabase := "admin"
+	load := func(context.Context, int64) (string, error) { return inDatabase, nil }
+
+	fmt.Println(others.Fetch(ctx, 42, load))
+	err = units.Do(ctx, func(ctx context.Context) error {
+		return hub.Hold(ctx, rights.Key(42))
+	}, func() {
+		inDatabase = "guest" // the commit
+		fmt.Println(others.Fetch(ctx, 42, load))
+	})
+	fmt.Println("committed:", err)
+	// Output:
+	// admin <nil>
+	// guest <nil>
+	// committed: <nil>
 }

@@ -8,67 +8,6 @@ import (
 	"github.com/ashlar-go/ashlar/cache"
 )
 
-// unit is a unit of work without a database.
-type unit struct {
-	before     []func(context.Context) error
-	onCommit   []func(context.Context)
-	onRollback []func(context.Context)
-	over       bool
-}
-
-type unitKey struct{}
-
-// unitHooks finds the unit of a context.
-type unitHooks struct{}
-
-func bound(ctx context.Context, bind func(*unit)) bool {
-	u, ok := ctx.Value(unitKey{}).(*unit)
-	if !ok || u.over {
-		return false
-	}
-	bind(u)
-	return true
-}
-
-func (unitHooks) BeforeCommit(ctx context.Context, fn func(context.Context) error) bool {
-	return bound(ctx, func(u *unit) { u.before = append(u.before, fn) })
-}
-
-func (unitHooks) OnCommit(ctx context.Context, fn func(context.Context)) bool {
-	return bound(ctx, func(u *unit) { u.onCommit = append(u.onCommit, fn) })
-}
-
-func (unitHooks) OnRollback(ctx context.Context, fn func(context.Context)) bool {
-	return bound(ctx, func(u *unit) { u.onRollback = append(u.onRollback, fn) })
-}
-
-// do runs fn in a unit. An error of fn, or of a hook, rolls it back; commit is what makes the
-// change visible to others.
-func do(ctx context.Context, fn func(ctx context.Context) error, commit func()) error {
-	u := &unit{}
-	in := context.WithValue(ctx, unitKey{}, u)
-	err := fn(in)
-	for len(u.before) > 0 && err == nil {
-		hooks := u.before
-		u.before = nil
-		for _, hook := range hooks {
-			if err == nil {
-				err = hook(in)
-			}
-		}
-	}
-	u.over = true
-	hooks := u.onRollback
-	if err == nil {
-		commit()
-		hooks = u.onCommit
-	}
-	for _, hook := range hooks {
-		hook(ctx)
-	}
-	return err
-}
-
 var errRolledBack = errors.New("rolled back")
 
 // writing is a process with units of work, and another that only reads.
@@ -82,7 +21,7 @@ type writing struct {
 func (p *probe) writing() *writing {
 	policy := &cache.Policy{TTL: time.Hour}
 	tags := func(string) []string { return []string{"tag"} }
-	w := &writing{hub: p.hubOn(p.store, cache.Options{Hooks: unitHooks{}}), beforeCommit: func() {}}
+	w := &writing{hub: p.hubOn(p.store, cache.Options{Hooks: Hooks{}}), beforeCommit: func() {}}
 	w.here = cache.Define[string, int64](w.hub, "c", policy).TagBy(tags)
 	w.there = cache.Define[string, int64](p.hub(), "c", policy).TagBy(tags)
 	return w
@@ -90,7 +29,7 @@ func (p *probe) writing() *writing {
 
 // write changes the value in a unit and calls seen between its commit and its hooks.
 func (w *writing) write(ctx context.Context, v int64, bind func(context.Context) error, seen func()) error {
-	return do(ctx, bind, func() {
+	return Hooks{}.Do(ctx, bind, func() {
 		w.beforeCommit()
 		w.src.v.Store(v)
 		seen()
@@ -107,7 +46,7 @@ var commitCases = []testCase{
 			p.noError(w.write(p.ctx, after, bind, func() {}))
 			p.check(p.fetch(w.there, "k", &w.src) == after && p.fetch(w.here, "k", &w.src) == after, "target %d: not invalidated after the commit", i)
 			loads := w.src.loads.Load()
-			err := do(p.ctx, func(ctx context.Context) error { p.noError(bind(ctx)); return errRolledBack }, nil)
+			err := Hooks{}.Do(p.ctx, func(ctx context.Context) error { p.noError(bind(ctx)); return errRolledBack }, nil)
 			p.check(errors.Is(err, errRolledBack), "got %v", err)
 			p.check(p.fetch(w.there, "k", &w.src) == after && w.src.loads.Load() == loads, "a rollback invalidated")
 		}
@@ -151,9 +90,9 @@ var commitCases = []testCase{
 	{"a hold ends with a rollback", "else the cache is off for its whole length", func(p *probe) {
 		w := p.writing()
 		p.fetch(w.there, "k", &w.src)
-		err := do(p.ctx, func(ctx context.Context) error {
+		err := Hooks{}.Do(p.ctx, func(ctx context.Context) error {
 			p.noError(w.hub.Hold(ctx, w.here.Key("k")))
-			unitHooks{}.BeforeCommit(ctx, func(context.Context) error { return errRolledBack })
+			Hooks{}.BeforeCommit(ctx, func(context.Context) error { return errRolledBack })
 			return nil
 		}, nil)
 		p.check(errors.Is(err, errRolledBack), "got %v", err)
@@ -165,7 +104,7 @@ var commitCases = []testCase{
 	{"a unit reads its own changes and keeps them to itself", "uncommitted data in the cache is what never was", func(p *probe) {
 		w := p.writing()
 		p.check(p.fetch(w.here, "k", &w.src) == 0, "")
-		p.noError(do(p.ctx, func(ctx context.Context) error {
+		p.noError(Hooks{}.Do(p.ctx, func(ctx context.Context) error {
 			for _, target := range []cache.Target{w.here.Key("k"), cache.Tag("tag")} {
 				p.noError(w.hub.OnCommit(ctx, target))
 				v, err := w.here.Fetch(ctx, "k", func(context.Context, string) (int64, error) { return 7, nil })
@@ -181,7 +120,7 @@ var commitCases = []testCase{
 		}, func() { w.src.v.Store(7) }))
 		p.check(p.fetch(w.here, "k", &w.src) == 7 && p.fetch(w.there, "new", &w.src) == 7, "not invalidated")
 		loads := w.src.loads.Load()
-		p.noError(do(p.ctx, func(ctx context.Context) error {
+		p.noError(Hooks{}.Do(p.ctx, func(ctx context.Context) error {
 			_, err := w.here.Fetch(ctx, "k", w.src.load)
 			return err
 		}, func() {}))

@@ -36,6 +36,12 @@ type process struct {
 	cache *cache.Cache[string, int64]
 }
 
+func client(t *testing.T, addr string) redis.UniversalClient {
+	rdb := (&order{Redis: []string{addr}}).client()
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
 func newProcess(t *testing.T, addr string, opts *cache.Options) *process {
 	p := &process{store: &counted{Store: open(t, client(t, addr))}}
 	opts.Logger = quiet

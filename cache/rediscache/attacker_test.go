@@ -1,0 +1,300 @@
+package rediscache_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/ashlar-go/ashlar/cache"
+	"github.com/ashlar-go/ashlar/cache/cachetest"
+	"github.com/ashlar-go/ashlar/cache/rediscache"
+)
+
+// attackBound is the MaxStaleness of all processes of an attack.
+const attackBound = time.Second
+
+// order is what the attacking test tells one of its processes.
+type order struct {
+	Process, Processes int
+	Ground             string // path
+	Redis              []string
+	Cluster            bool
+	Sentinel           string // name of the master, of which Redis are the sentinels
+	Naive              bool   // fill without a lease
+	Unheld             bool   // hold without holding
+}
+
+// verdict is what a process reports.
+type verdict struct {
+	Reads, Loads, Refused int64
+	Late                  time.Duration // the worst of the reads from memory, after another's invalidation
+	Stuck                 int64         // keys that are old at rest
+	Err                   string        // of a Fetch, which must not fail
+}
+
+func (v *verdict) add(w verdict) {
+	v.Reads += w.Reads
+	v.Loads += w.Loads
+	v.Refused += w.Refused
+	v.Late = max(v.Late, w.Late)
+	v.Stuck += w.Stuck
+	if v.Err == "" {
+		v.Err = w.Err
+	}
+}
+
+const orderVariable = "ASHLAR_CACHE_ATTACK"
+
+// TestMain lets the test binary be a process of an attack as well.
+func TestMain(m *testing.M) {
+	text := os.Getenv(orderVariable)
+	if text == "" {
+		os.Exit(m.Run())
+	}
+	if err := obey(text); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func obey(text string) error {
+	var o order
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		return err
+	}
+	g, err := mapGround(o.Ground)
+	if err != nil {
+		return err
+	}
+	a, err := newAttacker(o, g)
+	if err != nil {
+		return err
+	}
+	v, err := a.run()
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(v)
+}
+
+// client is the client that all processes of an attack use.
+func (o *order) client() redis.UniversalClient {
+	const once, wait = 1, time.Second
+	switch {
+	case o.Cluster:
+		return redis.NewClusterClient(&redis.ClusterOptions{
+			Addrs: o.Redis, ContextTimeoutEnabled: true, DialTimeout: wait, DialerRetries: once, MinRetryBackoff: 10 * time.Millisecond,
+		})
+	case o.Sentinel != "":
+		return redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: o.Sentinel, SentinelAddrs: o.Redis,
+			ContextTimeoutEnabled: true, DialTimeout: wait, DialerRetries: once, MaxRetries: once,
+		})
+	}
+	return redis.NewClient(&redis.Options{
+		Addr: o.Redis[0], ContextTimeoutEnabled: true, DialTimeout: wait, DialerRetries: once, MaxRetries: once,
+	})
+}
+
+// naive stores a loaded value whether or not its lease is still there, as most caches do.
+type naive struct{ cache.Store }
+
+func (s naive) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
+	for _, f := range fills {
+		if _, err := s.Acquire(ctx, []cache.Claim{{Key: f.Key, Tags: f.Tags, Token: f.Token, TTL: time.Second}}); err != nil {
+			return nil, err
+		}
+	}
+	return s.Store.Fill(ctx, fills)
+}
+
+// unheld invalidates before the commit instead of holding, as caches without holds do.
+type unheld struct{ cache.Store }
+
+func (s unheld) Hold(ctx context.Context, h cache.Hold) error {
+	return s.Invalidate(ctx, h.Keys, h.Tags)
+}
+
+// attacker is one process: writers change a version and invalidate, readers know what was
+// acknowledged before they began, and loads read first and are slow after. The last two rows
+// are written under a hold.
+type attacker struct {
+	order
+	ground        *ground
+	hub           *cache.Hub
+	remote, local *cache.Cache[int, int64]
+	own           [attackKeys]atomic.Int64 // last version that this process has invalidated
+
+	mu      sync.Mutex
+	verdict verdict
+}
+
+const firstHeld = attackKeys - 2
+
+func newAttacker(o order, g *ground) (*attacker, error) {
+	store, err := rediscache.New(o.client(), &rediscache.Options{Prefix: "attack"})
+	if err != nil {
+		return nil, err
+	}
+	if o.Naive {
+		store = naive{store}
+	}
+	if o.Unheld {
+		store = unheld{store}
+	}
+	hub, err := cache.New(store, &cache.Options{MaxStaleness: attackBound, Hooks: cachetest.Hooks{}, Logger: quiet})
+	if err != nil {
+		return nil, err
+	}
+	tag := func(k int) []string { return []string{fmt.Sprint("row:", k)} }
+	return &attacker{
+		order: o, ground: g, hub: hub,
+		remote: cache.Define[int, int64](hub, "remote", &cache.Policy{TTL: time.Hour, NoLocal: true}).TagBy(tag),
+		local:  cache.Define[int, int64](hub, "local", &cache.Policy{TTL: time.Hour}).TagBy(tag),
+	}, nil
+}
+
+func (a *attacker) run() (verdict, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.hub.Run(ctx) }()
+	a.ground.ready.Add(1)
+	parent := os.Getppid()
+	over := func() bool { return a.ground.over.Load() > 0 || os.Getppid() != parent }
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for !over() {
+				a.write(ctx, over)
+				<-time.After(rand.N(4 * time.Millisecond))
+			}
+		})
+	}
+	for i := range 8 {
+		wg.Go(func() {
+			for !over() {
+				a.read(ctx, i%2 == 0)
+			}
+		})
+	}
+	wg.Wait()
+	a.ground.finished.Add(1)
+	for a.ground.finished.Load() < int64(a.Processes) && os.Getppid() == parent {
+		<-time.After(time.Millisecond)
+	}
+	a.rest(ctx)
+	stop()
+	return a.verdict, <-ended
+}
+
+func (a *attacker) load(_ context.Context, k int) (int64, error) {
+	v := a.ground.rows[k].version.Load()
+	a.note(func(d *verdict) { d.Loads++ })
+	<-time.After(rand.N(4 * time.Millisecond))
+	return v, nil
+}
+
+func (a *attacker) note(change func(*verdict)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change(&a.verdict)
+}
+
+// write commits a change and invalidates until that is acknowledged.
+func (a *attacker) write(ctx context.Context, over func() bool) {
+	k := rand.N(attackKeys)
+	r := &a.ground.rows[k]
+	targets := [][]cache.Target{
+		{a.remote.Key(k), a.local.Key(k)},
+		{cache.Tag(fmt.Sprint("row:", k))},
+	}
+	if rand.N(20) == 0 {
+		targets = append(targets, []cache.Target{a.remote.All(), a.local.All()})
+	}
+	chosen := targets[rand.N(len(targets))]
+	r.write(a.Process, func(version int64) {
+		commit := func() { r.commit(version) }
+		if k >= firstHeld {
+			err := cachetest.Hooks{}.Do(ctx, func(ctx context.Context) error { return a.hub.Hold(ctx, chosen...) }, commit)
+			if err != nil { // rolled back
+				a.note(func(d *verdict) { d.Refused++ })
+				return
+			}
+			a.own[k].Store(version)
+			r.acknowledge(version)
+			a.ground.writes.Add(1)
+			return
+		}
+		commit()
+		for a.hub.Invalidate(ctx, chosen...) != nil {
+			a.note(func(d *verdict) { d.Refused++ })
+			if over() {
+				return // the hub goes on trying
+			}
+		}
+		a.own[k].Store(version)
+		r.acknowledge(version)
+		a.ground.writes.Add(1)
+	})
+}
+
+func (a *attacker) read(ctx context.Context, remote bool) {
+	k := rand.N(attackKeys)
+	r := &a.ground.rows[k]
+	own, acked, committed, begin := a.own[k].Load(), r.acked.Load(), r.version.Load(), time.Now()
+	c := a.local
+	if remote {
+		c = a.remote
+	}
+	v, err := c.Fetch(ctx, k, a.load)
+	a.note(func(d *verdict) {
+		d.Reads++
+		switch {
+		case err != nil:
+			if !errors.Is(err, cache.ErrLoadShed) {
+				d.Err = err.Error()
+			}
+		case v < own:
+			a.ground.own.Add(1)
+		case remote && k >= firstHeld && v < committed:
+			a.ground.strict.Add(1)
+		case remote && v < acked:
+			a.ground.stale.Add(1)
+		case v < acked:
+			d.Late = max(d.Late, r.lateness(v, begin))
+		}
+	})
+}
+
+// rest looks for old values that are stuck once nobody writes.
+func (a *attacker) rest(ctx context.Context) {
+	patience := 20 * time.Second // a hold whose owner was cut off may last 10 s
+	if a.Naive {
+		patience = 0 // it is never
+	}
+	deadline := time.Now().Add(patience)
+	for k := range attackKeys {
+		for {
+			remote, err1 := a.remote.Fetch(ctx, k, a.load)
+			local, err2 := a.local.Fetch(ctx, k, a.load)
+			want := a.ground.rows[k].version.Load()
+			if err1 == nil && err2 == nil && remote == want && local == want {
+				break
+			}
+			if time.Now().After(deadline) {
+				a.note(func(d *verdict) { d.Stuck++ })
+				break
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+	}
+}
