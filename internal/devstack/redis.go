@@ -31,6 +31,9 @@ type RedisOptions struct {
 	Port int
 	// Args are further arguments of redis-server: "--maxmemory", "8mb".
 	Args []string
+	// Sentinel is a configuration; when it is given the server is a Sentinel,
+	// which keeps what it learns in its directory.
+	Sentinel string
 }
 
 // RedisServer is a running Redis.
@@ -98,7 +101,16 @@ func startRedis(ctx context.Context, bin string, o RedisOptions) (*RedisServer, 
 	}
 	s := &RedisServer{}
 	args := []string{"--dir", dir, "--databases", "1024", "--save", "", "--enable-debug-command", "local"}
-	if o.Dir != "" {
+	if o.Sentinel != "" {
+		conf := filepath.Join(dir, "sentinel.conf")
+		if _, err := os.Stat(conf); err != nil { // else it is the one of an earlier start
+			if err := os.WriteFile(conf, []byte(o.Sentinel), 0o600); err != nil {
+				return nil, err
+			}
+		}
+		args = []string{conf, "--sentinel", "--dir", dir}
+	}
+	if o.Dir != "" && o.Sentinel == "" {
 		args = append(args, "--appendonly", "yes", "--appendfsync", "always")
 	}
 	network := "unix"

@@ -75,7 +75,13 @@ type Server struct {
 // arguments ("--maxmemory", "8mb").
 func RedisServer(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, opts: devstack.RedisOptions{URL: "none", TCP: true, Dir: filepath.Join(t.TempDir(), "redis"), Args: args}}
+	return redisServer(t, devstack.RedisOptions{Args: args})
+}
+
+func redisServer(t testing.TB, opts devstack.RedisOptions) *Server {
+	t.Helper()
+	opts.URL, opts.TCP, opts.Dir = "none", true, filepath.Join(t.TempDir(), "redis")
+	s := &Server{t: t, opts: opts}
 	s.Restart()
 	s.Addr = s.proc.Addr
 	if _, err := fmt.Sscanf(s.Addr[len("127.0.0.1:"):], "%d", &s.opts.Port); err != nil {
