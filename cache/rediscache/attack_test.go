@@ -17,9 +17,15 @@ import (
 
 const attackProcesses = 3
 
-// attack starts the processes, and stops them when the time is over or enough says so.
-func attack(t *testing.T, o order, d time.Duration, enough func(*ground) bool) (sum verdict, g *ground) {
+// attacking lets one attack at a time have the machine.
+var attacking sync.Mutex
+
+// attack starts the processes, then what faults starts, and stops all when the time is over or
+// enough says so.
+func attack(t *testing.T, o order, d time.Duration, faults []fault, enough func(*ground) bool) (sum verdict, g *ground) {
 	t.Helper()
+	attacking.Lock()
+	defer attacking.Unlock()
 	path, g := newGround(t)
 	o.Ground, o.Processes = path, attackProcesses
 	verdicts := make([]verdict, o.Processes)
@@ -34,9 +40,16 @@ func attack(t *testing.T, o order, d time.Duration, enough func(*ground) bool) (
 	defer wg.Wait()
 	defer g.over.Store(1)
 	eventually(t, "all processes", func() bool { return g.ready.Load() == int64(o.Processes) })
+	var stops []func()
+	for _, f := range faults {
+		stops = append(stops, every(f.every, f.cause))
+	}
 	end := time.Now().Add(d)
 	for time.Now().Before(end) && (enough == nil || !enough(g)) {
 		<-time.After(10 * time.Millisecond)
+	}
+	for _, stop := range stops {
+		stop()
 	}
 	g.over.Store(1)
 	wg.Wait()
@@ -77,6 +90,12 @@ func seconds(short, full int) time.Duration {
 	return time.Duration(testenv.Rounds(short, full)) * time.Second
 }
 
+// fault is something that goes wrong again and again.
+type fault struct {
+	every time.Duration
+	cause func()
+}
+
 // every calls f at intervals until the test calls stop.
 func every(d time.Duration, f func()) (stop func()) {
 	over := make(chan struct{})
@@ -96,10 +115,10 @@ func every(d time.Duration, f func()) (stop func()) {
 	return func() { close(over); wg.Wait() }
 }
 
-// The attacks do not run beside other tests, which would leave them too little of the machine.
 func TestAttack(t *testing.T) {
+	t.Parallel()
 	srv := testenv.RedisServer(t)
-	v, g := attack(t, order{Redis: []string{srv.Addr}}, seconds(1, 60), nil)
+	v, g := attack(t, order{Redis: []string{srv.Addr}}, seconds(1, 60), nil, nil)
 	requireCoherent(t, v, g)
 	require.Greater(t, g.writes.Load(), int64(50))
 }
@@ -107,23 +126,32 @@ func TestAttack(t *testing.T) {
 // All subscribers are killed all the time, and Redis itself is frozen for longer than memory
 // may be trusted.
 func TestAttackWithFaults(t *testing.T) {
+	t.Parallel()
 	srv := testenv.RedisServer(t)
 	rdb := srv.Client()
-	kill := every(150*time.Millisecond, func() {
-		_ = rdb.ClientKillByFilter(context.Background(), "TYPE", "pubsub").Err() // not while it is frozen
-	})
-	freeze := every(seconds(1, 10), func() {
-		srv.Pause()
-		<-time.After(attackBound + attackBound/2)
-		srv.Resume()
-	})
-	v, g := attack(t, order{Redis: []string{srv.Addr}}, seconds(3, 60), nil)
-	freeze()
-	kill()
+	v, g := attack(t, order{Redis: []string{srv.Addr}}, seconds(3, 60), []fault{
+		{150 * time.Millisecond, func() {
+			_ = rdb.ClientKillByFilter(context.Background(), "TYPE", "pubsub").Err() // not while it is frozen
+		}},
+		{seconds(1, 10), func() {
+			srv.Pause()
+			<-time.After(attackBound + attackBound/2)
+			srv.Resume()
+		}},
+	}, nil)
+	requireCoherent(t, v, g)
+}
+
+// Keys, stamps and messages are on three masters, whose order among each other nobody promises.
+func TestAttackOnACluster(t *testing.T) {
+	t.Parallel()
+	c := testenv.RedisCluster(t, 3)
+	v, g := attack(t, order{Redis: c.Addrs, Cluster: true}, seconds(1, 60), nil, nil)
 	requireCoherent(t, v, g)
 }
 
 func TestAttackFindsPlantedFaults(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		order order
 		found func(*ground) int64
@@ -133,7 +161,7 @@ func TestAttackFindsPlantedFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.order.Redis = []string{testenv.RedisServer(t).Addr}
-			_, g := attack(t, c.order, 30*time.Second, func(g *ground) bool { return c.found(g) > 0 })
+			_, g := attack(t, c.order, 30*time.Second, nil, func(g *ground) bool { return c.found(g) > 0 })
 			require.Positive(t, c.found(g), "an attack that this survives proves nothing")
 		})
 	}

@@ -43,7 +43,11 @@ func client(t *testing.T, addr string) redis.UniversalClient {
 }
 
 func newProcess(t *testing.T, addr string, opts *cache.Options) *process {
-	p := &process{store: &counted{Store: open(t, client(t, addr))}}
+	return newProcessOn(t, client(t, addr), opts)
+}
+
+func newProcessOn(t *testing.T, rdb redis.UniversalClient, opts *cache.Options) *process {
+	p := &process{store: &counted{Store: open(t, rdb)}}
 	opts.Logger = quiet
 	if opts.StoreTimeout == 0 {
 		opts.StoreTimeout = 20 * time.Second // a slow machine must not pass for a store that fails

@@ -111,5 +111,15 @@ func TestBeatParts(t *testing.T) {
 	require.False(t, part(2, 1, 3), "a beat comes back once")
 	require.False(t, part(5, 0, 2))
 	require.False(t, part(4, 1, 2), "parts of different beats do not add up")
+	require.True(t, part(4, 0, 2), "on different ways beats overlap")
 	require.True(t, part(5, 1, 2))
+	require.False(t, part(6, 0, 2))
+	require.True(t, part(7, 0, 1))
+	require.False(t, part(6, 1, 2), "older than one that is complete")
+	for n := int64(10); n < 100; n++ {
+		require.False(t, part(n, 0, 2))
+	}
+	require.LessOrEqual(t, len(b.pending), maxBeats)
+	require.True(t, part(99, 1, 2))
+	require.Empty(t, b.pending)
 }

@@ -38,18 +38,10 @@ func TestConformanceMiniredis(t *testing.T) {
 	}, cachetest.Features{})
 }
 
-// A cluster of one node refuses scripts whose keys are of several slots, or undeclared.
+// A Cluster refuses scripts whose keys are of several slots, or undeclared.
 func TestConformanceCluster(t *testing.T) {
 	t.Parallel()
-	srv := testenv.RedisServer(t, "--cluster-enabled", "yes")
-	ctx := t.Context()
-	require.NoError(t, srv.Client().Do(ctx, "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err())
-	require.Eventually(t, func() bool {
-		info, err := srv.Client().ClusterInfo(ctx).Result()
-		return err == nil && len(info) > 16 && info[:16] == "cluster_state:ok"
-	}, 10*time.Second, 20*time.Millisecond)
-	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{srv.Addr}})
-	t.Cleanup(func() { rdb.Close() })
+	rdb := testenv.RedisCluster(t, 3).Client()
 	cachetest.Run(t, func(t *testing.T) cache.Store { return open(t, rdb) }, cachetest.Features{})
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -14,7 +16,8 @@ import (
 func (s *store) nodeChannel(node string) string { return s.prefix + ":node:" + node }
 
 // Beat publishes n through the client that invalidations use; on a Cluster through each
-// master, since each has its own way to the subscriber.
+// master, since each has its own way to the subscriber. A Cluster client does not look by
+// itself for who has taken over from a master that does not answer, so a failed beat asks it to.
 func (s *store) Beat(ctx context.Context, node string, n int64) error {
 	channel := s.nodeChannel(node)
 	cluster, ok := s.rdb.(interface {
@@ -40,6 +43,9 @@ func (s *store) Beat(ctx context.Context, node string, n int64) error {
 		}
 	}
 	if err != nil {
+		if r, ok := s.rdb.(interface{ ReloadState(context.Context) }); ok {
+			r.ReloadState(ctx)
+		}
 		return fmt.Errorf("rediscache: beat: %w", err)
 	}
 	return nil
@@ -87,22 +93,37 @@ func (s *store) Watch(ctx context.Context, node string, sink func(cache.Event)) 
 	}
 }
 
-// beatParts collects the parts of the newest beat. Parts are told apart, because a client
-// that repeats a command may send one twice.
+// maxBeats is how many beats may be on their way; of more the oldest are given up.
+const maxBeats = 16
+
+// beatParts collects the parts of beats, which come on different ways but in order on each.
+// Parts are told apart, because a client that repeats a command may send one twice.
 type beatParts struct {
-	n     int64
-	parts map[int]bool
+	done    int64                  // the newest complete beat
+	pending map[int64]map[int]bool // parts of newer ones
 }
 
 // complete reports whether m is the last missing part of its beat.
 func (b *beatParts) complete(m message) bool {
-	if m.event.N < b.n {
-		return false // a later one is under way
+	n := m.event.N
+	if n <= b.done {
+		return false
 	}
-	if m.event.N > b.n || b.parts == nil {
-		b.n, b.parts = m.event.N, make(map[int]bool)
+	if b.pending == nil {
+		b.pending = make(map[int64]map[int]bool)
 	}
-	before := len(b.parts)
-	b.parts[m.part] = true
-	return len(b.parts) == m.parts && before < m.parts
+	if b.pending[n] == nil {
+		b.pending[n] = make(map[int]bool)
+		if len(b.pending) > maxBeats {
+			delete(b.pending, slices.Min(slices.Collect(maps.Keys(b.pending))))
+		}
+	}
+	parts := b.pending[n]
+	parts[m.part] = true
+	if len(parts) < m.parts {
+		return false
+	}
+	b.done = n
+	maps.DeleteFunc(b.pending, func(older int64, _ map[int]bool) bool { return older <= n })
+	return true
 }
