@@ -2,19 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
-	"log"
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
-
-	"github.com/ashlar-go/ashlar/jobs"
-	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 )
 
 // payload has 200 bytes, as in most published comparisons.
@@ -26,100 +17,71 @@ func (payload) Kind() string { return "bench" }
 
 var filler = payload{Text: strings.Repeat("x", 187)}
 
-// benchJobs compares the queue with asynq at its defaults, both with a handler
-// that does nothing.
+// contender is a job queue at its defaults, with handlers that do nothing.
+type contender interface {
+	// process returns jobs per second, from the first to the last handler.
+	process(ctx context.Context, s setting) (float64, error)
+
+	// enqueue returns jobs per second of so many callers, one job a call.
+	enqueue(ctx context.Context, n, callers int) (float64, error)
+}
+
+// setting is how a contender is run.
+type setting struct {
+	n, concurrency int
+	delay          time.Duration // added to each round trip
+}
+
+// benchJobs compares the queue with asynq, and with River where that measures
+// the same thing.
 func benchJobs(ctx context.Context, l *lab) error {
-	const n = 20_000
-	for _, c := range []struct {
-		bench       string
-		concurrency int
-	}{
-		{"jobs.process_c16_rate_vs_asynq", 16},
-		{"jobs.process_c64_rate_vs_asynq", 64},
-	} {
-		err := l.ratio(ctx, c.bench,
-			func(ctx context.Context) (float64, error) { return l.processOurs(ctx, n, c.concurrency) },
-			func(ctx context.Context) (float64, error) { return l.processAsynq(ctx, n, c.concurrency) })
-		if err != nil {
-			return err
-		}
+	ours, asynq, river := &ashlarJobs{l}, &asynqJobs{l}, &riverJobs{l}
+	process := func(bench string, theirs contender, mine, other setting) error {
+		return l.ratio(ctx, bench,
+			func(ctx context.Context) (float64, error) { return ours.process(ctx, mine) },
+			func(ctx context.Context) (float64, error) { return theirs.process(ctx, other) })
 	}
-	return nil
+	const ms2 = 2 * time.Millisecond
+	return errors.Join(
+		process("jobs.process_c16_rate_vs_asynq", asynq, setting{60_000, 16, 0}, setting{20_000, 16, 0}),
+		process("jobs.process_c64_rate_vs_asynq", asynq, setting{60_000, 64, 0}, setting{20_000, 64, 0}),
+		// asynq takes one job a round trip: a few seconds are enough of it.
+		process("jobs.process_2ms_rate_vs_asynq", asynq, setting{60_000, 64, ms2}, setting{1_500, 64, ms2}),
+		process("jobs.process_c64_rate_vs_river", river, setting{60_000, 64, 0}, setting{2_000, 64, 0}),
+		l.benchEnqueue(ctx, ours, asynq, river),
+		l.benchRedis(ctx, ours, asynq),
+		l.benchLatency(ctx, ours, river),
+		l.reading(ctx, "jobs.skewed_makespan_vs_ideal", "x", l.skewed),
+	)
 }
 
-func (l *lab) flushed(ctx context.Context) (*redis.Client, error) {
-	c := redis.NewClient(&redis.Options{Addr: l.redis.Addr, PoolSize: 100})
-	return c, c.FlushAll(ctx).Err()
+func (l *lab) benchEnqueue(ctx context.Context, ours *ashlarJobs, asynq, river contender) error {
+	enqueue := func(c contender, n, callers int) measure {
+		return func(ctx context.Context) (float64, error) { return c.enqueue(ctx, n, callers) }
+	}
+	many := func(ctx context.Context) (float64, error) { return ours.enqueueMany(ctx, 40_000) }
+	return errors.Join(
+		l.ratio(ctx, "jobs.enqueue16_rate_vs_asynq", enqueue(ours, 30_000, 16), enqueue(asynq, 30_000, 16)),
+		l.ratio(ctx, "jobs.enqueue1_rate_vs_asynq", enqueue(ours, 10_000, 1), enqueue(asynq, 10_000, 1)),
+		l.ratio(ctx, "jobs.enqueue_many_rate_vs_asynq16", many, enqueue(asynq, 30_000, 16)),
+		l.ratio(ctx, "jobs.enqueue16_rate_vs_river", enqueue(ours, 30_000, 16), enqueue(river, 5_000, 16)),
+		l.ratio(ctx, "jobs.enqueue1_rate_vs_river", enqueue(ours, 10_000, 1), enqueue(river, 1_500, 1)),
+	)
 }
 
-// processOurs returns jobs per second, from the first to the last handler.
-func (l *lab) processOurs(ctx context.Context, n, concurrency int) (float64, error) {
-	rdb, err := l.flushed(ctx)
-	if err != nil {
-		return 0, err
+// benchRedis measures what a job costs the server.
+func (l *lab) benchRedis(ctx context.Context, ours *ashlarJobs, asynq redisContender) error {
+	cpu := func(c redisContender) measure {
+		return func(ctx context.Context) (float64, error) { return l.cpuPerJob(ctx, c, setting{20_000, 64, 0}) }
 	}
-	defer rdb.Close()
-	driver, err := redisjobs.New(rdb, nil)
-	if err != nil {
-		return 0, err
+	bytes := func(c redisContender) measure {
+		return func(ctx context.Context) (float64, error) { return l.bytesPerJob(ctx, c, 20_000) }
 	}
-	q, err := jobs.New(driver, &jobs.Options{Concurrency: concurrency})
-	if err != nil {
-		return 0, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	clock := &stopwatch{n: int64(n), done: cancel}
-	jobs.Handle(q, func(context.Context, payload) error {
-		clock.tick()
-		return nil
-	})
-	items := make([]jobs.Item, n)
-	for i := range items {
-		items[i] = jobs.Item{Args: filler}
-	}
-	if _, err := q.EnqueueMany(ctx, items); err != nil {
-		return 0, err
-	}
-	if err := q.Run(ctx); err != nil {
-		return 0, err
-	}
-	return clock.rate()
-}
-
-func (l *lab) processAsynq(ctx context.Context, n, concurrency int) (float64, error) {
-	rdb, err := l.flushed(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer rdb.Close()
-	body, err := json.Marshal(filler)
-	if err != nil {
-		return 0, err
-	}
-	client := asynq.NewClientFromRedisClient(rdb)
-	for range n {
-		if _, err := client.EnqueueContext(ctx, asynq.NewTask("bench", body)); err != nil {
-			return 0, err
-		}
-	}
-	done := make(chan struct{})
-	clock := &stopwatch{n: int64(n), done: func() { close(done) }}
-	srv := asynq.NewServerFromRedisClient(rdb, asynq.Config{Concurrency: concurrency, Logger: quiet{}})
-	err = srv.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
-		clock.tick()
-		return nil
-	}))
-	if err != nil {
-		return 0, err
-	}
-	defer srv.Shutdown()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-	return clock.rate()
+	return errors.Join(
+		l.ratio(ctx, "jobs.redis_cpu_per_job_vs_asynq", cpu(ours), cpu(asynq)),
+		l.ratio(ctx, "jobs.bytes_per_job_vs_asynq", bytes(ours), bytes(asynq)),
+		l.reading(ctx, "jobs.idle_commands_per_s", "/s", ours.idleCommands),
+	)
 }
 
 // stopwatch measures from the first tick to the n-th.
@@ -147,11 +109,26 @@ func (s *stopwatch) rate() (float64, error) {
 	return float64(s.n-1) / time.Duration(s.last.Load()-s.first.Load()).Seconds(), nil
 }
 
-// quiet is an asynq.Logger.
-type quiet struct{}
-
-func (quiet) Debug(...any)      {}
-func (quiet) Info(...any)       {}
-func (quiet) Warn(...any)       {}
-func (quiet) Error(args ...any) { log.New(io.Discard, "", 0).Print(args...) }
-func (quiet) Fatal(args ...any) { log.Fatal(args...) }
+// calls spreads n calls over callers and returns calls per second.
+func calls(ctx context.Context, n, callers int, one func(context.Context) error) (float64, error) {
+	var left atomic.Int64
+	left.Store(int64(n))
+	failed := make(chan error, callers)
+	start := time.Now()
+	for range callers {
+		go func() {
+			for left.Add(-1) >= 0 {
+				if err := one(ctx); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	var err error
+	for range callers {
+		err = errors.Join(err, <-failed)
+	}
+	return float64(n) / time.Since(start).Seconds(), err
+}
