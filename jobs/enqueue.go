@@ -10,7 +10,8 @@ import (
 // Receipt is the answer to an enqueue.
 type Receipt struct {
 	ID        string // of the job, or of the one that holds its key
-	Duplicate bool   // another unfinished job holds EnqueueOptions.Key: nothing was stored
+	Duplicate bool   // another job holds EnqueueOptions.Key: this one was not stored
+	Replaced  bool   // the other one got this one's arguments, priority and due time (Replace)
 }
 
 // Item is one job of EnqueueMany.
@@ -20,33 +21,76 @@ type Item struct {
 }
 
 // Enqueue stores a job. When it returns nil the job is stored and will be run.
-// After another error than ErrTooLarge, ErrFull, ErrNoTenant it may or may not
-// be stored: repeat with EnqueueOptions.ID where that matters.
+// After another error than ErrTooLarge, ErrFull, ErrQueueFull, ErrNoTenant it
+// may or may not be stored: repeat with EnqueueOptions.ID where that matters.
+//
+// Many calls at a time share round trips; a single one never waits for others.
 func (q *Queue) Enqueue(ctx context.Context, args Args, opts *EnqueueOptions) (Receipt, error) {
-	receipts, err := q.EnqueueMany(ctx, []Item{{Args: args, Options: opts}})
+	if q.opts != nil && len(q.opts.OnEnqueue) > 0 {
+		receipts, err := q.EnqueueMany(ctx, []Item{{Args: args, Options: opts}})
+		if err != nil {
+			return Receipt{}, err
+		}
+		return receipts[0], nil
+	}
+	job, err := q.opts.newJob(ctx, args, opts)
 	if err != nil {
 		return Receipt{}, err
 	}
-	return receipts[0], nil
+	return q.enqueue(ctx, job)
+}
+
+func (q *Queue) enqueue(ctx context.Context, job driver.Job) (Receipt, error) {
+	pushed, err := q.pusher.push(ctx, job)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("jobs: enqueue %s: %w", job.Kind, err)
+	}
+	return q.receipt(ctx, job, pushed), nil
+}
+
+// receipt tells of a job that was pushed.
+func (q *Queue) receipt(ctx context.Context, job driver.Job, p driver.Pushed) Receipt {
+	r, name := Receipt{ID: job.ID}, "jobs.enqueued"
+	if p.Holder != "" {
+		r, name = Receipt{ID: p.Holder, Duplicate: true, Replaced: p.Replaced}, "jobs.duplicate"
+	}
+	q.opts.count(ctx, name, 1, "kind", job.Kind)
+	q.opts.observeEnqueued(ctx, Info{ID: job.ID, Kind: job.Kind, Tenant: job.Tenant}, r)
+	return r
 }
 
 // maxPushBytes bounds one call to the store.
 const maxPushBytes = 4 << 20
 
 // EnqueueMany stores jobs with few round trips. All are checked first; then
-// they are stored in order, up to MaxBatch or about 4 MiB at a time, each such
-// part whole or not at all. On an error the receipts are those of the parts
-// that are stored.
+// they are stored in order, up to 500 or about 4 MiB at a time, each such part
+// whole or not at all. On an error the receipts are those of the parts that
+// are stored.
 func (q *Queue) EnqueueMany(ctx context.Context, items []Item) ([]Receipt, error) {
+	next := q.enqueueMany
+	if q.opts != nil {
+		for i := len(q.opts.OnEnqueue) - 1; i >= 0; i-- {
+			around, inner := q.opts.OnEnqueue[i], next
+			next = func(ctx context.Context, items []Item) ([]Receipt, error) { return around(ctx, items, inner) }
+		}
+	}
+	return next(ctx, items)
+}
+
+func (q *Queue) enqueueMany(ctx context.Context, items []Item) ([]Receipt, error) {
 	jobs := make([]driver.Job, len(items))
 	for i, item := range items {
-		tenant, err := q.opts.tenant(ctx, item.Options)
+		var err error
+		if jobs[i], err = q.opts.newJob(ctx, item.Args, item.Options); err != nil {
+			return nil, err
+		}
+	}
+	if len(jobs) == 1 {
+		r, err := q.enqueue(ctx, jobs[0])
 		if err != nil {
 			return nil, err
 		}
-		if jobs[i], err = NewJob(tenant, item.Args, item.Options, q.opts.maxPayload()); err != nil {
-			return nil, err
-		}
+		return []Receipt{r}, nil
 	}
 	receipts := make([]Receipt, 0, len(items))
 	for start := 0; start < len(jobs); {
@@ -55,19 +99,12 @@ func (q *Queue) EnqueueMany(ctx context.Context, items []Item) ([]Receipt, error
 			size += len(jobs[end].Body)
 			end++
 		}
-		pushed, err := q.driver.Push(ctx, driver.Push{Jobs: jobs[start:end]})
+		pushed, err := q.driver.Push(ctx, driver.Push{Jobs: jobs[start:end], MaxDepth: q.opts.maxDepth()})
 		if err != nil {
-			return receipts, fmt.Errorf("jobs: enqueue %s: %w", items[start].Args.Kind(), err)
+			return receipts, fmt.Errorf("jobs: enqueue %s: %w", jobs[start].Kind, err)
 		}
 		for i, p := range pushed {
-			receipt := Receipt{ID: jobs[start+i].ID}
-			name := "jobs.enqueued"
-			if p.Holder != "" {
-				receipt = Receipt{ID: p.Holder, Duplicate: true}
-				name = "jobs.duplicate"
-			}
-			receipts = append(receipts, receipt)
-			q.opts.count(ctx, name, 1, "kind", items[start+i].Args.Kind())
+			receipts = append(receipts, q.receipt(ctx, jobs[start+i], p))
 		}
 		start = end
 	}

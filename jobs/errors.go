@@ -43,6 +43,19 @@ var (
 	// Options.Timeout.
 	ErrTimeout = errors.New("jobs: handler timed out")
 
+	// ErrUnknownKey means that a Keyring has no key of the name that a job was
+	// sealed with. The job is given back for a worker that has it.
+	ErrUnknownKey = errors.New("jobs: unknown key")
+
+	// ErrNotFound answers Result for a job that is not in the store.
+	ErrNotFound = errors.New("jobs: no such job")
+
+	// ErrPending answers Result for a job that is not finished.
+	ErrPending = errors.New("jobs: job is not finished")
+
+	// ErrDead answers Result for a job that is dead.
+	ErrDead = errors.New("jobs: job is dead")
+
 	// ErrRunning is returned by a second Run of the same Queue.
 	ErrRunning = errors.New("jobs: queue is already running")
 )

@@ -25,93 +25,137 @@ const maxErrorText = 2 << 10
 // package testing does.
 var errGoexit = errors.New("jobs: handler called runtime.Goexit")
 
-// execute runs one job and tells settle what becomes of it. base ends, with a
-// cause, when the job must be given up.
-func (q *Queue) execute(base context.Context, s driver.Stored, settle func(driver.Outcome)) {
-	env, err := decode(s.Body)
-	switch {
-	case err == errCorrupt:
-		q.log(s, env).ErrorContext(base, "jobs: stored job is not readable, moved to the dead")
-		settle(driver.Outcome{ID: s.ID, Action: driver.Bury, Error: err.Error()})
-		return
-	case err != nil:
-		settle(q.cannot(base, s, env, err.Error()))
-		return
+// execute runs one job and notes in it what becomes of it.
+func (q *Queue) execute(a *attempt) {
+	a.out = driver.Outcome{ID: a.job.ID, Action: driver.Return}
+	if a.base.Err() != nil {
+		return // taken under a lease that has ended meanwhile
 	}
-	run := q.handler(env.Kind)
+	run, ctx := q.prepare(a)
 	if run == nil {
-		settle(q.cannot(base, s, env, "no handler for this kind"))
 		return
 	}
-	ctx := context.WithValue(base, infoKey{}, q.info(s, env))
-	if env.Tenant != "" {
-		if q.opts == nil || q.opts.WithTenant == nil {
-			settle(q.cannot(base, s, env, "job has a tenant but Options.WithTenant is nil"))
-			return
-		}
-		ctx = q.opts.WithTenant(ctx, env.Tenant)
-	}
-	if d := q.opts.timeout(); d > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, d, ErrTimeout)
-		defer cancel()
-	}
-	err = errGoexit
+	a.begin(q.opts.timeout())
+	q.opts.observeStarted(ctx, a)
+	result, err := []byte(nil), errGoexit
 	defer func() { // also after a panic and after Goexit
 		if v := recover(); v != nil {
 			p := &PanicError{Value: v, Stack: debug.Stack()}
 			q.opts.report(context.WithoutCancel(ctx), p, p.Stack)
 			err = p
 		}
-		settle(q.outcome(base, ctx, s, env, err))
+		a.took = time.Since(a.began)
+		a.out = q.outcome(ctx, a, result, err)
+		a.finish()
+		q.opts.observeFinished(ctx, a, err)
 	}()
-	err = run(ctx, env.Args)
+	result, err = run(ctx, a.env.Args)
 }
 
-func (q *Queue) outcome(base, ctx context.Context, s driver.Stored, env envelope, err error) driver.Outcome {
+// prepare reads a job and finds its handler and context. A nil handler means
+// that the outcome is settled.
+func (q *Queue) prepare(a *attempt) (handler, context.Context) {
+	env, err := decode(a.job.Body)
+	a.env = env
+	a.info = q.info(a.job, env)
 	switch {
-	case err == nil:
-		q.opts.count(ctx, "jobs.finished", 1, "kind", env.Kind)
-		return driver.Outcome{ID: s.ID, Action: driver.Finish}
-	case base.Err() != nil:
-		// The handler was told to stop: its error says nothing about the job.
-		q.opts.count(ctx, "jobs.returned", 1, "kind", env.Kind)
-		return driver.Outcome{ID: s.ID, Action: driver.Return}
+	case err == errCorrupt:
+		q.log(a).ErrorContext(a, "jobs: stored job is not readable, moved to the dead")
+		a.out = driver.Outcome{ID: a.job.ID, Action: driver.Bury, Error: err.Error()}
+		return nil, nil
+	case err != nil:
+		return q.cannot(a, err.Error())
 	}
-	return q.failed(ctx, s, env, err)
+	run := q.handler(env.Kind)
+	if run == nil {
+		return q.cannot(a, "no handler for this kind")
+	}
+	if env.Tenant != "" && (q.opts == nil || q.opts.WithTenant == nil) {
+		return q.cannot(a, "job has a tenant but Options.WithTenant is nil")
+	}
+	if env.Sealed != nil {
+		if q.opts == nil || q.opts.Codec == nil {
+			return q.cannot(a, "job is sealed but Options.Codec is nil")
+		}
+		a.env.Args, err = q.opts.open(sealedArgs, env.Kind, env.Tenant, a.job.ID, env.Sealed)
+		if errors.Is(err, ErrUnknownKey) {
+			return q.cannot(a, err.Error())
+		}
+		if err != nil {
+			run = func(context.Context, []byte) ([]byte, error) {
+				return nil, fmt.Errorf("jobs: open %s: %w", env.Kind, err)
+			}
+		}
+	}
+	var ctx context.Context = a
+	if env.Tenant != "" {
+		ctx = q.opts.WithTenant(ctx, env.Tenant)
+	}
+	return run, q.opts.extract(ctx, env)
 }
 
-func (q *Queue) failed(ctx context.Context, s driver.Stored, env envelope, err error) driver.Outcome {
-	if context.Cause(ctx) == ErrTimeout {
+// outcome says what becomes of a job whose handler returned.
+func (q *Queue) outcome(ctx context.Context, a *attempt, result []byte, err error) driver.Outcome {
+	out := driver.Outcome{ID: a.job.ID, Action: driver.Finish}
+	if err == nil {
+		if out.Result, err = q.opts.sealResult(a, result); err == nil {
+			out.Keep = time.Duration(a.env.Keep) * time.Millisecond
+			q.opts.count(ctx, "jobs.finished", 1, "kind", a.env.Kind)
+			return out
+		}
+	}
+	var v *verdict
+	errors.As(err, &v)
+	switch why := a.ended(time.Now()); {
+	case a.base.Err() != nil || why == ErrLeaseLost:
+		// The handler was told to stop: its error says nothing about the job.
+		out.Action = driver.Return
+		q.opts.count(ctx, "jobs.returned", 1, "kind", a.env.Kind)
+		return out
+	case why == ErrCancelled:
+		out.Action = driver.Drop
+		q.opts.count(ctx, "jobs.cancelled", 1, "kind", a.env.Kind)
+		return out
+	case v != nil && v.action == driver.Return:
+		out.Action, out.Delay = driver.Return, v.delay
+		q.opts.count(ctx, "jobs.returned", 1, "kind", a.env.Kind)
+		return out
+	case why == ErrTimeout:
 		err = fmt.Errorf("%w: %w", ErrTimeout, err)
 	}
-	ctx = context.WithoutCancel(ctx) // what is reported must not depend on the handler's time
-	info := q.info(s, env)
-	out := driver.Outcome{ID: info.ID, Action: driver.Retry, Error: shorten(err.Error())}
-	log := q.log(s, env).With("attempt", info.Attempt, "error", err)
-	if info.Attempt >= info.MaxAttempts {
+	return q.failed(context.WithoutCancel(ctx), a, err, v) // what is reported must not depend on the handler's time
+}
+
+func (q *Queue) failed(ctx context.Context, a *attempt, err error, v *verdict) driver.Outcome {
+	out := driver.Outcome{ID: a.job.ID, Action: driver.Retry, Error: shorten(err.Error())}
+	info, log := a.info, q.log(a).With("attempt", a.info.Attempt, "error", err)
+	if info.Attempt >= info.MaxAttempts || v != nil && v.action == driver.Bury {
 		out.Action = driver.Bury
 		q.opts.count(ctx, "jobs.buried", 1, "kind", info.Kind)
 		q.opts.report(ctx, fmt.Errorf("jobs: %s %s is dead after %d attempts: %w", info.Kind, info.ID, info.Attempt, err), nil)
-		log.ErrorContext(ctx, "jobs: last attempt failed, job is dead")
+		log.ErrorContext(ctx, "jobs: attempt failed, job is dead")
 		return out
 	}
-	out.Delay = q.opts.backoff(info.Attempt)
+	if v != nil {
+		out.Delay = v.delay
+	} else {
+		out.Delay = q.opts.backoff(info.Attempt)
+	}
 	q.opts.count(ctx, "jobs.retried", 1, "kind", info.Kind)
 	log.WarnContext(ctx, "jobs: attempt failed", "retry_in", out.Delay)
 	return out
 }
 
 // cannot puts a job back for a worker that can run it; no attempt is counted.
-func (q *Queue) cannot(ctx context.Context, s driver.Stored, env envelope, why string) driver.Outcome {
-	delay := giveBack + rand.N(giveBack/5)
-	q.opts.count(ctx, "jobs.returned", 1, "kind", env.Kind)
-	q.log(s, env).WarnContext(ctx, "jobs: job given back for another worker", "reason", why, "retry_in", delay)
-	return driver.Outcome{ID: s.ID, Action: driver.Return, Delay: delay}
+func (q *Queue) cannot(a *attempt, why string) (handler, context.Context) {
+	a.out.Delay = giveBack + rand.N(giveBack/5)
+	q.opts.count(a.base, "jobs.returned", 1, "kind", a.env.Kind)
+	q.log(a).WarnContext(a.base, "jobs: job given back for another worker", "reason", why, "retry_in", a.out.Delay)
+	return nil, nil
 }
 
-func (q *Queue) log(s driver.Stored, env envelope) *slog.Logger {
-	return q.opts.logger().With("job", s.ID, "kind", env.Kind)
+func (q *Queue) log(a *attempt) *slog.Logger {
+	return q.opts.logger().With("job", a.job.ID, "kind", a.env.Kind)
 }
 
 // shorten keeps the beginning of an error's text, as valid UTF-8.

@@ -16,6 +16,7 @@ type Entry struct {
 	Info     Info
 	State    State
 	Args     json.RawMessage
+	Sealed   bool      // Options.Codec has sealed the arguments, and the result: Args is nil
 	Error    string    // of the last attempt
 	At       time.Time // when it is due, died or finished; zero for others
 	Worker   string    // running: the id of the worker that holds it
@@ -60,7 +61,7 @@ func (q *Queue) List(ctx context.Context, state State, offset, limit int) ([]Ent
 func (q *Queue) entry(s driver.Stored) Entry {
 	env, _ := decode(s.Body)
 	e := Entry{
-		Info: q.info(s, env), State: s.State, Args: env.Args, Error: s.Error, At: s.At,
+		Info: q.info(s, env), State: s.State, Args: env.Args, Sealed: env.Sealed != nil, Error: s.Error, At: s.At,
 		Worker: s.Worker, Progress: s.Progress, Result: s.Result,
 	}
 	if s.State == Dead {
@@ -116,23 +117,34 @@ func (q *Queue) Search(ctx context.Context, f Filter, offset, limit int) (found 
 // Find looks jobs up by their ids and answers those that exist, in the order
 // of the ids. A finished job exists only while it is kept.
 func (q *Queue) Find(ctx context.Context, ids ...string) ([]Entry, error) {
+	found, err := q.find(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, s := range found {
+		if s.State != "" {
+			entries = append(entries, q.entry(s))
+		}
+	}
+	return entries, nil
+}
+
+// find answers one Stored for each id, in their order.
+func (q *Queue) find(ctx context.Context, ids []string) ([]driver.Stored, error) {
 	finder, ok := q.driver.(driver.Finder)
 	if !ok {
 		return nil, fmt.Errorf("jobs: find: the driver cannot: %w", errors.ErrUnsupported)
 	}
-	var entries []Entry
+	var found []driver.Stored
 	for part := range slices.Chunk(ids, driver.MaxBatch) {
 		stored, err := finder.Find(ctx, part)
 		if err != nil {
 			return nil, fmt.Errorf("jobs: find: %w", err)
 		}
-		for _, s := range stored {
-			if s.State != "" {
-				entries = append(entries, q.entry(s))
-			}
-		}
+		found = append(found, stored...)
 	}
-	return entries, nil
+	return found, nil
 }
 
 // History answers what the queue did in each minute since an instant, oldest
@@ -180,22 +192,6 @@ func (q *Queue) resolve(ctx context.Context, ids []string, how driver.Resolution
 		}
 	}
 	return total, nil
-}
-
-var (
-	errCorrupt = errors.New("jobs: stored job is not readable")
-	errNewer   = errors.New("jobs: job was stored by a newer version of this package")
-)
-
-func decode(body []byte) (envelope, error) {
-	var env envelope
-	if err := json.Unmarshal(body, &env); err != nil || env.Kind == "" {
-		return envelope{}, errCorrupt
-	}
-	if env.Version > envelopeVersion {
-		return env, errNewer
-	}
-	return env, nil
 }
 
 func (q *Queue) info(s driver.Stored, env envelope) Info {

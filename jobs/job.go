@@ -1,9 +1,12 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +19,12 @@ import (
 // the store. Kind is its stable name, such as "invoice.send": it is stored
 // with the job, so renaming the type is safe and renaming the kind is not.
 // Kind must work on the zero value.
+//
+// A type may have options of its own, for all its jobs: with a method
+//
+//	JobOptions() jobs.EnqueueOptions
+//
+// whose fields count where those given to Enqueue are zero.
 type Args interface{ Kind() string }
 
 // Info describes the job a handler works on.
@@ -27,29 +36,6 @@ type Info struct {
 	MaxAttempts int
 	Crashes     int    // how often a worker died while it held this job
 	LastError   string // of the previous attempt
-}
-
-type infoKey struct{}
-
-// InfoFrom returns the job that ctx belongs to, or false outside a handler.
-func InfoFrom(ctx context.Context) (Info, bool) {
-	info, ok := ctx.Value(infoKey{}).(Info)
-	return info, ok
-}
-
-// envelopeVersion is what this package writes. A worker gives jobs of a later
-// version back.
-const envelopeVersion = 1
-
-// envelope is the stored form of a job, JSON, immutable while the job lives:
-//
-//	{"v":1,"kind":"invoice.send","tenant":"acme","max":20,"args":{…}}
-type envelope struct {
-	Version     int             `json:"v"`
-	Kind        string          `json:"kind"`
-	Tenant      string          `json:"tenant,omitempty"`
-	MaxAttempts int             `json:"max,omitempty"` // 0: the consumer's Options.MaxAttempts
-	Args        json.RawMessage `json:"args"`
 }
 
 // EnqueueOptions are the options of one job. A nil pointer means the zero value.
@@ -66,10 +52,25 @@ type EnqueueOptions struct {
 	// Options.MaxAttempts of the queue that runs it. Negative is an error.
 	MaxAttempts int
 
-	// Key makes the job unique: while an unfinished job of the same tenant
-	// has the same key, nothing is stored and the receipt names that job.
-	// Empty means not unique. A dead job does not hold its key.
+	// Priority orders jobs of all tenants: while one of a higher priority is
+	// ready, none of a lower one starts. Zero means PriorityNormal.
+	Priority Priority
+
+	// Key makes the job unique: while another job of the same tenant holds the
+	// same key, nothing is stored and the receipt names that job. Empty means
+	// not unique. A dead job does not hold its key.
 	Key string
+
+	// Scope says how long the job holds its Key. Zero means UntilDone.
+	Scope UniqueScope
+
+	// Window is how long a key of scope UniqueFor is held. Zero is an error
+	// there, anything else elsewhere.
+	Window time.Duration
+
+	// Keep is how long the finished job stays to be found, with its result: by
+	// Result, Find and List. Zero means not at all. Negative is an error.
+	Keep time.Duration
 
 	// ID is the job's id, for callers that must be able to repeat an enqueue
 	// whose answer was lost: an id that is in the store is not stored again.
@@ -87,54 +88,132 @@ type EnqueueOptions struct {
 // that carry jobs through another log; everyone else calls Queue.Enqueue.
 // maxPayload bounds the arguments' JSON in bytes; negative means no limit.
 func NewJob(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driver.Job, error) {
-	if opts == nil {
-		opts = &EnqueueOptions{}
+	job, env, err := draft(tenant, args, withDefaults(args, opts), maxPayload)
+	if err != nil {
+		return driver.Job{}, err
 	}
+	job.Body = env.encode()
+	return job, nil
+}
+
+// newJob is NewJob with what a Queue knows: the tenant, the trace, the codec.
+func (o *Options) newJob(ctx context.Context, args Args, opts *EnqueueOptions) (driver.Job, error) {
+	opts = withDefaults(args, opts)
+	tenant, err := o.tenant(ctx, opts)
+	if err != nil {
+		return driver.Job{}, err
+	}
+	job, env, err := draft(tenant, args, opts, o.maxPayload())
+	if err != nil {
+		return driver.Job{}, err
+	}
+	o.inject(ctx, &env)
+	if o.sealed() {
+		env.Sealed, err = o.Codec.Seal(env.Args, bound(sealedArgs, env.Kind, tenant, job.ID))
+		if err != nil {
+			return driver.Job{}, fmt.Errorf("jobs: seal %s: %w", env.Kind, err)
+		}
+	}
+	job.Body = env.encode()
+	return job, nil
+}
+
+// draft makes all of a job but its body.
+func draft(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driver.Job, envelope, error) {
+	fail := func(err error) (driver.Job, envelope, error) { return driver.Job{}, envelope{}, err }
 	if args == nil {
-		return driver.Job{}, fmt.Errorf("jobs: args are nil")
+		return fail(errors.New("jobs: args are nil"))
 	}
 	kind := args.Kind()
 	if err := checkName("kind", kind); err != nil {
-		return driver.Job{}, err
+		return fail(err)
 	}
 	if err := opts.check(); err != nil {
-		return driver.Job{}, fmt.Errorf("jobs: enqueue %s: %w", kind, err)
+		return fail(fmt.Errorf("jobs: enqueue %s: %w", kind, err))
 	}
 	if len(tenant) > maxName || !utf8.ValidString(tenant) {
-		return driver.Job{}, fmt.Errorf("jobs: enqueue %s: tenant id is longer than %d bytes or not UTF-8", kind, maxName)
+		return fail(fmt.Errorf("jobs: enqueue %s: tenant id is longer than %d bytes or not UTF-8", kind, maxName))
 	}
 	data, err := json.Marshal(args)
 	if err != nil {
-		return driver.Job{}, fmt.Errorf("jobs: encode %s: %w", kind, err)
+		return fail(fmt.Errorf("jobs: encode %s: %w", kind, err))
 	}
 	if maxPayload >= 0 && len(data) > maxPayload {
-		return driver.Job{}, fmt.Errorf("%w: %s has %d bytes, the limit is %d", ErrTooLarge, kind, len(data), maxPayload)
+		return fail(fmt.Errorf("%w: %s has %d bytes, the limit is %d", ErrTooLarge, kind, len(data), maxPayload))
 	}
-	body, err := json.Marshal(envelope{
-		Version: envelopeVersion, Kind: kind, Tenant: tenant, MaxAttempts: opts.MaxAttempts, Args: data,
-	})
-	if err != nil {
-		return driver.Job{}, fmt.Errorf("jobs: encode %s: %w", kind, err)
+	env := envelope{
+		Version: envelopeVersion, Kind: kind, Tenant: tenant,
+		MaxAttempts: opts.MaxAttempts, Keep: ceilMillis(opts.Keep), Args: data,
 	}
-	job := driver.Job{ID: opts.ID, Kind: kind, Tenant: tenant, Body: body, Delay: opts.Delay, At: opts.At}
+	switch {
+	case !opts.At.IsZero():
+		env.Due = opts.At.UnixMilli()
+	case opts.Delay > 0:
+		env.Due = time.Now().Add(opts.Delay).UnixMilli()
+	}
+	job := driver.Job{
+		ID: opts.ID, Kind: kind, Tenant: tenant, Priority: opts.Priority, Delay: opts.Delay, At: opts.At,
+	}
 	if job.ID == "" {
 		job.ID = newID()
 	}
 	if opts.Key != "" {
 		// The length keeps the keys of tenants apart, whatever is in them.
 		job.Unique = strconv.Itoa(len(tenant)) + ":" + tenant + opts.Key
+		job.Scope, job.Window = opts.Scope, opts.Window
 	}
-	return job, nil
+	return job, env, nil
+}
+
+func ceilMillis(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
+
+// withDefaults fills the zero fields of opts with those that the type of the
+// arguments asks for.
+func withDefaults(args Args, opts *EnqueueOptions) *EnqueueOptions {
+	kind, ok := args.(interface{ JobOptions() EnqueueOptions })
+	if !ok {
+		if opts == nil {
+			return &EnqueueOptions{}
+		}
+		return opts
+	}
+	o := kind.JobOptions()
+	if opts == nil {
+		return &o
+	}
+	if opts.Delay != 0 || !opts.At.IsZero() {
+		o.Delay, o.At = opts.Delay, opts.At
+	}
+	o.MaxAttempts = cmp.Or(opts.MaxAttempts, o.MaxAttempts)
+	o.Priority = cmp.Or(opts.Priority, o.Priority)
+	if opts.Key != "" || opts.Scope != "" || opts.Window != 0 {
+		o.Key = cmp.Or(opts.Key, o.Key)
+		o.Scope, o.Window = opts.Scope, opts.Window
+	}
+	o.Keep = cmp.Or(opts.Keep, o.Keep)
+	o.ID = cmp.Or(opts.ID, o.ID)
+	o.NoTenant = o.NoTenant || opts.NoTenant
+	return &o
 }
 
 func (o *EnqueueOptions) check() error {
 	switch {
 	case o.Delay < 0:
-		return fmt.Errorf("EnqueueOptions.Delay is negative")
+		return errors.New("EnqueueOptions.Delay is negative")
 	case o.Delay > 0 && !o.At.IsZero():
-		return fmt.Errorf("EnqueueOptions has both Delay and At")
+		return errors.New("EnqueueOptions has both Delay and At")
 	case o.MaxAttempts < 0:
-		return fmt.Errorf("EnqueueOptions.MaxAttempts is negative")
+		return errors.New("EnqueueOptions.MaxAttempts is negative")
+	case o.Keep < 0:
+		return errors.New("EnqueueOptions.Keep is negative")
+	case o.Priority < PriorityLow || o.Priority > PriorityUrgent:
+		return fmt.Errorf("EnqueueOptions.Priority %d is unknown", o.Priority)
+	case !slices.Contains([]UniqueScope{UntilDone, UntilStarted, UniqueFor, Replace}, o.Scope):
+		return fmt.Errorf("EnqueueOptions.Scope %.20q is unknown", o.Scope)
+	case o.Key == "" && o.Scope != "":
+		return errors.New("EnqueueOptions.Scope needs a Key")
+	case (o.Scope == UniqueFor) != (o.Window > 0):
+		return errors.New("EnqueueOptions.Window goes with the scope UniqueFor, and only with it")
 	case len(o.Key) > maxName:
 		return fmt.Errorf("EnqueueOptions.Key is longer than %d bytes", maxName)
 	case o.ID != "":

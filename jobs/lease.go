@@ -14,7 +14,7 @@ import (
 const joinTime = 5 * time.Second
 
 // renew beats and copes with what can go wrong.
-func (w *worker) renew() {
+func (w *worker) renew(now time.Time) {
 	err := w.beat()
 	switch {
 	case errors.Is(err, ErrLeaseLost):
@@ -22,6 +22,7 @@ func (w *worker) renew() {
 	case err != nil:
 		w.log.WarnContext(w.outer, "jobs: lease not renewed, will be repeated", "error", err)
 	}
+	w.findStuck(now)
 }
 
 // beat starts or renews the lease. The fence stands an eighth before the
@@ -36,25 +37,24 @@ func (w *worker) beat() error {
 	}
 	ctx, cancel := context.WithTimeout(w.outer, limit)
 	defer cancel()
-	pulse, err := w.q.driver.Beat(ctx, driver.Beat{
-		Worker: w.id, Lease: lease, Join: !w.joined, MaxCrashes: w.q.opts.maxCrashes(),
-	})
+	beat := driver.Beat{
+		Worker: w.id, Lease: lease, Join: !w.joined, MaxCrashes: w.q.opts.maxCrashes(), Tally: w.pool.takeTally(),
+	}
+	holding := w.pool.holding()
+	if w.strange >= 2 && w.call == nil {
+		beat.Audit, beat.Holding = true, holding
+	}
+	pulse, err := w.q.driver.Beat(ctx, beat)
 	if err != nil {
+		w.pool.giveTally(beat.Tally)
 		w.nextHit = time.Now().Add(min(lease/10, time.Second))
 		return err
 	}
 	w.joined = true
 	w.nextHit = began.Add(lease / 3)
-	if pulse.Err != nil {
-		w.log.WarnContext(w.outer, "jobs: jobs of a dead worker not given back, will be repeated", "error", pulse.Err)
-	}
-	if pulse.Reclaimed+pulse.Buried > 0 {
-		// Another one may have expired as well.
-		w.nextHit = time.Now()
-		w.hungry = true
-		w.q.opts.count(w.outer, "jobs.reclaimed", pulse.Reclaimed)
-		w.log.WarnContext(w.outer, "jobs: gave the jobs of a dead worker back", "jobs", pulse.Reclaimed, "buried", pulse.Buried)
-	}
+	w.takenOver(pulse)
+	w.cancelled(pulse.Cancel)
+	w.compare(beat, pulse, len(holding))
 	if w.fence != nil {
 		w.fence.Stop()
 	}
@@ -67,14 +67,33 @@ func (w *worker) beat() error {
 	return nil
 }
 
+// takenOver tells of the jobs of a dead worker.
+func (w *worker) takenOver(pulse driver.Pulse) {
+	if pulse.Err != nil {
+		w.log.WarnContext(w.outer, "jobs: jobs of a dead worker not given back, will be repeated", "error", pulse.Err)
+	}
+	if pulse.Reclaimed+pulse.Buried == 0 {
+		return
+	}
+	// Another one may have expired as well.
+	w.nextHit = time.Now()
+	w.hungry = true
+	w.q.opts.count(w.outer, "jobs.reclaimed", pulse.Reclaimed)
+	w.q.opts.observeReclaimed(w.outer, pulse.Reclaimed, pulse.Buried)
+	w.log.WarnContext(w.outer, "jobs: gave the jobs of a dead worker back", "jobs", pulse.Reclaimed, "buried", pulse.Buried)
+}
+
 // lost starts over under a new id: the store gave our jobs to others. Handlers
 // that still run keep their slots, what they say is not reported.
 func (w *worker) lost() {
-	w.log.ErrorContext(w.outer, "jobs: lease lost, running jobs are cancelled", "running", w.running)
+	running := w.pool.books().running
+	w.log.ErrorContext(w.outer, "jobs: lease lost, running jobs are cancelled", "running", running)
+	w.q.opts.observeLeaseLost(w.outer, running)
 	w.cancel(ErrLeaseLost)
 	w.epoch++
+	w.pool.forget(w.epoch)
 	w.id, w.seq, w.joined = newID(), 0, false
-	w.done, w.call, w.misses = nil, nil, 0
+	w.call, w.misses, w.settled, w.strange = nil, 0, nil, 0
 	w.nextHit = time.Now()
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
@@ -53,6 +54,35 @@ type Options struct {
 	// 256 KiB. Negative means no limit.
 	MaxPayload int
 
+	// MaxDepth is how many unfinished jobs the queue may hold for an enqueue of
+	// this Queue to be accepted; a deeper one refuses with ErrQueueFull. Zero
+	// means no limit. Negative is an error.
+	MaxDepth int
+
+	// Codec seals arguments and results on their way to the store and opens
+	// them again; a Keyring is one. What it binds must be the same for both.
+	// Jobs that were stored without a codec are run as they are. Jobs of an
+	// outbox (package outboxjobs) are stored without. Nil means plain JSON.
+	Codec interface {
+		Seal(plain, bound []byte) ([]byte, error)
+		Open(sealed, bound []byte) ([]byte, error)
+	}
+
+	// OnEnqueue goes around each Enqueue and EnqueueMany, the first outermost.
+	// It may change items, and must call next once at most.
+	OnEnqueue []func(ctx context.Context, items []Item, next func(context.Context, []Item) ([]Receipt, error)) ([]Receipt, error)
+
+	// OnWork goes around each handler, the first outermost; InfoFrom knows the
+	// job. What it returns counts as the handler's error. Set it before Handle.
+	OnWork []func(ctx context.Context, next func(context.Context) error) error
+
+	// Trace carries the trace of who enqueues a job to its handler, in the form
+	// of W3C Trace Context. Nil functions carry nothing.
+	Trace struct {
+		Inject  func(ctx context.Context) (traceparent, tracestate string)
+		Extract func(ctx context.Context, traceparent, tracestate string) context.Context
+	}
+
 	// Tenant finds the tenant a job is enqueued for; a context without one is
 	// refused with ErrNoTenant. Nil means that jobs belong to no tenant. It
 	// goes with WithTenant.
@@ -72,10 +102,14 @@ type Options struct {
 	}
 
 	// Metrics gets jobs.enqueued, jobs.duplicate, jobs.finished, jobs.retried,
-	// jobs.buried, jobs.returned (by kind), jobs.reclaimed. Nil means none.
+	// jobs.buried, jobs.returned, jobs.cancelled, jobs.stuck (by kind),
+	// jobs.reclaimed. Nil means none.
 	Metrics interface {
 		Add(ctx context.Context, name string, n float64, kv ...string)
 	}
+
+	// Observer is told of each job, with its times. Nil means nobody.
+	Observer *Observer
 }
 
 // defaultBackoff cannot overflow, whatever the attempt.
@@ -99,6 +133,8 @@ func (o *Options) check() error {
 		return errors.New("jobs: Options.Concurrency is above 500; run more processes")
 	case o.MaxAttempts < 0:
 		return errors.New("jobs: Options.MaxAttempts is negative")
+	case o.MaxDepth < 0:
+		return errors.New("jobs: Options.MaxDepth is negative")
 	case o.Lease != 0 && o.Lease < 100*time.Millisecond:
 		return errors.New("jobs: Options.Lease is below 100 ms")
 	case (o.Tenant == nil) != (o.WithTenant == nil):
@@ -162,6 +198,55 @@ func (o *Options) maxPayload() int {
 		return 256 << 10
 	}
 	return max(o.MaxPayload, -1)
+}
+
+func (o *Options) maxDepth() int {
+	if o == nil {
+		return 0
+	}
+	return o.MaxDepth
+}
+
+// wrap puts OnWork around a handler.
+func (o *Options) wrap(h handler) handler {
+	if o == nil || len(o.OnWork) == 0 {
+		return h
+	}
+	return func(ctx context.Context, args []byte) (result []byte, err error) {
+		next := func(ctx context.Context) (err error) {
+			result, err = h(ctx, args)
+			return err
+		}
+		for _, around := range slices.Backward(o.OnWork) {
+			inner := next
+			next = func(ctx context.Context) error { return around(ctx, inner) }
+		}
+		err = next(ctx)
+		return result, err
+	}
+}
+
+// W3C Trace Context: a traceparent of version 00 has 55 characters, and 512 of
+// a tracestate should be propagated.
+const maxParent, maxState = 55, 512
+
+func (o *Options) inject(ctx context.Context, env *envelope) {
+	if o == nil || o.Trace.Inject == nil {
+		return
+	}
+	if parent, state := o.Trace.Inject(ctx); parent != "" && len(parent) <= maxParent {
+		env.Trace = parent
+		if len(state) <= maxState {
+			env.State = state
+		}
+	}
+}
+
+func (o *Options) extract(ctx context.Context, env envelope) context.Context {
+	if o == nil || o.Trace.Extract == nil || env.Trace == "" {
+		return ctx
+	}
+	return o.Trace.Extract(ctx, env.Trace, env.State)
 }
 
 func (o *Options) logger() *slog.Logger {

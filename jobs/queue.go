@@ -17,6 +17,7 @@ import (
 type Queue struct {
 	driver driver.Driver
 	opts   *Options
+	pusher pusher
 
 	mu       sync.RWMutex
 	handlers map[string]handler
@@ -25,8 +26,9 @@ type Queue struct {
 	running  atomic.Bool
 }
 
-// handler runs a job of one kind on its arguments' JSON.
-type handler func(ctx context.Context, args []byte) error
+// handler runs a job of one kind on its arguments' JSON and returns its
+// result's.
+type handler func(ctx context.Context, args []byte) ([]byte, error)
 
 // New makes a Queue over a driver. It starts nothing and does no I/O. Nil
 // options mean the defaults; an error names the field that is wrong.
@@ -39,6 +41,7 @@ func New(d driver.Driver, opts *Options) (*Queue, error) {
 	}
 	return &Queue{
 		driver: d, opts: opts,
+		pusher:   pusher{driver: d, maxDepth: opts.maxDepth()},
 		handlers: map[string]handler{},
 		entries:  map[string]*entry{},
 		changed:  make(chan struct{}, 1),
@@ -54,10 +57,14 @@ func New(d driver.Driver, opts *Options) (*Queue, error) {
 // already has a handler, or h is nil. Register everything before Run: a job whose kind
 // has no handler is put back for a worker that has one.
 func Handle[A Args](q *Queue, h func(context.Context, A) error) {
-	var zero A
 	if h == nil {
 		panic("jobs: Handle: handler is nil")
 	}
+	register(q, func(ctx context.Context, args A) ([]byte, error) { return nil, h(ctx, args) })
+}
+
+func register[A Args](q *Queue, h func(context.Context, A) ([]byte, error)) {
+	var zero A
 	if t := reflect.TypeFor[A](); t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
 		panic(fmt.Sprintf("jobs: Handle: %v is not a value type; register the struct itself", t))
 	}
@@ -70,13 +77,13 @@ func Handle[A Args](q *Queue, h func(context.Context, A) error) {
 	if _, ok := q.handlers[kind]; ok {
 		panic(fmt.Sprintf("jobs: Handle: kind %q is registered twice", kind))
 	}
-	q.handlers[kind] = func(ctx context.Context, data []byte) error {
+	q.handlers[kind] = q.opts.wrap(func(ctx context.Context, data []byte) ([]byte, error) {
 		var args A
 		if err := json.Unmarshal(data, &args); err != nil {
-			return fmt.Errorf("jobs: decode %s: %w", kind, err)
+			return nil, fmt.Errorf("jobs: decode %s: %w", kind, err)
 		}
 		return h(ctx, args)
-	}
+	})
 }
 
 func (q *Queue) handler(kind string) handler {

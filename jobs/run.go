@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 const (
@@ -53,10 +55,15 @@ func (q *Queue) Run(ctx context.Context) error {
 
 	var loops sync.WaitGroup
 	loops.Go(func() { q.schedule(ctx) })
-	if w.slots > 0 {
+	loops.Go(w.caller)
+	if w.pool.size > 0 {
 		loops.Go(func() { w.listen(ctx) })
 	}
+	if nudger, ok := q.driver.(driver.Nudger); ok {
+		loops.Go(func() { w.heed(ctx, nudger) })
+	}
 	err := w.loop(ctx)
+	w.hangUp()
 	loops.Wait()
 	return errors.Join(err, w.leave())
 }
@@ -75,6 +82,22 @@ func (w *worker) listen(ctx context.Context) {
 			pause(ctx, time.Second)
 		}
 		w.wake <- struct{}{} // never blocks: one slot, one request at a time
+	}
+}
+
+// heed turns the store's nudges into early beats.
+func (w *worker) heed(ctx context.Context, nudger driver.Nudger) {
+	for ctx.Err() == nil {
+		err := nudger.Nudges(ctx, func() {
+			select {
+			case w.nudge <- struct{}{}:
+			default:
+			}
+		})
+		if err != nil && ctx.Err() == nil {
+			w.log.WarnContext(ctx, "jobs: not told of cancelled jobs at once", "error", err)
+		}
+		pause(ctx, time.Second)
 	}
 }
 

@@ -25,3 +25,25 @@ type (
 	Tally     = driver.Tally
 	Histogram = driver.Histogram
 )
+
+// Priority orders the jobs of a queue, see EnqueueOptions.Priority.
+type Priority = driver.Priority
+
+// The priorities.
+const (
+	PriorityLow    = driver.PriorityLow
+	PriorityNormal = driver.PriorityNormal
+	PriorityHigh   = driver.PriorityHigh
+	PriorityUrgent = driver.PriorityUrgent
+)
+
+// UniqueScope says how long a job holds its key, see EnqueueOptions.Scope.
+type UniqueScope = driver.UniqueScope
+
+// The scopes.
+const (
+	UntilDone    = driver.UntilDone    // until the job is finished
+	UntilStarted = driver.UntilStarted // until a worker takes it
+	UniqueFor    = driver.UniqueFor    // for Window since it was stored, also when it is finished by then
+	Replace      = driver.Replace      // until a worker takes it; a later job replaces what waits
+)

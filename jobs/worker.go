@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -11,17 +10,22 @@ import (
 )
 
 // worker is one Run of a queue: one lease in the store and one goroutine (loop)
-// that owns all of the state below. Handlers report on settled; the wait for
-// new jobs blocks in listen.
+// that owns all of the state below. Handlers run in pool, calls of
+// Driver.Exchange in caller, one at a time, the wait for new jobs in listen.
 type worker struct {
 	q     *Queue
 	log   *slog.Logger
 	outer context.Context // of calls to the store
-	slots int
+	pool  *pool
 
-	settled chan settlement
+	line   context.Context // of exchanges
+	hangUp context.CancelFunc
+
+	calls   chan call     // loop → caller
+	answers chan answer   // caller → loop
 	ask     chan struct{} // loop → listen: wait for jobs
 	wake    chan struct{} // listen → loop: there may be some
+	nudge   chan struct{} // the store → loop: beat soon
 
 	id      string // of the lease; a new one after each loss
 	epoch   int
@@ -33,11 +37,15 @@ type worker struct {
 	cancel context.CancelCauseFunc
 	fence  *time.Timer // ends jobs shortly before the lease does
 
-	running int              // handlers that have not returned
-	done    []driver.Outcome // to be sent
-	call    *driver.Exchange // sent, but the answer got lost: repeated unchanged
-	retryAt time.Time
-	misses  int
+	calling  bool             // an exchange is under way
+	call     *driver.Exchange // what it carries, or failed to carry: then it is repeated unchanged
+	retryAt  time.Time
+	misses   int
+	settled  []driver.Outcome // of the latest calls, see repair
+	noted    time.Time        // when progress was sent
+	trip     time.Duration    // what an exchange takes, smoothed
+	prefetch int              // jobs to hold beyond the slots
+	strange  int              // beats in a row whose count differed from ours
 
 	hungry  bool      // there may be ready jobs
 	pass    bool      // a wake-up arrived while there was no free slot
@@ -47,49 +55,73 @@ type worker struct {
 	stopping bool
 	drainAt  time.Time // when handlers are cancelled
 	killAt   time.Time // when we stop waiting for them
+
+	timer *time.Timer
 }
 
-type settlement struct {
-	epoch   int
-	outcome driver.Outcome
-}
+const (
+	// enough outcomes are worth a call although jobs still wait for slots.
+	enough = 100
+
+	// linger is how long outcomes wait for company while jobs wait for slots.
+	linger = time.Millisecond
+
+	// mostAhead bounds how many jobs wait for slots.
+	mostAhead = driver.MaxBatch / 2
+
+	// noteEvery bounds how often progress is told to the store.
+	noteEvery = 500 * time.Millisecond
+)
 
 func newWorker(q *Queue, outer context.Context) *worker {
-	slots := q.opts.concurrency()
 	w := &worker{
-		q: q, outer: outer, slots: slots, id: newID(), hungry: true,
+		q: q, outer: outer, id: newID(), hungry: true,
 		log:     q.opts.logger(),
-		settled: make(chan settlement, slots), // a handler never waits for the loop
+		pool:    newPool(q, q.opts.concurrency()),
+		calls:   make(chan call, 1),
+		answers: make(chan answer, 1),
 		ask:     make(chan struct{}, 1),
 		wake:    make(chan struct{}, 1),
+		nudge:   make(chan struct{}, 1),
+		timer:   time.NewTimer(0),
 	}
 	w.jobs, w.cancel = context.WithCancelCause(outer)
+	w.line, w.hangUp = context.WithCancel(outer)
 	return w
 }
 
 // loop does what is due, one thing at a time, until the worker has drained.
 func (w *worker) loop(ctx context.Context) error {
 	defer func() {
+		w.timer.Stop()
 		w.fence.Stop()
 		w.cancel(ErrShutdown)
+		w.pool.close()
+		close(w.calls)
 	}()
 	for {
-		w.absorb()
 		now := time.Now()
+		b := w.pool.books()
 		switch {
-		case w.stopping && w.running == 0 && len(w.done) == 0 && w.call == nil:
+		case w.stopping && b.running+b.waiting+b.done == 0 && w.call == nil:
 			return nil
 		case w.stopping && now.After(w.killAt):
-			return fmt.Errorf("jobs: shutdown: %d handlers still run and %d outcomes could not be stored; these jobs will run again", w.running, len(w.done)+pending(w.call))
+			return fmt.Errorf("jobs: shutdown: %d handlers still run and %d outcomes could not be stored; these jobs will run again", b.running, b.done+pending(w.call))
 		case w.stopping && !now.Before(w.drainAt):
 			w.cancel(ErrShutdown)
 			w.drainAt = w.killAt.Add(time.Second) // once
-		case !now.Before(w.nextHit):
-			w.renew()
-		case w.exchangeDue(now):
-			w.exchange(now)
+		case b.waiting > 0 && w.stale(now, b):
+			// Another worker may have a slot for them.
+			w.pool.slow(w.patience())
+			w.pool.putBack(func(a *attempt) bool { return now.Sub(a.since) >= w.patience() }, driver.Return)
+			w.prefetch = 0
+		case !now.Before(w.nextHit) && (!w.calling || now.Sub(w.nextHit) > w.q.opts.lease()/6):
+			// Between two calls, when both sides' books can be compared.
+			w.renew(now)
+		case w.exchangeDue(now, b):
+			w.exchange(now, b)
 		default:
-			w.sleep(ctx, now)
+			w.sleep(ctx, now, b)
 		}
 	}
 }
@@ -101,36 +133,58 @@ func pending(x *driver.Exchange) int {
 	return len(x.Done)
 }
 
+// patience is how long a job may wait for a slot.
+func (w *worker) patience() time.Duration { return 4*w.trip + 10*time.Millisecond }
+
+// stale tells whether jobs wait here that should not.
+func (w *worker) stale(now time.Time, b books) bool {
+	return w.stopping || now.Sub(b.first) >= w.patience()
+}
+
 // sleep waits for the next reason to do something.
-func (w *worker) sleep(ctx context.Context, now time.Time) {
-	if w.free() > 0 && !w.stopping && w.call == nil && !w.waiting {
+func (w *worker) sleep(ctx context.Context, now time.Time, b books) {
+	if !w.calling && w.room(b) > 0 && w.call == nil && !w.waiting {
 		w.waiting = true
 		w.ask <- struct{}{}
 	}
-	until := w.nextHit
-	for _, at := range []time.Time{w.retryAt, w.due} {
+	until := now.Add(time.Hour)
+	sooner := func(at time.Time) {
 		if at.After(now) && at.Before(until) {
 			until = at
 		}
 	}
+	sooner(w.nextHit)
+	sooner(w.retryAt)
+	sooner(w.due)
+	if b.waiting > 0 {
+		sooner(b.first.Add(w.patience()))
+		if b.done > 0 {
+			sooner(b.oldest.Add(linger))
+		}
+	}
+	if b.notes > 0 {
+		sooner(w.noted.Add(noteEvery))
+	}
 	stop := ctx.Done()
 	if w.stopping {
 		stop = nil
-		for _, at := range []time.Time{w.drainAt, w.killAt.Add(time.Millisecond)} {
-			if at.Before(until) {
-				until = at
-			}
-		}
+		sooner(w.drainAt)
+		sooner(w.killAt.Add(time.Millisecond))
 	}
-	timer := time.NewTimer(until.Sub(now))
-	defer timer.Stop()
+	if w.calling && !now.Before(w.nextHit) {
+		sooner(w.nextHit.Add(w.q.opts.lease()/6 + time.Millisecond))
+	}
+	w.timer.Reset(until.Sub(now))
 	select {
-	case <-timer.C:
-	case s := <-w.settled:
-		w.settle(s)
+	case <-w.timer.C:
+	case <-w.pool.news:
+	case a := <-w.answers:
+		w.answered(a)
 	case <-w.wake:
 		w.waiting, w.hungry = false, true
-		w.pass = w.free() == 0
+		w.pass = w.room(w.pool.books()) <= 0
+	case <-w.nudge:
+		w.nextHit = now
 	case <-stop:
 		w.stopping = true
 		w.drainAt = time.Now().Add(w.q.opts.drainTimeout())
@@ -138,88 +192,12 @@ func (w *worker) sleep(ctx context.Context, now time.Time) {
 	}
 }
 
-// absorb collects the handlers that returned meanwhile: they share a call.
-func (w *worker) absorb() {
-	for len(w.done) < driver.MaxBatch {
-		select {
-		case s := <-w.settled:
-			w.settle(s)
-		default:
-			return
-		}
-	}
-}
-
-func (w *worker) settle(s settlement) {
-	w.running--
-	if s.epoch == w.epoch {
-		w.done = append(w.done, s.outcome)
-	}
-}
-
-// free is how many jobs may be taken now.
-func (w *worker) free() int {
+// room is how many jobs may be taken now.
+func (w *worker) room(b books) int {
 	if w.stopping || !w.joined || w.jobs.Err() != nil {
 		return 0
 	}
-	return w.slots - w.running
-}
-
-func (w *worker) exchangeDue(now time.Time) bool {
-	switch {
-	case !w.joined:
-		return false
-	case w.call != nil:
-		return !now.Before(w.retryAt)
-	case len(w.done) > 0 || w.pass && !w.stopping:
-		return true
-	}
-	return w.free() > 0 && (w.hungry || !w.due.IsZero() && !now.Before(w.due))
-}
-
-// exchange reports outcomes and takes jobs for the free slots, in one call.
-func (w *worker) exchange(now time.Time) {
-	if w.call == nil {
-		w.seq++
-		n := min(len(w.done), driver.MaxBatch)
-		w.call = &driver.Exchange{Worker: w.id, Seq: w.seq, Done: w.done[:n:n], Want: w.free()}
-		w.done = append([]driver.Outcome(nil), w.done[n:]...)
-	}
-	ctx, cancel := context.WithTimeout(w.outer, w.q.opts.lease()/2)
-	defer cancel()
-	batch, err := w.q.driver.Exchange(ctx, *w.call)
-	switch {
-	case errors.Is(err, ErrLeaseLost):
-		w.lost()
-		return
-	case err != nil:
-		w.misses++
-		w.retryAt = now.Add(holdOff(w.misses))
-		w.log.WarnContext(w.outer, "jobs: exchange failed, will be repeated", "error", err)
-		return
-	}
-	w.call, w.misses, w.pass = nil, 0, false
-	w.hungry = batch.Ready > 0
-	w.due = time.Time{}
-	if batch.Next >= 0 {
-		w.due = time.Now().Add(batch.Next)
-	}
-	for _, job := range batch.Jobs {
-		w.start(job)
-	}
-}
-
-// start runs a job, or gives it back if there is nothing to run it under.
-func (w *worker) start(job driver.Stored) {
-	if w.stopping || w.jobs.Err() != nil {
-		w.done = append(w.done, driver.Outcome{ID: job.ID, Action: driver.Return})
-		return
-	}
-	w.running++
-	jobs, epoch := w.jobs, w.epoch
-	// The loop counts this goroutine in running and reads its settlement; one
-	// that ignores its context outlives Run, which then returns an error.
-	go w.q.execute(jobs, job, func(o driver.Outcome) { w.settled <- settlement{epoch, o} })
+	return w.pool.size + w.prefetch - b.running - b.waiting
 }
 
 // holdOff spreads the repetitions of a failing call: 50 ms to 1 s.

@@ -1,0 +1,47 @@
+package jobs
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// What a sealed text is, so that one cannot be passed off as the other.
+const (
+	sealedArgs   = "args"
+	sealedResult = "result"
+)
+
+// maxResult bounds the JSON of a result in bytes.
+const maxResult = 64 << 10
+
+// bound is the data that a codec ties a sealed text to: the job it belongs to.
+// Each part is preceded by its length, so that no two jobs have the same.
+func bound(what, kind, tenant, id string) []byte {
+	b := []byte("jobs/1")
+	for _, part := range []string{what, kind, tenant, id} {
+		b = binary.AppendUvarint(b, uint64(len(part)))
+		b = append(b, part...)
+	}
+	return b
+}
+
+func (o *Options) sealed() bool { return o != nil && o.Codec != nil }
+
+func (o *Options) open(what, kind, tenant, id string, sealed []byte) ([]byte, error) {
+	return o.Codec.Open(sealed, bound(what, kind, tenant, id))
+}
+
+// sealResult makes the stored form of a handler's result.
+func (o *Options) sealResult(a *attempt, result []byte) ([]byte, error) {
+	if len(result) > maxResult {
+		return nil, Discard(fmt.Errorf("%w: result of %s has %d bytes, the limit is %d", ErrTooLarge, a.info.Kind, len(result), maxResult))
+	}
+	if result == nil || !o.sealed() {
+		return result, nil
+	}
+	sealed, err := o.Codec.Seal(result, bound(sealedResult, a.info.Kind, a.info.Tenant, a.info.ID))
+	if err != nil {
+		return nil, fmt.Errorf("jobs: seal the result of %s: %w", a.info.Kind, err)
+	}
+	return sealed, nil
+}

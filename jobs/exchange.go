@@ -1,0 +1,157 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
+)
+
+// call is an exchange on its way to the store.
+type call struct {
+	epoch int
+	x     driver.Exchange
+}
+
+// answer is what became of a call.
+type answer struct {
+	epoch int
+	batch driver.Batch
+	err   error
+	took  time.Duration
+}
+
+// caller talks to the store while the loop goes on feeding the slots.
+func (w *worker) caller() {
+	for c := range w.calls {
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(w.line, w.q.opts.lease()/2)
+		batch, err := w.q.driver.Exchange(ctx, c.x)
+		cancel()
+		w.answers <- answer{c.epoch, batch, err, time.Since(began)}
+	}
+}
+
+// exchangeDue tells whether a call is worth it now. Outcomes are told at once,
+// unless handlers have something to do: then some are told together. Jobs are
+// asked for when a slot is free, or half of those held ahead are used up.
+func (w *worker) exchangeDue(now time.Time, b books) bool {
+	switch {
+	case !w.joined || w.calling:
+		return false
+	case w.call != nil:
+		return !now.Before(w.retryAt)
+	case b.done > 0 && (b.waiting == 0 || b.done >= enough || now.Sub(b.oldest) >= linger):
+		return true
+	case w.pass && !w.stopping:
+		return true
+	case b.notes > 0 && now.Sub(w.noted) >= noteEvery:
+		return true
+	}
+	return w.room(b) > w.prefetch/2 && (w.hungry || !w.due.IsZero() && !now.Before(w.due))
+}
+
+// exchange reports outcomes and takes jobs for the free slots, in one call.
+func (w *worker) exchange(now time.Time, b books) {
+	if w.call == nil {
+		w.seq++
+		done, notes := w.pool.take()
+		if len(notes) > 0 {
+			w.noted = now
+		}
+		w.call = &driver.Exchange{
+			Worker: w.id, Seq: w.seq, Done: done, Notes: notes, Want: min(max(w.room(b), 0), driver.MaxBatch),
+		}
+	}
+	w.calling = true
+	w.calls <- call{w.epoch, *w.call}
+}
+
+// answered starts the jobs of an answer.
+func (w *worker) answered(a answer) {
+	w.calling = false
+	if a.epoch != w.epoch {
+		return // of a lease that is lost
+	}
+	switch {
+	case errors.Is(a.err, ErrLeaseLost):
+		w.lost()
+		return
+	case a.err != nil:
+		w.misses++
+		w.retryAt = time.Now().Add(holdOff(w.misses))
+		w.log.WarnContext(w.outer, "jobs: exchange failed, will be repeated", "error", a.err)
+		return
+	}
+	w.remember(w.call.Done)
+	w.call, w.misses, w.pass = nil, 0, false
+	w.hungry = a.batch.Ready > 0
+	w.due = time.Time{}
+	now := time.Now()
+	if a.batch.Next >= 0 {
+		w.due = now.Add(a.batch.Next)
+	}
+	w.ahead(a.took)
+	w.start(a.batch.Jobs, now)
+	w.cancelled(a.batch.Cancel)
+}
+
+// ahead follows how long a call takes and, by that, how many jobs to hold
+// beyond the slots: as many as handlers finish meanwhile, none where they take
+// much longer than the call.
+func (w *worker) ahead(took time.Duration) {
+	if w.trip == 0 {
+		w.trip = took
+	}
+	w.trip += (took - w.trip) / 8
+	mean := w.pool.books().mean
+	if mean == 0 {
+		return // nothing is known yet
+	}
+	w.prefetch = int(min(time.Duration(w.pool.size)*w.trip/max(mean, 1), mostAhead))
+}
+
+// start gives jobs to the slots, or back if there is nothing to run them under.
+func (w *worker) start(jobs []driver.Stored, now time.Time) {
+	if len(jobs) == 0 {
+		return
+	}
+	if w.stopping || w.jobs.Err() != nil {
+		for _, job := range jobs {
+			w.pool.again(driver.Outcome{ID: job.ID, Action: driver.Return})
+		}
+		return
+	}
+	list := make([]*attempt, len(jobs))
+	for i, job := range jobs {
+		list[i] = &attempt{job: job, epoch: w.epoch, base: w.jobs, since: now, note: w.pool.progress}
+	}
+	w.pool.add(list, w.prefetch/2)
+}
+
+// cancelled ends the handlers of jobs that somebody cancelled.
+func (w *worker) cancelled(ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	set := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	w.pool.putBack(func(a *attempt) bool { return set[a.job.ID] }, driver.Drop)
+	w.pool.each(func(a *attempt) {
+		if set[a.job.ID] {
+			a.stop(ErrCancelled)
+		}
+	})
+}
+
+// remember keeps the latest outcomes that the store has acknowledged.
+func (w *worker) remember(done []driver.Outcome) {
+	const most = 4 * driver.MaxBatch
+	w.settled = append(w.settled, done...)
+	if len(w.settled) > 2*most {
+		w.settled = append(w.settled[:0], w.settled[len(w.settled)-most:]...)
+	}
+}

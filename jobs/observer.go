@@ -1,0 +1,84 @@
+package jobs
+
+import (
+	"context"
+	"time"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
+)
+
+// Observer is told what happens to jobs; a field that is nil is not called.
+// The functions are called where it happens, by many goroutines at a time:
+// they should be quick and must not panic. Contexts are those of the caller of
+// Enqueue or of the handler, so that a trace can be found in them.
+type Observer struct {
+	// Enqueued is called for each job that was stored, or refused as a
+	// duplicate: then r says who holds the key. Jobs of schedules are not
+	// among them.
+	Enqueued func(ctx context.Context, job Info, r Receipt)
+
+	// Started is called before the handler. Wait is the time since the job was
+	// enqueued or due, by the clocks of both processes, or negative for a job
+	// that runs again.
+	Started func(ctx context.Context, job Info, wait time.Duration)
+
+	// Finished is called after the handler, with its error; dead says that no
+	// other attempt follows.
+	Finished func(ctx context.Context, job Info, run time.Duration, err error, dead bool)
+
+	// Stuck is called once for a handler that goes on although its context
+	// ended, for cause, at least one beat (a third of Options.Lease) ago. It
+	// keeps its slot.
+	Stuck func(ctx context.Context, job Info, cause error)
+
+	// LeaseLost is called when others may have got the jobs of this process;
+	// so many handlers run.
+	LeaseLost func(ctx context.Context, running int)
+
+	// Reclaimed is called when this process found a dead worker: so many of
+	// its jobs were given back, so many are dead.
+	Reclaimed func(ctx context.Context, jobs, buried int)
+}
+
+func (o *Options) observer() *Observer {
+	if o == nil {
+		return nil
+	}
+	return o.Observer
+}
+
+func (o *Options) observeEnqueued(ctx context.Context, job Info, r Receipt) {
+	if b := o.observer(); b != nil && b.Enqueued != nil {
+		b.Enqueued(ctx, job, r)
+	}
+}
+
+func (o *Options) observeStarted(ctx context.Context, a *attempt) {
+	if b := o.observer(); b != nil && b.Started != nil {
+		b.Started(ctx, a.info, a.waited)
+	}
+}
+
+func (o *Options) observeFinished(ctx context.Context, a *attempt, err error) {
+	if b := o.observer(); b != nil && b.Finished != nil {
+		b.Finished(context.WithoutCancel(ctx), a.info, a.took, err, a.out.Action == driver.Bury)
+	}
+}
+
+func (o *Options) observeStuck(ctx context.Context, job Info, cause error) {
+	if b := o.observer(); b != nil && b.Stuck != nil {
+		b.Stuck(context.WithoutCancel(ctx), job, cause)
+	}
+}
+
+func (o *Options) observeLeaseLost(ctx context.Context, running int) {
+	if b := o.observer(); b != nil && b.LeaseLost != nil {
+		b.LeaseLost(ctx, running)
+	}
+}
+
+func (o *Options) observeReclaimed(ctx context.Context, jobs, buried int) {
+	if b := o.observer(); b != nil && b.Reclaimed != nil {
+		b.Reclaimed(ctx, jobs, buried)
+	}
+}
