@@ -16,19 +16,32 @@
 // A queue is one hash tag; every key is declared to every script, so a queue
 // lives in one slot of a Cluster. Keys begin with "<prefix>:{<queue>}:".
 //
-//	ready     ZSET  "<id> <route>" by virtual finish time (see lua/part_place.lua)
-//	due       ZSET  "<id> <route>" by due ms: delayed jobs and retries
-//	body      HASH  id → envelope, immutable
+//	ready     ZSET  id by priority and virtual finish time (lua/part_place.lua)
+//	due       ZSET  id by due ms: delayed jobs and retries
+//	body      HASH  id → route and envelope (lua/part_route.lua), immutable
 //	meta      HASH  id → attempts, crashes, last error; only after a failure
 //	clock     HASH  virtual clocks of the fair queueing
-//	held:<w>  HASH  id → route: the jobs worker w holds
+//	held:<w>  HASH  id → route: the jobs worker w holds; "@" its latest exchange
 //	lease     ZSET  worker by end of its lease, ms
 //	dead      ZSET  id by time of death, ms
-//	unique    HASH  key → id and id → key of unfinished unique jobs
+//	done      ZSET  id by the end of its keeping, ms
+//	result    HASH  id → when it finished and its result; only of kept jobs
+//	unique    HASH  k<key> → id and i<id> → key of unique jobs
+//	window    ZSET  key by the end of its window, ms (driver.UniqueFor)
+//	progress  HASH  id → latest note of its handler
+//	cancel    HASH  id → "" or "told": held jobs that someone cancelled
+//	control   HASH  pauses, limits, weights (lua/part_limit.lua)
+//	run, rate HASH  running jobs, and theoretical arrival times, of what is limited
+//	parked    ZSET  jobs that a pause or limit of their tenant or kind holds, in order
+//	parkedat  HASH  id → its member of parked
+//	open      ZSET  group of parked jobs by when it may go on, ms
+//	history   HASH  minute → tallies of the workers, 25 hours
 //	cron      HASH  schedule → latest tick, ms
 //	wake      LIST  zero or one token for a blocked worker
 //	position  STRING cursor of the outbox (driver.Positioner)
 //
-// An accepted id is in exactly one of ready, due, held:* and dead, and its body
-// in body; each script keeps it so. A finished job leaves nothing behind.
+// An accepted id is in exactly one of ready, due, parked, held:*, dead and done,
+// and its body in body; each script keeps it so. A finished job leaves nothing
+// behind unless it is kept. The channel "<prefix>:{<queue>}" carries hints that
+// workers should beat.
 package redisjobs

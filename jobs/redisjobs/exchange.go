@@ -10,11 +10,25 @@ import (
 
 // Exchange implements driver.Driver.
 func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch, error) {
-	args := make([]any, 0, 3+4*len(x.Done))
-	args = append(args, x.Worker, x.Seq, min(x.Want, driver.MaxBatch))
-	for _, o := range x.Done {
-		args = append(args, o.ID, string(o.Action), millis(o.Delay), o.Error)
+	args := make([]any, 5, 5+len(x.Done)+2*len(x.Notes))
+	finished, settled := 0, 0
+	for i := range x.Done {
+		if o := &x.Done[i]; o.Action == driver.Finish && o.Keep <= 0 {
+			args = append(args, o.ID)
+			finished++
+		}
 	}
+	for i := range x.Done {
+		if o := &x.Done[i]; o.Action != driver.Finish || o.Keep > 0 {
+			args = append(args, o.ID, string(o.Action), millis(o.Delay), o.Error, millis(o.Keep), o.Result)
+			settled++
+		}
+	}
+	for _, n := range x.Notes {
+		args = append(args, n.ID, n.Data)
+	}
+	args[0], args[1], args[2] = x.Worker, x.Seq, min(x.Want, driver.MaxBatch)
+	args[3], args[4] = finished, settled
 	reply, err := d.do(ctx, exchange, x.Worker, args...)
 	if err != nil {
 		return driver.Batch{}, err
@@ -27,8 +41,12 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 	if next := r.int(); next >= 0 {
 		batch.Next = time.Duration(next) * time.Millisecond
 	}
+	batch.Cancel = r.texts(int(r.int()))
+	if n := len(r.items) / 3; n > 0 {
+		batch.Jobs = make([]driver.Stored, 0, n)
+	}
 	for len(r.items) > 0 && r.err == nil {
-		s := driver.Stored{ID: r.text(), Body: []byte(r.text())}
+		s := driver.Stored{ID: r.text(), Body: bodyOf(r.text())}
 		setMeta(&s, r.text())
 		batch.Jobs = append(batch.Jobs, s)
 	}
@@ -43,11 +61,11 @@ func (d *Driver) Beat(ctx context.Context, b driver.Beat) (driver.Pulse, error) 
 	if b.Lease <= 0 {
 		return d.reclaim(ctx, b.Worker, "leave", 0)
 	}
-	join := 0
-	if b.Join {
-		join = 1
+	args := []any{b.Worker, millis(b.Lease), flag(b.Join), flag(b.Audit), tallyText(b.Tally)}
+	for _, id := range b.Holding {
+		args = append(args, id)
 	}
-	reply, err := d.do(ctx, beat, "", b.Worker, millis(b.Lease), join)
+	reply, err := d.do(ctx, beat, b.Worker, args...)
 	if err != nil {
 		return driver.Pulse{}, err
 	}
@@ -55,12 +73,24 @@ func (d *Driver) Beat(ctx context.Context, b driver.Beat) (driver.Pulse, error) 
 	if r.text() == "lost" {
 		return driver.Pulse{}, fmt.Errorf("redisjobs: beat: %w", driver.ErrLeaseLost)
 	}
-	if expired := r.text(); expired != "" && r.err == nil {
-		pulse, err := d.reclaim(ctx, expired, "expired", b.MaxCrashes)
-		pulse.Err = err
-		return pulse, nil
+	expired := r.text()
+	pulse := driver.Pulse{Held: int(r.int())}
+	cancelled, unknown, lost := int(r.int()), int(r.int()), int(r.int())
+	pulse.Cancel = r.texts(cancelled)
+	pulse.Unknown = r.texts(unknown)
+	pulse.Lost = r.texts(lost)
+	if expired != "" && r.err == nil {
+		given, err := d.reclaim(ctx, expired, "expired", b.MaxCrashes)
+		pulse.Reclaimed, pulse.Buried, pulse.Err = given.Reclaimed, given.Buried, err
 	}
-	return driver.Pulse{}, r.err
+	return pulse, r.err
+}
+
+func flag(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 func (d *Driver) reclaim(ctx context.Context, worker, mode string, maxCrashes int) (driver.Pulse, error) {

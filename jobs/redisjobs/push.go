@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -11,32 +12,41 @@ import (
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
-// priority is the digit every route begins with; it leaves room on both sides.
-const priority = "1"
-
 // Push implements driver.Driver.
 func (d *Driver) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, error) {
 	if len(p.Jobs) == 0 {
 		return nil, nil
 	}
-	reply, err := d.do(ctx, push, "", appendJobs(nil, p.Jobs)...)
+	args := make([]any, 0, 1+5*len(p.Jobs))
+	args, err := appendJobs(append(args, p.MaxDepth), p.Jobs)
+	if err != nil {
+		return nil, fmt.Errorf("redisjobs: push: %w", err)
+	}
+	reply, err := d.do(ctx, push, "", args...)
 	if err != nil {
 		return nil, err
+	}
+	if reply == "full" {
+		return nil, fmt.Errorf("redisjobs: push: %w", driver.ErrQueueFull)
 	}
 	r := reader{op: "push", items: asList(reply)}
 	pushed := make([]driver.Pushed, len(p.Jobs))
 	for i := range pushed {
-		pushed[i].Holder = r.text()
+		holder := r.text()
+		pushed[i].Holder, pushed[i].Replaced = strings.CutPrefix(holder, "!")
 	}
 	return pushed, r.err
 }
 
+// maxTenant is what three digits can say.
+const maxTenant = 999
+
 // appendJobs lays jobs out as lua/part_store.lua reads them.
-func appendJobs(args []any, batch []driver.Job) []any {
-	for _, j := range batch {
-		flag := "-"
-		if j.Unique != "" {
-			flag = "u"
+func appendJobs(args []any, batch []driver.Job) ([]any, error) {
+	for i := range batch {
+		j := &batch[i]
+		if len(j.Tenant) > maxTenant {
+			return nil, fmt.Errorf("job %s: tenant is longer than %d bytes", j.ID, maxTenant)
 		}
 		due := ""
 		switch {
@@ -45,9 +55,44 @@ func appendJobs(args []any, batch []driver.Job) []any {
 		case j.Delay > 0:
 			due = "+" + millis(j.Delay)
 		}
-		args = append(args, j.ID, priority+flag+j.Tenant, j.Body, due, j.Unique)
+		window := ""
+		if j.Unique != "" && j.Scope == driver.UniqueFor {
+			window = millis(j.Window)
+		}
+		args = append(args, j.ID, stored(j), due, j.Unique, window)
 	}
-	return args
+	return args, nil
+}
+
+// stored is the route, as lua/part_route.lua reads it, and the body.
+func stored(j *driver.Job) []byte {
+	flags := byte('0')
+	if j.Unique != "" {
+		flags = map[driver.UniqueScope]byte{
+			driver.UntilDone: '1', driver.UntilStarted: '2', driver.Replace: '3', driver.UniqueFor: '4',
+		}[j.Scope]
+	}
+	priority := '2' - byte(min(max(j.Priority, driver.PriorityLow), driver.PriorityUrgent))
+	n := len(j.Tenant)
+	b := make([]byte, 0, routeSize+n+len(j.Body))
+	b = append(b, priority, flags, '0'+byte(n/100), '0'+byte(n/10%10), '0'+byte(n%10))
+	b = append(b, j.Tenant...)
+	return append(b, j.Body...)
+}
+
+// routeSize is the length of a route without its tenant.
+const routeSize = 5
+
+// bodyOf leaves the route out.
+func bodyOf(stored string) []byte {
+	if len(stored) < routeSize {
+		return []byte(stored)
+	}
+	n, err := strconv.Atoi(stored[2:routeSize])
+	if err != nil || n < 0 || routeSize+n > len(stored) {
+		return []byte(stored) // not ours: what reads it will say so
+	}
+	return []byte(stored[routeSize+n:])
 }
 
 // millis rounds up: a job is never early.
@@ -66,7 +111,11 @@ func (d *Driver) Position(ctx context.Context) (string, error) {
 
 // PushAt implements driver.Positioner.
 func (d *Driver) PushAt(ctx context.Context, from, to string, batch []driver.Job) (bool, error) {
-	reply, err := d.do(ctx, pushAt, "", appendJobs([]any{from, to}, batch)...)
+	args, err := appendJobs([]any{from, to}, batch)
+	if err != nil {
+		return false, fmt.Errorf("redisjobs: pushat: %w", err)
+	}
+	reply, err := d.do(ctx, pushAt, "", args...)
 	if err != nil {
 		return false, err
 	}
@@ -78,7 +127,10 @@ func (d *Driver) PushAt(ctx context.Context, from, to string, batch []driver.Job
 func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) {
 	args := []any{t.Name, t.At.UnixMilli()}
 	if t.Job != nil {
-		args = appendJobs(args, []driver.Job{*t.Job})
+		var err error
+		if args, err = appendJobs(args, []driver.Job{*t.Job}); err != nil {
+			return driver.Fired{}, fmt.Errorf("redisjobs: fire: %w", err)
+		}
 	}
 	reply, err := d.do(ctx, fire, "", args...)
 	if err != nil {

@@ -30,6 +30,7 @@ type Driver struct {
 	rdb    redis.UniversalClient
 	opts   *Options
 	prefix string
+	keys   map[string][]string // by the name of the script
 
 	scripts atomic.Pointer[scripts] // nil before the first call
 }
@@ -37,6 +38,10 @@ type Driver struct {
 var (
 	_ driver.Driver     = (*Driver)(nil)
 	_ driver.Positioner = (*Driver)(nil)
+	_ driver.Controller = (*Driver)(nil)
+	_ driver.Finder     = (*Driver)(nil)
+	_ driver.Nudger     = (*Driver)(nil)
+	_ driver.Historian  = (*Driver)(nil)
 )
 
 // New returns the driver of one queue. It does no I/O; the first call finds
@@ -56,5 +61,7 @@ func New(rdb redis.UniversalClient, opts *Options) (*Driver, error) {
 	if strings.ContainsAny(queue, "{} \t\r\n") || strings.ContainsAny(prefix, "{} \t\r\n") {
 		return nil, errors.New("redisjobs: Options.Queue and Options.Prefix cannot contain braces or blanks")
 	}
-	return &Driver{rdb: rdb, opts: opts, prefix: prefix + ":{" + queue + "}:"}, nil
+	d := &Driver{rdb: rdb, opts: opts, prefix: prefix + ":{" + queue + "}:"}
+	d.prepareKeys()
+	return d, nil
 }

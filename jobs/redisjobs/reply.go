@@ -44,6 +44,15 @@ func (r *reader) text() string {
 	return s
 }
 
+// texts reads the next n.
+func (r *reader) texts(n int) []string {
+	var list []string
+	for ; n > 0 && r.err == nil; n-- {
+		list = append(list, r.text())
+	}
+	return list
+}
+
 // int reads an integer, also one that Lua sent as text to keep its precision.
 func (r *reader) int() int64 {
 	switch v := r.next().(type) {

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 //go:embed lua/*.lua
@@ -24,19 +25,39 @@ type command struct {
 	argv string
 }
 
+const (
+	storeKeys = "ready due body clock unique window wake control"
+	endKeys   = "dead done result progress cancel"
+	limitKeys = "control run rate parked parkedat open"
+	jobArgs   = "{id stored due key window}..."
+)
+
 var (
-	push     = command{"push", "ready due body clock unique wake", "{id route body due key}..."}
-	pushAt   = command{"pushat", "ready due body clock unique wake position", "from to {id route body due key}..."}
-	fire     = command{"fire", "ready due body clock unique wake cron", "name tick {id route body due key}..."}
-	exchange = command{"exchange", "ready due body meta clock unique wake lease held dead", "worker seq want {id action delay error}..."}
-	beat     = command{"beat", "lease", "worker ms join"}
-	reclaim  = command{"reclaim", "ready meta clock unique wake lease held dead", "worker mode(expired|leave) limit max_crashes"}
-	list     = command{"list", "set body meta", "first last order(asc|desc)"}
-	resolve  = command{"resolve", "ready body meta clock wake dead", "how(requeue|delete) {id}..."}
+	push     = command{"push", storeKeys + " dead done", "max_depth " + jobArgs}
+	pushAt   = command{"pushat", storeKeys + " position", "from to " + jobArgs}
+	fire     = command{"fire", storeKeys + " cron", "name tick " + jobArgs}
+	exchange = command{
+		"exchange", "ready due body meta clock unique window wake lease held " + endKeys + " " + limitKeys,
+		"worker seq want finished settled {id}... {id action delay error keep result}... {id note}...",
+	}
+	beat = command{
+		"beat", "lease held cancel history body meta done result unique window",
+		"worker ms join(0|1) audit(0|1) tally {id}...",
+	}
+	reclaim = command{
+		"reclaim", "ready body meta clock unique window wake lease held " + endKeys + " " + limitKeys,
+		"worker mode(expired|leave) limit max_crashes",
+	}
+	resolve = command{
+		"resolve", "ready due body meta clock unique window wake " + endKeys + " parked parkedat",
+		"how(requeue|delete|cancel) channel {id}...",
+	}
+	configure = command{"configure", "control run rate parked open wake lease held...", "workers {worker}... {field value}..."}
+	list      = command{"list", "set body meta result", "first last order(asc|desc) parked(0|1)"}
+	find      = command{"find", "ready due body meta dead done result progress parkedat", "{id}..."}
+	stats     = command{"stats", "ready due body dead done parked", "none"}
 
-	stats = command{"stats", "ready due body dead", "none"}
-
-	commands = []command{push, pushAt, fire, exchange, beat, reclaim, list, resolve, stats}
+	commands = []command{push, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, stats}
 )
 
 // header is the comment block a script begins with.
@@ -147,26 +168,63 @@ func (d *Driver) checkEviction(ctx context.Context) error {
 	return nil
 }
 
-// do runs a script. The names in c.keys become the queue's keys; suffix
-// completes the one that is per worker.
+// do runs a script on the queue's keys; suffix completes the one that is per
+// worker, or names list's set.
 func (d *Driver) do(ctx context.Context, c command, suffix string, args ...any) (any, error) {
+	return d.run(ctx, c, d.keysOf(c, suffix), args)
+}
+
+// doAll is do for a script that takes the held hash of every worker.
+func (d *Driver) doAll(ctx context.Context, c command, workers []string, args ...any) (any, error) {
+	keys := slices.Clone(d.keys[c.name])
+	for _, w := range workers {
+		keys = append(keys, d.key("held", w))
+	}
+	return d.run(ctx, c, keys, args)
+}
+
+func (d *Driver) run(ctx context.Context, c command, keys []string, args []any) (any, error) {
 	set, err := d.load(ctx)
 	if err != nil {
 		return nil, err
-	}
-	names := strings.Fields(c.keys)
-	keys := make([]string, len(names))
-	for i, name := range names {
-		keys[i] = d.key(name, suffix)
 	}
 	reply, err := set[c.name].Run(ctx, d.rdb, keys, args...).Result()
 	switch {
 	case err == nil:
 		return reply, nil
 	case strings.HasPrefix(err.Error(), "OOM"):
-		return nil, fmt.Errorf("redisjobs: %s: %w: %w", c.name, jobs.ErrFull, err)
+		return nil, fmt.Errorf("redisjobs: %s: %w: %w", c.name, driver.ErrFull, err)
 	}
 	return nil, fmt.Errorf("redisjobs: %s: %w", c.name, err)
+}
+
+// keysOf names the keys of a script. Those of most are the same in each call.
+func (d *Driver) keysOf(c command, suffix string) []string {
+	keys := d.keys[c.name]
+	if suffix == "" {
+		return keys
+	}
+	keys = slices.Clone(keys)
+	for i, name := range strings.Fields(c.keys) {
+		if name == "held" || name == "set" {
+			keys[i] = d.key(name, suffix)
+		}
+	}
+	return keys
+}
+
+// prepareKeys names the keys that do not change.
+func (d *Driver) prepareKeys() {
+	d.keys = map[string][]string{}
+	for _, c := range commands {
+		var keys []string
+		for _, name := range strings.Fields(c.keys) {
+			if !strings.HasSuffix(name, "...") {
+				keys = append(keys, d.key(name, ""))
+			}
+		}
+		d.keys[c.name] = keys
+	}
 }
 
 // key names a key of the queue. "held" is per worker; "set" is list's state.

@@ -1,18 +1,83 @@
--- beat starts (join) or renews a lease and names one worker whose lease has
--- expired. A score of 0 marks a worker that is being reclaimed.
+-- beat joins or renews a worker's lease, adds what it did to the history, and
+-- forgets what was kept long enough. It answers what the worker is thought to
+-- hold and names one worker whose lease has expired.
 --
--- KEYS: lease
--- ARGV: worker ms join
--- returns: {"lost"} or {"ok", expired worker or ""}
+-- KEYS: lease held cancel history body meta done result unique window
+-- ARGV: worker ms join(0|1) audit(0|1) tally {id}...
+-- returns: {"lost"} or {"ok", expired worker or "", held, cancelled, unknown, lost, {id}...}
 -- flags: allow-oom
 -- include: clock
-local lease = KEYS[1]
-local worker, ms, join = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local lease, held, cancel, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local body, meta, done, result = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local unique, window = KEYS[9], KEYS[10]
+local worker, ms, join = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+local audit, tally = ARGV[4] == '1', ARGV[5]
 
 local now = now_ms()
-if join ~= '1' and tonumber(redis.call('ZSCORE', lease, worker) or '0') == 0 then
+local mine = tonumber(redis.call('ZSCORE', lease, worker) or '0')
+if mine == 0 and not join then
   return {'lost'}
 end
 redis.call('ZADD', lease, int(now + ms), worker)
-local expired = redis.call('ZRANGEBYSCORE', lease, '-inf', int(now), 'LIMIT', 0, 1)
-return {'ok', expired[1] or ''}
+
+-- A minute is "<count> <count> ...", one for each that Go sends.
+if tally ~= '' then
+  local minute = math.floor(now / 60000)
+  local sums, old = {}, redis.call('HGET', history, int(minute))
+  for n in string.gmatch(old or '', '%d+') do sums[#sums + 1] = tonumber(n) end
+  local i = 0
+  for n in string.gmatch(tally, '%d+') do
+    i = i + 1
+    sums[i] = (sums[i] or 0) + tonumber(n)
+  end
+  for n = 1, #sums do sums[n] = int(sums[n]) end
+  redis.call('HSET', history, int(minute), table.concat(sums, ' '))
+  if not old and redis.call('HLEN', history) > 1500 then
+    local fields, gone = redis.call('HKEYS', history), {}
+    for n = 1, #fields do
+      if tonumber(fields[n]) < minute - 1500 and #gone < 1000 then gone[#gone + 1] = fields[n] end
+    end
+    if #gone > 0 then redis.call('HDEL', history, unpack(gone)) end
+  end
+end
+
+local stale = redis.call('ZRANGEBYSCORE', done, '-inf', int(now), 'LIMIT', 0, 500)
+if #stale > 0 then
+  redis.call('HDEL', body, unpack(stale))
+  redis.call('HDEL', meta, unpack(stale))
+  redis.call('HDEL', result, unpack(stale))
+  redis.call('ZREM', done, unpack(stale))
+end
+local over = redis.call('ZRANGEBYSCORE', window, '-inf', int(now), 'LIMIT', 0, 500)
+for i = 1, #over do
+  local id = redis.call('HGET', unique, 'k' .. over[i])
+  redis.call('HDEL', unique, 'k' .. over[i])
+  if id then redis.call('HDEL', unique, 'i' .. id) end
+  redis.call('ZREM', window, over[i])
+end
+
+local expired = redis.call('ZRANGEBYSCORE', lease, '-inf', int(now), 'LIMIT', 0, 1)[1] or ''
+local answer = {'ok', expired, math.max(0, redis.call('HLEN', held) - 1), 0, 0, 0}
+local function add(at, id)
+  answer[at] = answer[at] + 1
+  answer[#answer + 1] = id
+end
+local marks = redis.call('HKEYS', cancel)
+for i = 1, #marks do
+  if redis.call('HEXISTS', held, marks[i]) == 1 then add(4, marks[i]) end
+end
+if audit then
+  local claims = {}
+  for i = 6, #ARGV do claims[ARGV[i]] = true end
+  local ids, books = redis.call('HKEYS', held), {}
+  for i = 1, #ids do
+    if ids[i] ~= '@' then
+      books[ids[i]] = true
+      if not claims[ids[i]] then add(5, ids[i]) end
+    end
+  end
+  for i = 6, #ARGV do
+    if not books[ARGV[i]] then add(6, ARGV[i]) end
+  end
+end
+return answer

@@ -1,12 +1,13 @@
 -- fire stores the job of a schedule's tick if the tick is newer than the last
 -- one and not in the future. Without a job it reads. A new schedule starts now.
 --
--- KEYS: ready due body clock unique wake cron
--- ARGV: name tick {id route body due key}...
+-- KEYS: ready due body clock unique window wake control cron
+-- ARGV: name tick {id stored due key window}...
 -- returns: {fired 0|1, last ms, now ms}
--- include: clock place store
+-- include: clock route place store
 local ready, due, body = KEYS[1], KEYS[2], KEYS[3]
-local clock, unique, wake, cron = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local clock, unique, window = KEYS[4], KEYS[5], KEYS[6]
+local wake, control, cron = KEYS[7], KEYS[8], KEYS[9]
 local name, tick = ARGV[1], tonumber(ARGV[2])
 
 local now = now_ms()
@@ -18,7 +19,7 @@ end
 if #ARGV == 2 or tick <= last or tick > now then
   return {0, int(last), int(now)}
 end
-local k = {ready = ready, due = due, body = body, clock = clock, unique = unique, wake = wake}
+local k = {ready = ready, due = due, body = body, clock = clock, unique = unique, window = window, wake = wake, control = control}
 store(k, ARGV, 3)
 redis.call('HSET', cron, name, int(tick))
 return {1, int(tick), int(now)}

@@ -1,8 +1,8 @@
--- part_meta: what of a job is not in its envelope.
+-- part_meta: what of a job is not in its body.
 --
 -- KEYS: none, they are passed in
 -- ARGV: none
--- returns: read_meta, write_meta, bury, drop_key
+-- returns: read_meta, write_meta, drop_key
 --
 -- Meta is "<attempts> <crashes> <last error>". It is written when a job fails
 -- or its worker dies, never on the happy path.
@@ -16,20 +16,14 @@ local function write_meta(meta, id, attempts, crashes, err)
   redis.call('HSET', meta, id, attempts .. ' ' .. crashes .. ' ' .. err)
 end
 
--- A dead job keeps its route beside its meta, under a field no id can have.
-local function bury(dead, meta, id, route, now)
-  redis.call('HSET', meta, '@' .. id, route)
-  redis.call('ZADD', dead, int(now), id)
-end
-
--- A unique job holds its key until it is finished or dead.
-local function drop_key(unique, id, route)
-  if string.sub(route, 2, 2) ~= 'u' then return end
+-- Lets a unique job's key go. A key that is held for a window outlives its job
+-- unless that died.
+local function drop_key(unique, window, id, died)
   local key = redis.call('HGET', unique, 'i' .. id)
-  if key then
-    redis.call('HDEL', unique, 'i' .. id)
-    if redis.call('HGET', unique, 'k' .. key) == id then
-      redis.call('HDEL', unique, 'k' .. key)
-    end
-  end
+  if not key then return end
+  redis.call('HDEL', unique, 'i' .. id)
+  if redis.call('HGET', unique, 'k' .. key) ~= id then return end
+  if not died and redis.call('ZSCORE', window, key) then return end
+  redis.call('HDEL', unique, 'k' .. key)
+  redis.call('ZREM', window, key)
 end

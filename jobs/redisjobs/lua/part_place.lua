@@ -1,57 +1,68 @@
--- part_place: fair placement of ready jobs, by self-clocked fair queueing.
+-- part_place: fair placement of ready jobs, by self-clocked fair queueing
+-- (Golestani, INFOCOM 1994).
 --
 -- KEYS: none, they are passed in
 -- ARGV: none
--- returns: split, priority, placer, wake_one
+-- returns: BAND, UNIT, weights_of, placer, wake_one
 --
--- A member is "<id> <route>"; a route is a priority digit, "u" if the job is
--- unique or "-", and the tenant. Every route has a virtual finish time (field
--- f<route> of the clock hash) and every priority a virtual clock (V<digit>):
--- the finish time of the job taken last. A new job finishes one unit after the
--- later of the two, so routes take turns whatever the length of their queues.
--- A job put in front gets the present clock, ahead of all that wait.
+-- Every tenant has, per priority, a virtual finish time (field "<priority
+-- digit><tenant>" of the clock hash) and every priority a virtual clock (field
+-- "@<digit>"): the finish time of the job taken last. A new job finishes one
+-- unit, divided by its tenant's weight, after the later of the two, so tenants
+-- take turns whatever the length of their queues. A job put in front gets the
+-- present clock, ahead of all that wait.
 local BAND = 17592186044416 -- 2^44: one priority's range of scores
+local UNIT = 1000           -- virtual time of a job of weight 1
 
-local function split(member)
-  local gap = string.find(member, ' ', 1, true)
-  return string.sub(member, 1, gap - 1), string.sub(member, gap + 1)
-end
-
-local function priority(route)
-  return string.sub(route, 1, 1)
-end
-
-local function placer(ready, clock)
-  local clocks, finishes, changed, pairs_, count = {}, {}, {}, {}, 0
-  local function time_of(cache, field)
-    if not cache[field] then
-      cache[field] = tonumber(redis.call('HGET', clock, field) or '0')
-    end
-    return cache[field]
+-- The weights of tenants, or nil while all are 1.
+local function weights_of(control)
+  if redis.call('HEXISTS', control, 'weights') == 0 then return nil end
+  return function(tenant)
+    return tonumber(redis.call('HGET', control, 'W' .. tenant) or '1')
   end
-  local function add(member, front)
-    local _, route = split(member)
-    local score = time_of(clocks, 'V' .. priority(route))
+end
+
+local function placer(ready, clock, weights)
+  local known, changed, pairs_, count = {}, {}, {}, 0
+  local function time_of(field)
+    local t = known[field]
+    if not t then
+      t = tonumber(redis.call('HGET', clock, field) or '0')
+      known[field] = t
+    end
+    return t
+  end
+  local function add(id, route, front)
+    local priority = string.sub(route, 1, 1)
+    local score = time_of('@' .. priority)
     if not front then
-      local field = 'f' .. route
-      score = math.max(score, time_of(finishes, field)) + 1
+      local field = priority .. string.sub(route, 6)
+      local unit = UNIT
+      if weights then unit = UNIT / weights(string.sub(route, 6)) end
+      score = math.max(score, time_of(field)) + math.ceil(unit)
+      known[field] = score
       if not changed[field] then
         changed[field] = true
         changed[#changed + 1] = field
       end
-      finishes[field] = score
     end
-    pairs_[#pairs_ + 1] = string.format('%.0f', tonumber(priority(route)) * BAND + score)
-    pairs_[#pairs_ + 1] = member
+    pairs_[#pairs_ + 1] = string.format('%.0f', tonumber(priority) * BAND + score)
+    pairs_[#pairs_ + 1] = id
     count = count + 1
   end
   local function flush()
     for i = 1, #pairs_, 2000 do
       redis.call('ZADD', ready, unpack(pairs_, i, math.min(i + 1999, #pairs_)))
     end
+    local fields = {}
     for i = 1, #changed do
-      redis.call('HSET', clock, changed[i], string.format('%.0f', finishes[changed[i]]))
+      fields[2 * i - 1] = changed[i]
+      fields[2 * i] = string.format('%.0f', known[changed[i]])
     end
+    if #fields > 0 then
+      redis.call('HSET', clock, unpack(fields))
+    end
+    changed, pairs_ = {}, {}
     return count
   end
   return {add = add, flush = flush}

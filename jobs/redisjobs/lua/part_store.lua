@@ -4,41 +4,75 @@
 -- ARGV: none
 -- returns: store
 --
--- Stores jobs given as five values each: id, route, body, due ("" now, "+ms"
--- from now, else ms since 1970), unique key ("" none). Answers, per job, ""
--- or the id of the job that holds the key. Nothing in it can fail half-way: the
--- server refuses a script for want of memory before it begins.
+-- Stores jobs given as five values each: id, stored body, due ("" now, "+ms"
+-- from now, else ms since 1970), unique key ("" none), window ms. Answers, per
+-- job, "" or the id of the job that holds the key, with a "!" before it if that
+-- one got the new body. Nothing in it can fail half-way: the server refuses a
+-- script for want of memory before it begins.
 local function store(k, values, first)
-  local now, place = now_ms(), placer(k.ready, k.clock)
-  local answers, placed, sooner = {}, false, false
-  local head = redis.call('ZRANGE', k.due, 0, 0, 'WITHSCORES')[2]
-  head = head and tonumber(head)
+  local now, place = now_ms(), placer(k.ready, k.clock, weights_of(k.control))
+  local answers, placed, sooner, head = {}, false, false, nil
+
+  -- Makes a stored job ready or puts it off.
+  local function put(id, route, due)
+    local at = now
+    if string.sub(due, 1, 1) == '+' then
+      at = now + tonumber(due)
+    elseif due ~= '' then
+      at = tonumber(due)
+    end
+    if at <= now then
+      place.add(id, route, false)
+      placed = true
+      return
+    end
+    if not head then
+      head = tonumber(redis.call('ZRANGE', k.due, 0, 0, 'WITHSCORES')[2] or '') or math.huge
+    end
+    redis.call('ZADD', k.due, int(at), id)
+    if at < head then
+      head, sooner = at, true
+    end
+  end
+
+  -- The unfinished job, or the window, that holds a key.
+  local function holder_of(key, scope)
+    local holder = redis.call('HGET', k.unique, 'k' .. key)
+    if not holder then return nil end
+    local ends = redis.call('ZSCORE', k.window, key)
+    if ends and tonumber(ends) <= now then
+      redis.call('ZREM', k.window, key)
+      redis.call('HDEL', k.unique, 'k' .. key, 'i' .. holder)
+      return nil
+    end
+    return holder
+  end
+
   for i = first, #values, 5 do
-    local id, route, body, due, key = values[i], values[i + 1], values[i + 2], values[i + 3], values[i + 4]
-    local holder = key ~= '' and redis.call('HGET', k.unique, 'k' .. key)
+    local id, stored, due, key, window = values[i], values[i + 1], values[i + 2], values[i + 3], values[i + 4]
+    local route = route_of(stored)
+    local holder = key ~= '' and holder_of(key)
     if holder and holder ~= id then
       answers[#answers + 1] = holder
+      if scope_of(route) == 3 then
+        place.flush() -- it may be of this call
+        local waits = redis.call('ZREM', k.ready, holder) + redis.call('ZREM', k.due, holder)
+        if waits > 0 then
+          redis.call('HSET', k.body, holder, stored)
+          put(holder, route, due)
+          answers[#answers] = '!' .. holder
+        end
+      end
     else
       answers[#answers + 1] = ''
-      if redis.call('HSETNX', k.body, id, body) == 1 then
+      if redis.call('HSETNX', k.body, id, stored) == 1 then
         if key ~= '' then
           redis.call('HSET', k.unique, 'k' .. key, id, 'i' .. id, key)
-        end
-        local at = now
-        if string.sub(due, 1, 1) == '+' then
-          at = now + tonumber(due)
-        elseif due ~= '' then
-          at = tonumber(due)
-        end
-        if at > now then
-          redis.call('ZADD', k.due, int(at), id .. ' ' .. route)
-          if not head or at < head then
-            head, sooner = at, true
+          if window ~= '' then
+            redis.call('ZADD', k.window, int(now + tonumber(window)), key)
           end
-        else
-          place.add(id .. ' ' .. route, false)
-          placed = true
         end
+        put(id, route, due)
       end
     end
   end

@@ -2,13 +2,17 @@
 -- one, counting a crash for each job, or of one that leaves. Up to limit jobs a
 -- call; the first call fences the worker.
 --
--- KEYS: ready meta clock unique wake lease held dead
+-- KEYS: ready body meta clock unique window wake lease held dead done result progress cancel control run rate parked parkedat open
 -- ARGV: worker mode(expired|leave) limit max_crashes
 -- returns: {given back, buried, more 0|1}
 -- flags: allow-oom
--- include: clock place meta
-local ready, meta, clock, unique = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local wake, lease, held, dead = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+-- include: clock route place meta limit end
+local ready, body, meta, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local unique, window, wake, lease = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local held, dead, done = KEYS[9], KEYS[10], KEYS[11]
+local result, progress, cancel = KEYS[12], KEYS[13], KEYS[14]
+local control, run, rate = KEYS[15], KEYS[16], KEYS[17]
+local parked, parkedat, open = KEYS[18], KEYS[19], KEYS[20]
 local worker, mode, limit, max_crashes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local now = now_ms()
@@ -19,10 +23,16 @@ end
 redis.call('ZADD', lease, 0, worker)
 redis.call('HDEL', held, '@')
 
+local k = {
+  body = body, meta = meta, unique = unique, window = window, dead = dead,
+  done = done, result = result, progress = progress, cancel = cancel,
+}
+local limits = limiter({control = control, run = run, rate = rate, parked = parked, parkedat = parkedat, open = open},
+  redis.call('HGET', control, '@') or '', now)
 local place = placer(ready, clock)
 local fields, gone, back, buried = redis.call('HGETALL', held), {}, 0, 0
 for i = 1, math.min(#fields, 2 * limit), 2 do
-  local id, route = fields[i], fields[i + 1]
+  local id, route = fields[i], held_route(fields[i + 1])
   local poison = false
   if mode == 'expired' then
     local attempts, crashes, err = read_meta(redis.call('HGET', meta, id))
@@ -31,25 +41,29 @@ for i = 1, math.min(#fields, 2 * limit), 2 do
     if poison then err = 'its worker died ' .. crashes .. ' times' end
     write_meta(meta, id, attempts, crashes, err)
   end
-  if poison then
-    drop_key(unique, id, route)
-    bury(dead, meta, id, route, now)
+  if redis.call('HEXISTS', cancel, id) == 1 then
+    drop_job(k, id, route)
+  elseif poison then
+    bury_job(k, id, route, now)
     buried = buried + 1
   else
-    place.add(id .. ' ' .. route, true)
+    place.add(id, route, true)
     back = back + 1
   end
+  limits.count(route, -1)
   gone[#gone + 1] = id
 end
 place.flush()
 if #gone > 0 then
   redis.call('HDEL', held, unpack(gone))
+  redis.call('HDEL', progress, unpack(gone))
 end
+limits.flush()
 local more = redis.call('EXISTS', held)
 if more == 0 then
   redis.call('ZREM', lease, worker)
 end
-if redis.call('EXISTS', ready) == 1 then
+if redis.call('EXISTS', ready) == 1 or redis.call('EXISTS', open) == 1 then
   wake_one(wake)
 end
 return {back, buried, more}
