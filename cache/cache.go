@@ -15,6 +15,8 @@ type Cache[K comparable, V any] struct {
 	policy Policy
 	encode func(reflect.Value) (string, error)
 	tagsOf func(K) []string
+
+	local bool // whether memory is used
 }
 
 // Define makes the cache called name, which is part of its keys in the store: at most 64
@@ -33,7 +35,10 @@ func Define[K comparable, V any](hub *Hub, name string, p *Policy) *Cache[K, V] 
 	if err != nil {
 		panic(fmt.Sprintf("cache: Define %s: %v", name, err))
 	}
-	return &Cache[K, V]{hub: hub, space: newSpace[V](hub.core, name, p.maxLoads()), policy: *p, encode: enc}
+	return &Cache[K, V]{
+		hub: hub, space: newSpace[V](hub.core, name, p.maxLoads()), policy: *p, encode: enc,
+		local: hub.local != nil && !p.NoLocal,
+	}
 }
 
 // TagBy returns the same cache with tags on each entry, computed from its key, for
@@ -52,30 +57,60 @@ func (c *Cache[K, V]) TagBy(tags func(K) []string) *Cache[K, V] {
 // to all who wait for it and is not kept, except [ErrNotFound]. Fetch does not fail when the
 // store does: it loads.
 func (c *Cache[K, V]) Fetch(ctx context.Context, key K, load func(context.Context, K) (V, error)) (V, error) {
-	tenant, name, err := c.locate(ctx, key)
+	tenant, err := c.hub.tenantOf(ctx)
 	if err != nil {
 		var zero V
 		return zero, err
 	}
-	if c.hub.dirty.any() {
-		if sp := c.spec(tenant, name, key); c.hub.private(ctx, sp) {
-			return c.space.bypass(ctx, sp, func(ctx context.Context) (V, error) { return load(ctx, key) }).get()
+	id := localKey[K]{tenant, key}
+	dirty := c.hub.dirty.any()
+	if !dirty {
+		if it := c.inMemory(ctx, &id); it != nil {
+			return it.get()
 		}
 	}
-	if r, ok := c.space.fromLocal(ctx, name, c.policy.NoLocal); ok {
-		return r.get()
-	}
-	return c.space.fetch(ctx, c.spec(tenant, name, key), func(ctx context.Context) (V, error) { return load(ctx, key) }).get()
+	return c.fetch(ctx, id, dirty, load)
 }
 
-func (c *Cache[K, V]) spec(tenant, name string, key K) *spec {
+// fetch is what of Fetch is left when memory did not answer.
+func (c *Cache[K, V]) fetch(ctx context.Context, id localKey[K], dirty bool, load func(context.Context, K) (V, error)) (V, error) {
+	var zero V
+	sp, err := c.spec(id)
+	if err != nil {
+		return zero, err
+	}
+	bound := func(ctx context.Context) (V, error) { return load(ctx, id.key) }
+	if dirty {
+		if c.hub.private(ctx, sp) {
+			return c.space.bypass(ctx, sp, bound).get()
+		}
+		if it := c.inMemory(ctx, &id); it != nil {
+			return it.get()
+		}
+	}
+	return c.space.fetch(ctx, sp, bound).get()
+}
+
+func (c *Cache[K, V]) inMemory(ctx context.Context, id *localKey[K]) *item[V] {
+	if !c.local {
+		return nil
+	}
+	return fromLocal(ctx, c.space, id)
+}
+
+// spec is what a request for an entry asks of the space.
+func (c *Cache[K, V]) spec(id localKey[K]) (*spec, error) {
+	name, err := c.name(id.tenant, id.key)
+	if err != nil {
+		return nil, err
+	}
 	var tags []string
 	if c.tagsOf != nil {
-		tags = c.tagsOf(key)
+		tags = c.tagsOf(id.key)
 	}
-	return &spec{
+	sp := &spec{
 		key:      name,
-		tags:     scopes(c.space.name, tenant, tags),
+		tags:     scopes(c.space.name, id.tenant, tags),
 		fresh:    c.policy.TTL,
 		stale:    c.policy.Stale,
 		ifError:  c.policy.StaleIfError,
@@ -83,8 +118,11 @@ func (c *Cache[K, V]) spec(tenant, name string, key K) *spec {
 		jitter:   c.policy.jitter(),
 		notFound: c.policy.notFoundTTL(),
 		timeout:  c.policy.loadTimeout(),
-		noLocal:  c.policy.NoLocal,
 	}
+	if c.local {
+		sp.local, sp.hash = id.own(), id.hash(c.space.seed)
+	}
+	return sp, nil
 }
 
 // Invalidate removes the values of keys. Call it after the change of the data is committed.
@@ -96,28 +134,24 @@ func (c *Cache[K, V]) spec(tenant, name string, key K) *spec {
 // process neither reads nor stores the keys until a retry got through, while others may
 // still see the old values; call it again, or treat the change as not yet visible.
 func (c *Cache[K, V]) Invalidate(ctx context.Context, keys ...K) error {
-	names := make([]string, 0, len(keys))
-	for _, k := range keys {
-		_, name, err := c.locate(ctx, k)
-		if err != nil {
+	tenant, err := c.hub.tenantOf(ctx)
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		if names[i], err = c.name(tenant, k); err != nil {
 			return err
 		}
-		names = append(names, name)
-	}
-	if len(names) == 0 {
-		_, err := c.hub.tenantOf(ctx)
-		return err
 	}
 	return c.hub.invalidate(ctx, names, nil)
 }
 
-func (c *Cache[K, V]) locate(ctx context.Context, key K) (tenant, name string, err error) {
-	if tenant, err = c.hub.tenantOf(ctx); err != nil {
-		return "", "", err
-	}
+// name is what the store knows the entry by.
+func (c *Cache[K, V]) name(tenant string, key K) (string, error) {
 	text, err := keyText(key, c.encode)
 	if err != nil {
-		return "", "", fmt.Errorf("cache: %s: key: %w", c.space.name, err)
+		return "", fmt.Errorf("cache: %s: key: %w", c.space.name, err)
 	}
-	return tenant, entryKey(c.space.name, tenant, text), nil
+	return entryKey(c.space.name, tenant, text), nil
 }

@@ -18,9 +18,9 @@ import (
 // that depends on the slot stops matching. Two names may share a slot; that costs a read.
 //
 // Invalidations by other processes arrive as messages, which can be lost without a sign. So
-// the hub sends beats along the same way, and trusts memory only until MaxStaleness after
-// the sending of the last beat that came back: whatever was invalidated before that beat has
-// arrived before it.
+// the hub sends beats along the same way, and trusts memory only until MaxStaleness, less an
+// eighth, after the sending of the last beat that came back: whatever was invalidated before
+// that beat has arrived before it.
 type coherence struct {
 	seed    maphash.Seed
 	slots   [1 << 14]atomic.Uint64
@@ -35,7 +35,16 @@ type coherence struct {
 type mark struct {
 	epoch uint64
 	sum   uint64
-	slots []uint32
+	n     int
+	few   [6]uint32 // the slots, if that many
+	many  []uint32
+}
+
+func (m *mark) slots() []uint32 {
+	if m.n <= len(m.few) {
+		return m.few[:m.n]
+	}
+	return m.many
 }
 
 func (c *coherence) init() {
@@ -48,12 +57,16 @@ func (c *coherence) slot(name string) uint32 {
 }
 
 func (c *coherence) mark(key string, tags []string) mark {
-	m := mark{epoch: c.epoch.Load(), slots: make([]uint32, 0, 1+len(tags))}
-	m.slots = append(m.slots, c.slot(key))
-	for _, t := range tags {
-		m.slots = append(m.slots, c.slot(t))
+	m := mark{epoch: c.epoch.Load(), n: 1 + len(tags)}
+	if m.n > len(m.few) {
+		m.many = make([]uint32, m.n)
 	}
-	m.sum = c.sum(m.slots)
+	slots := m.slots()
+	slots[0] = c.slot(key)
+	for i, t := range tags {
+		slots[i+1] = c.slot(t)
+	}
+	m.sum = c.sum(slots)
 	return m
 }
 
@@ -67,7 +80,7 @@ func (c *coherence) sum(slots []uint32) (sum uint64) {
 
 // holds reports whether nothing is known, or may have been missed, that invalidates m.
 func (c *coherence) holds(m *mark, now time.Duration) bool {
-	return int64(now) < c.trusted.Load() && m.epoch == c.epoch.Load() && m.sum == c.sum(m.slots)
+	return int64(now) < c.trusted.Load() && m.epoch == c.epoch.Load() && m.sum == c.sum(m.slots())
 }
 
 func (c *coherence) touch(names ...string) {
@@ -183,9 +196,6 @@ func (c *core) handle(ctx context.Context, e Event, bound time.Duration) bool {
 		}
 	case EventInvalidated:
 		c.coherence.touch(e.Name)
-		if c.local != nil {
-			c.local.drop(e.Name)
-		}
 		c.waiters.wake(e.Name)
 	case EventStamped:
 		c.coherence.touch(e.Name)
@@ -201,7 +211,7 @@ func (c *core) handle(ctx context.Context, e Event, bound time.Duration) bool {
 			c.coherence.epoch.Add(1)
 			c.opts.logger().DebugContext(ctx, "cache: coherent; the local level is on")
 		}
-		c.coherence.trusted.Store(e.N + int64(bound))
+		c.coherence.trusted.Store(e.N + int64(bound-bound/8)) // the eighth is for timers that are late, see clock
 		return true
 	}
 	return false

@@ -41,8 +41,11 @@
 // through returns an error; this process then neither reads nor stores what it named until a
 // retry succeeded.
 //
-// Not covered: a store that forgets acknowledged writes (a failover with asynchronous
-// replication, a restart from an old snapshot), until the invalidations are said again; a load that reads from a replica of its
+// Not covered: a process that was itself stopped (SIGSTOP, a paused machine) for longer than
+// MaxStaleness, which may serve from memory what was invalidated meanwhile until its timers run
+// again, usually within a millisecond; a store that forgets acknowledged writes (a failover with
+// asynchronous replication, a restart from an old snapshot), until the invalidations are said
+// again; a load that reads from a replica of its
 // database which has not seen the change yet; changes of data that nobody invalidates (only
 // the TTL ends those); an Invalidate that was refused by a failing store and whose process
 // then died; a Fetch inside a transaction that sees its own uncommitted changes, or a snapshot

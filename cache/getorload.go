@@ -32,6 +32,13 @@ func (h *Hub) GetOrLoad(ctx context.Context, key string, fresh, stale time.Durat
 	if err != nil {
 		return nil, time.Time{}, "", err
 	}
+	id := localKey[string]{tenant, key}
+	dirty := h.dirty.any()
+	if !dirty {
+		if it := h.bytesInMemory(ctx, &id); it != nil {
+			return it.value, it.stored, StatusHit, nil
+		}
+	}
 	sp := &spec{
 		key:      entryKey(bytesName, tenant, key),
 		tags:     scopes("", tenant, tags),
@@ -40,16 +47,30 @@ func (h *Hub) GetOrLoad(ctx context.Context, key string, fresh, stale time.Durat
 		notFound: -1,
 		timeout:  (&Policy{}).loadTimeout(),
 	}
-	var r result[[]byte]
-	if h.private(ctx, sp) {
-		r = h.bytes.bypass(ctx, sp, load)
-	} else if hit, ok := h.bytes.fromLocal(ctx, sp.key, false); ok {
-		r = hit
-	} else {
-		r = h.bytes.fetch(ctx, sp, load)
+	if h.local != nil {
+		sp.local, sp.hash = id.own(), id.hash(h.bytes.seed)
 	}
+	if dirty {
+		if h.private(ctx, sp) {
+			return bytesOf(h.bytes.bypass(ctx, sp, load))
+		}
+		if it := h.bytesInMemory(ctx, &id); it != nil {
+			return it.value, it.stored, StatusHit, nil
+		}
+	}
+	return bytesOf(h.bytes.fetch(ctx, sp, load))
+}
+
+func bytesOf(r result[[]byte]) (val []byte, stored time.Time, status string, err error) {
 	if r.err != nil {
 		return nil, time.Time{}, r.status, r.err
 	}
 	return r.value, r.stored, r.status, nil
+}
+
+func (h *Hub) bytesInMemory(ctx context.Context, id *localKey[string]) *item[[]byte] {
+	if h.local == nil {
+		return nil
+	}
+	return fromLocal(ctx, h.bytes, id)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"reflect"
 	"sync"
 	"time"
@@ -21,7 +22,7 @@ type Hub struct {
 type core struct {
 	store Store
 	opts  *Options
-	base  time.Time
+	clock
 
 	coherence coherence
 	local     *local // nil when off
@@ -57,7 +58,7 @@ func New(store Store, opts *Options) (*Hub, error) {
 	c := &core{
 		store:     store,
 		opts:      opts,
-		base:      time.Now().Add(-1), // so that now is never 0, which means "never"
+		clock:     newClock(),
 		refreshes: make(chan struct{}, maxRefreshes),
 		names:     make(map[string]bool),
 	}
@@ -113,9 +114,6 @@ func (c *core) reserve(name string) error {
 	return nil
 }
 
-// now is the time since the hub was made, from the monotonic clock.
-func (c *core) now() time.Duration { return time.Since(c.base) }
-
 // storeContext is for one call of the store: with the values of ctx but not its end, because
 // a lease that nobody fills or gives back costs the others its whole length.
 func (c *core) storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -151,6 +149,9 @@ func newSpace[V any](c *core, name string, maxLoads int) *space[V] {
 		slots:    newSlots(maxLoads),
 		core:     c,
 		name:     name,
+		l1:       []string{"cache", name, "level", "l1"},
+		l2:       []string{"cache", name, "level", "l2"},
+		seed:     maphash.MakeSeed(),
 		schema:   schemaOf(reflect.TypeFor[V]()),
 		flights:  make(map[string]*flight[V]),
 		renewing: make(map[string]bool),

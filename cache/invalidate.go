@@ -86,10 +86,4 @@ func (c *core) send(ctx context.Context, do func(context.Context) error) error {
 func (c *core) forget(keys, tags []string) {
 	c.coherence.touch(keys...)
 	c.coherence.touch(tags...)
-	if c.local == nil {
-		return
-	}
-	for _, k := range keys {
-		c.local.drop(k)
-	}
 }

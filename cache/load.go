@@ -63,9 +63,9 @@ func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context
 		return r
 	}
 	r.proof = sent // the store took it: nothing was invalidated until then
-	s.putLocal(sp, &item{
+	s.putLocal(sp, &item[V]{
 		value: v, notFound: b.notFound, stored: r.stored,
-		fresh: since + b.cost + b.fresh - earliest(b.cost, b.fresh), mark: g.mark, size: len(data),
+		fresh: since + b.cost + b.fresh - earliest(b.cost, b.fresh), mark: g.mark, size: len(data) + len(sp.key),
 	})
 	return r
 }

@@ -204,14 +204,14 @@ func (s *space[V]) serve(ctx context.Context, sp *spec, f found[V], m mark, proo
 		s.refresh(ctx, sp, load)
 		return r
 	}
-	s.opts.count(ctx, "cache.hits", "cache", s.name, "level", "l2")
+	s.opts.count(ctx, "cache.hits", s.l2...)
 	if f.age+early(f.cost, f.fresh) >= f.fresh {
 		s.opts.count(ctx, "cache.early", "cache", s.name)
 		s.refresh(ctx, sp, load)
 	}
-	s.putLocal(sp, &item{
+	s.putLocal(sp, &item[V]{
 		value: f.value, notFound: f.notFound, stored: f.stored,
-		fresh: s.now() + f.fresh - f.age - earliest(f.cost, f.fresh), mark: m, size: f.size,
+		fresh: s.now() + f.fresh - f.age - earliest(f.cost, f.fresh), mark: m, size: f.size + len(sp.key),
 	})
 	return r
 }

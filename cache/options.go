@@ -51,7 +51,7 @@ type Options struct {
 
 	// Metrics counts cache.hits (level=l1|l2), cache.stale, cache.misses, cache.bypasses,
 	// cache.collapsed, cache.early, cache.shed, cache.rejected_fills and cache.store_errors, with cache=<name> where
-	// it applies. Nil counts nothing.
+	// it applies. Add must neither keep nor change kv. Nil counts nothing.
 	Metrics interface {
 		Add(ctx context.Context, name string, n float64, kv ...string)
 	}
@@ -119,10 +119,8 @@ func (o *Options) report(ctx context.Context, err error, stack []byte) {
 	}
 }
 
-func (o *Options) counted() bool { return o != nil && o.Metrics != nil }
-
 func (o *Options) count(ctx context.Context, name string, kv ...string) {
-	if o.counted() {
+	if o != nil && o.Metrics != nil {
 		o.Metrics.Add(ctx, name, 1, kv...)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -13,6 +14,8 @@ import (
 type space[V any] struct {
 	*core
 	name   string
+	l1, l2 []string     // labels of hits
+	seed   maphash.Seed // of its keys in memory
 	schema uint64
 	slots  slots
 
@@ -28,8 +31,10 @@ type spec struct {
 	fresh, stale, notFound, timeout time.Duration
 	ifError, soft                   time.Duration
 	jitter                          float64
-	noLocal                         bool
 	refresh                         bool // in the background, for nobody who waits
+
+	local any    // *localKey for memory; nil to leave memory alone
+	hash  uint64 // of it
 }
 
 // shorten takes the jitter off a life.
@@ -67,37 +72,6 @@ func (r *result[V]) shareable(start uint64) bool {
 type flight[V any] struct {
 	done   chan struct{}
 	result result[V] // to be read after done
-}
-
-// fromLocal answers from memory, if that may be trusted now.
-func (s *space[V]) fromLocal(ctx context.Context, key string, noLocal bool) (r result[V], ok bool) {
-	if s.local == nil || noLocal {
-		return r, false
-	}
-	it, ok := s.local.get(key)
-	if !ok {
-		return r, false
-	}
-	now := s.now()
-	if now >= it.fresh || !s.coherence.holds(&it.mark, now) {
-		return r, false
-	}
-	if s.opts.counted() { // or the labels would be allocated for nobody
-		s.opts.count(ctx, "cache.hits", "cache", s.name, "level", "l1")
-	}
-	r = result[V]{stored: it.stored, status: StatusHit}
-	if it.notFound {
-		r.err = ErrNotFound
-		return r, true
-	}
-	r.value, _ = it.value.(V) // not ok only for a nil of an interface type
-	return r, true
-}
-
-func (s *space[V]) putLocal(sp *spec, it *item) {
-	if s.local != nil && !sp.noLocal && s.coherence.holds(&it.mark, s.now()) {
-		s.local.put(sp.key, it)
-	}
 }
 
 // fetch answers from the store or by loading, together with others who want the same.
