@@ -10,11 +10,12 @@ import (
 // [Define]. It is safe for concurrent use; the values it returns are shared with other
 // callers and must not be changed.
 type Cache[K comparable, V any] struct {
-	hub    *Hub
-	space  *space[V]
-	policy Policy
-	encode func(reflect.Value) (string, error)
-	tagsOf func(K) []string
+	hub     *Hub
+	space   *space[V]
+	policy  Policy
+	encode  func(reflect.Value) (string, error)
+	tagsOf  func(K) []string
+	version func(any) int64 // of a V
 
 	local bool // whether memory is used
 }
@@ -47,6 +48,19 @@ func (c *Cache[K, V]) TagBy(tags func(K) []string) *Cache[K, V] {
 	tagged := *c
 	tagged.tagsOf = tags
 	return &tagged
+}
+
+// VersionBy returns the same cache with a version of each value, for [Cache.Put]: a number that
+// grows with each change of the data and is at least 1, like a row's version or the time of its
+// change in microseconds. Zero says that the version is not known, less is taken for zero. An
+// entry with a version is not replaced by one with a lower.
+func (c *Cache[K, V]) VersionBy(version func(V) int64) *Cache[K, V] {
+	versioned := *c
+	versioned.version = func(v any) int64 {
+		value, _ := v.(V) // not ok only for a nil of an interface type
+		return max(version(value), 0)
+	}
+	return &versioned
 }
 
 // Fetch returns the value of key, from memory, from the store, or from load. Of all callers
@@ -118,6 +132,7 @@ func (c *Cache[K, V]) spec(id localKey[K]) (*spec, error) {
 		jitter:   c.policy.jitter(),
 		notFound: c.policy.notFoundTTL(),
 		timeout:  c.policy.loadTimeout(),
+		version:  c.version,
 	}
 	if c.local {
 		sp.local, sp.hash = id.own(), id.hash(c.space.seed)

@@ -23,7 +23,11 @@ func (g *grant) beside() bool { return g.entry.State == Filled }
 func (s *space[V]) bypass(ctx context.Context, sp *spec, load func(context.Context) (V, error)) result[V] {
 	s.opts.count(ctx, "cache.bypasses", "cache", s.name)
 	proof := s.coherence.ticks.Add(1)
-	v, err := s.call(ctx, sp, load)
+	var v V
+	err := s.call(ctx, sp, func(ctx context.Context) (err error) {
+		v, err = load(ctx)
+		return err
+	})
 	return result[V]{value: v, err: err, stored: time.Now(), status: StatusBypass, proof: proof}
 }
 
@@ -31,16 +35,39 @@ func (s *space[V]) bypass(ctx context.Context, sp *spec, load func(context.Conte
 func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context) (V, error), g grant) result[V] {
 	s.opts.count(ctx, "cache.misses", "cache", s.name)
 	began, since := s.coherence.ticks.Add(1), s.now()
-	v, err := s.callLeased(ctx, sp, load, g.lease)
+	var v V
+	err := s.callLeased(ctx, sp, []Lease{g.lease}, func(ctx context.Context) (err error) {
+		v, err = load(ctx)
+		return err
+	})
 	r := result[V]{value: v, err: err, stored: time.Now(), status: StatusMiss, proof: began}
-	b := body{schema: s.schema, fresh: sp.shorten(sp.fresh), cost: s.now() - since}
+	b, data := s.pack(ctx, sp, &g, v, err, s.now()-since)
+	sent := s.coherence.ticks.Add(1)
+	if data == nil || s.pending.blocks(sp.key, sp.tags) { // the store does not know what this process knows
+		s.abandon(ctx, g.lease)
+		return r
+	}
+	if !s.fill(ctx, g, Fill{
+		Key: sp.key, Tags: sp.tags, Token: g.lease.Token, Seq: g.entry.Seq,
+		Body: data, TTL: b.life, Version: sp.versionOf(v, err),
+	}) {
+		return r
+	}
+	r.proof = sent // the store took it: nothing was invalidated until then
+	s.keep(sp, &r, &b, g.mark, since, len(data))
+	return r
+}
+
+// pack writes what a load came to as the store is to keep it. Nil data is for what is not to be
+// kept: then the lease is to be given back, with the Pause that pack gave it.
+func (s *space[V]) pack(ctx context.Context, sp *spec, g *grant, v V, err error, cost time.Duration) (b body, data []byte) {
+	b = body{schema: s.schema, fresh: sp.shorten(sp.fresh), cost: cost}
 	b.life = b.fresh + sp.stale + sp.ifError
 	switch {
 	case err == nil:
 		if b.payload, err = encode(v); err != nil {
 			s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, err), nil)
-			s.abandon(ctx, g.lease)
-			return r
+			return b, nil
 		}
 	case errors.Is(err, ErrNotFound) && (sp.notFound >= time.Millisecond || g.beside()):
 		// Absence that is not to be kept still has to replace an old value.
@@ -50,32 +77,23 @@ func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context
 		if g.beside() {
 			g.lease.Pause = s.opts.lease()
 		}
-		s.abandon(ctx, g.lease)
-		return r
+		return b, nil
 	}
-	data := b.append(nil)
-	sent := s.coherence.ticks.Add(1)
-	if s.pending.blocks(sp.key, sp.tags) { // the store does not know what this process knows
-		s.abandon(ctx, g.lease)
-		return r
-	}
-	if !s.fill(ctx, sp, g, data, b.life) {
-		return r
-	}
-	r.proof = sent // the store took it: nothing was invalidated until then
-	s.putLocal(sp, &item[V]{
-		value: v, notFound: b.notFound, stored: r.stored,
-		fresh: since + b.cost + b.fresh - earliest(b.cost, b.fresh), mark: g.mark, size: len(data) + len(sp.key),
-	})
-	return r
+	return b, b.append(nil)
 }
 
-func (s *space[V]) fill(ctx context.Context, sp *spec, g grant, data []byte, life time.Duration) bool {
+// keep puts what was loaded since, and is in the store now, into memory.
+func (s *space[V]) keep(sp *spec, r *result[V], b *body, m mark, since time.Duration, size int) {
+	s.putLocal(sp, &item[V]{
+		value: r.value, notFound: b.notFound, stored: r.stored,
+		fresh: since + b.cost + b.fresh - earliest(b.cost, b.fresh), mark: m, size: size + len(sp.key),
+	})
+}
+
+func (s *space[V]) fill(ctx context.Context, g grant, f Fill) bool {
 	sctx, cancel := s.storeContext(ctx)
 	defer cancel()
-	ok, err := s.store.Fill(sctx, []Fill{{
-		Key: sp.key, Tags: sp.tags, Token: g.lease.Token, Seq: g.entry.Seq, Body: data, TTL: life,
-	}})
+	ok, err := s.store.Fill(sctx, []Fill{f})
 	s.outcome(ctx, "fill", err)
 	if err != nil {
 		s.abandon(ctx, g.lease) // a full store refuses values, yet takes leases back
@@ -93,9 +111,9 @@ func (s *space[V]) abandon(ctx context.Context, l Lease) {
 	s.outcome(ctx, "abandon", s.store.Abandon(sctx, []Lease{l}))
 }
 
-// callLeased runs load while renewing the lease at each third of its length, but not beyond
+// callLeased runs load while renewing its leases at each third of their length, but not beyond
 // the load's timeout: a load that ignores it must not keep others from taking over.
-func (s *space[V]) callLeased(ctx context.Context, sp *spec, load func(context.Context) (V, error), l Lease) (V, error) {
+func (s *space[V]) callLeased(ctx context.Context, sp *spec, leases []Lease, load func(context.Context) error) error {
 	var mu sync.Mutex
 	var t *time.Timer
 	stopped := false
@@ -103,7 +121,7 @@ func (s *space[V]) callLeased(ctx context.Context, sp *spec, load func(context.C
 	mu.Lock()
 	t = time.AfterFunc(every, func() {
 		sctx, cancel := s.storeContext(ctx)
-		err := s.store.Renew(sctx, []Lease{l}, s.opts.lease())
+		err := s.store.Renew(sctx, leases, s.opts.lease())
 		cancel()
 		s.outcome(ctx, "renew", err) // a lost lease shows when the fill is refused
 		mu.Lock()
@@ -123,10 +141,10 @@ func (s *space[V]) callLeased(ctx context.Context, sp *spec, load func(context.C
 }
 
 // call runs load in its turn, within its timeout, and turns a panic into an error.
-func (s *space[V]) call(ctx context.Context, sp *spec, load func(context.Context) (V, error)) (v V, err error) {
+func (s *space[V]) call(ctx context.Context, sp *spec, load func(context.Context) error) (err error) {
 	if !s.slots.take(ctx, !sp.refresh) {
 		s.opts.count(ctx, "cache.shed", "cache", s.name)
-		return v, fmt.Errorf("%w: %s", ErrLoadShed, s.name)
+		return fmt.Errorf("%w: %s", ErrLoadShed, s.name)
 	}
 	defer s.slots.give()
 	ctx, cancel := withTimeout(ctx, sp.timeout)
@@ -134,13 +152,12 @@ func (s *space[V]) call(ctx context.Context, sp *spec, load func(context.Context
 	returned := false
 	defer func() {
 		if !returned {
-			var zero V
-			v, err = zero, s.panicked(ctx, recover())
+			err = s.panicked(ctx, recover())
 		}
 	}()
-	v, err = load(ctx)
+	err = load(ctx)
 	returned = true
-	return v, err
+	return err
 }
 
 // panicked reports a panic, or the end of the goroutine if p is nil, of a load.

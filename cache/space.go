@@ -33,8 +33,18 @@ type spec struct {
 	jitter                          float64
 	refresh                         bool // in the background, for nobody who waits
 
+	version func(any) int64 // of a value; nil if not known
+
 	local any    // *localKey for memory; nil to leave memory alone
 	hash  uint64 // of it
+}
+
+// versionOf is the version to store with what a load came to.
+func (sp *spec) versionOf(v any, err error) int64 {
+	if sp.version == nil || err != nil {
+		return 0
+	}
+	return sp.version(v)
 }
 
 // shorten takes the jitter off a life.
