@@ -37,6 +37,7 @@ for i = 1, #fields, 2 do
   if letter == 'W' then mode.w = true end
   if (letter == 'Q' or letter == 'E' or letter == 'T') and string.sub(value, 1, 2) ~= '0 ' then mode.r = true end
 end
+if redis.call('EXISTS', parked) == 1 then mode.x = true end -- let them go on
 local letters = {}
 for letter in pairs(mode) do letters[#letters + 1] = letter end
 table.sort(letters)

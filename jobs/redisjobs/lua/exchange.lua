@@ -21,6 +21,10 @@ if tonumber(redis.call('ZSCORE', lease, worker) or '0') == 0 then
 end
 local now = now_ms()
 local mode = redis.call('HGET', control, '@') or ''
+if mode == 'x' and redis.call('EXISTS', parked) == 0 then
+  redis.call('HDEL', control, '@')
+  mode = ''
+end
 local limits = limiter({control = control, run = run, rate = rate, parked = parked, parkedat = parkedat, open = open}, mode, now)
 local place = placer(ready, clock, mode ~= '' and weights_of(control) or nil)
 local k = {

@@ -6,8 +6,8 @@
 --
 -- The control hash has "@", the letters of what is in force (p the queue is
 -- paused, t a tenant is, k a kind is, q the queue is limited, l a tenant is, r
--- one of the limits is on running jobs, w a tenant has a weight), and one field
--- each: "P<tenant>", "K<kind>" for pauses, "Q", "E" (each tenant), "T<tenant>"
+-- one of the limits is on running jobs, w a tenant has a weight, x jobs were
+-- parked when something was changed last), and one field each: "P<tenant>", "K<kind>" for pauses, "Q", "E" (each tenant), "T<tenant>"
 -- for limits, "W<tenant>" for weights. A limit is "<running> <rate> <per ms>
 -- <burst>". While nothing is in force a job costs nothing here.
 --
@@ -87,9 +87,9 @@ local function limiter(k, mode, now)
     local fields = redis.call('HMGET', k.control, 'P' .. tenant, 'T' .. tenant, 'E')
     g = {paused = fields[1], limit = parse_limit(fields[2] or fields[3]), group = group_of('t', tenant)}
     g.waits = redis.call('ZLEXCOUNT', k.parked, '[' .. g.group, '(' .. g.group .. ':') > 0
-    g.left, g.at = math.huge, nil
+    g.left = math.huge
     if g.limit then
-      g.left, g.at = allowance(g.group, g.limit, running(g.group))
+      g.left = allowance(g.group, g.limit, running(g.group))
     end
     groups[tenant] = g
     return g
@@ -111,10 +111,13 @@ local function limiter(k, mode, now)
   -- The group that holds a job back, or nil. From is the group that it comes
   -- from, if it was parked.
   function self.gate(route, stored, from)
-    if on.t or on.l then
+    if on.t or on.l or on.x then
       local g = tenant_info(tenant_of(route))
       if g.paused or g.left < 1 or (g.waits and from ~= g.group) then
-        if not g.paused and g.at then open_at(g.group, g.at) end
+        if not g.paused and g.limit then
+          local _, at = allowance(g.group, g.limit, running(g.group))
+          if at then open_at(g.group, at) end
+        end
         return g.group
       end
     end
