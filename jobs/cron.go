@@ -96,7 +96,7 @@ func (q *Queue) Cron(name, spec string, args Args, opts *CronOptions) error {
 	if err != nil {
 		return fmt.Errorf("jobs: schedule %s: %w", name, err)
 	}
-	if e.spec, err = cron.Parse(spec, zone); err != nil {
+	if e.spec, err = cron.Parse(spec, zone, name); err != nil {
 		return fmt.Errorf("jobs: schedule %s: %w", name, err)
 	}
 	if _, err := e.job(time.Unix(0, 0), q.opts.maxPayload()); err != nil {

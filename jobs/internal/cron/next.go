@@ -3,12 +3,12 @@ package cron
 import "time"
 
 // Next returns the first instant after t at which the schedule fires, in UTC,
-// or the zero time if there is none within ten years.
+// or the zero time if there is none within 41 years.
 //
-// An entry whose minute and hour are plain lists and ranges fires once for
-// each of its wall times on a matching day: a wall time that the clock jumps
-// over fires at the first instant after the jump, one that the clock repeats
-// fires the first time only. An entry with * or a step in minute or hour
+// An entry whose second, minute and hour are plain lists and ranges fires once
+// for each of its wall times on a matching day: a wall time that the clock
+// jumps over fires at the first instant after the jump, one that the clock
+// repeats fires the first time only. An entry with * or a step in one of them
 // follows the wall clock, so a skipped hour is skipped and a repeated hour
 // counts twice. @every fires at the multiples of its duration since the Unix
 // epoch, whatever the zone.
@@ -17,10 +17,16 @@ func (s *Schedule) Next(t time.Time) time.Time {
 		d := int64(s.every / time.Second)
 		return time.Unix((floorDiv(t.Unix(), d)+1)*d, 0).UTC()
 	}
-	if s.minute.wild || s.hour.wild {
+	if s.second.wild || s.minute.wild || s.hour.wild {
 		return s.nextWild(t)
 	}
 	return s.nextFixed(t)
+}
+
+// Prev returns the last instant before t at which the schedule fires, in UTC,
+// or the zero time if there is none within 41 years.
+func (s *Schedule) Prev(t time.Time) time.Time {
+	return s.Last(t.AddDate(-horizon, 0, 0), t.Add(-time.Nanosecond))
 }
 
 // Last returns the latest instant in (after, now] at which the schedule
@@ -59,25 +65,49 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-// nextFixed walks calendar days and maps each wall time to one instant.
+// nextFixed walks calendar days and maps each wall time to one instant. The
+// mapping never runs backwards, so whole hours and minutes are left out by
+// their last second.
 func (s *Schedule) nextFixed(t time.Time) time.Time {
 	year, month, first := t.In(s.loc).Date()
 	// One day back: a jump across midnight can move yesterday's time to today.
-	for n := -1; n < horizon*366; n++ {
-		day := time.Date(year, month, first+n, 0, 0, 0, 0, time.UTC)
+	day := time.Date(year, month, first-1, 0, 0, 0, 0, time.UTC)
+	for end := day.AddDate(horizon, 0, 0); day.Before(end); day = day.AddDate(0, 0, 1) {
+		if !s.month.has(int(day.Month())) {
+			day = time.Date(day.Year(), day.Month()+1, 0, 0, 0, 0, 0, time.UTC)
+			continue
+		}
 		if !s.matchDay(day) {
 			continue
 		}
-		for h := range 24 {
-			if !s.hour.has(h) {
+		if at := s.nextOn(day.Unix(), t); !at.IsZero() {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// nextOn is the first instant after t of the day that begins at a wall time.
+func (s *Schedule) nextOn(day int64, t time.Time) time.Time {
+	past := func(wall int64) bool {
+		at, ok := s.resolve(wall)
+		return ok && !at.After(t)
+	}
+	for h := range 24 {
+		hour := day + int64(h)*3600
+		if !s.hour.has(h) || past(hour+3599) {
+			continue
+		}
+		for m := range 60 {
+			minute := hour + int64(m)*60
+			if !s.minute.has(m) || past(minute+59) {
 				continue
 			}
-			for m := range 60 {
-				if !s.minute.has(m) {
+			for sec := range 60 {
+				if !s.second.has(sec) {
 					continue
 				}
-				at, ok := s.resolve(day.Unix() + int64(h*3600+m*60))
-				if ok && at.After(t) {
+				if at, ok := s.resolve(minute + int64(sec)); ok && at.After(t) {
 					return at.UTC()
 				}
 			}
@@ -86,30 +116,26 @@ func (s *Schedule) nextFixed(t time.Time) time.Time {
 	return time.Time{}
 }
 
-// nextWild walks real minutes, leaping over months, days and hours that do
-// not match, but never across a change of the zone's offset.
+// nextWild walks real seconds, leaping over months, days, hours and minutes
+// that do not match, but never across a change of the zone's offset.
 func (s *Schedule) nextWild(t time.Time) time.Time {
-	at := t.Truncate(time.Minute).Add(time.Minute).In(s.loc)
-	// Offsets of old local mean times have seconds: go to a full wall minute.
-	if sec := at.Second(); sec != 0 {
-		at = at.Add(time.Duration(-sec) * time.Second)
-		if !at.After(t) {
-			at = at.Add(time.Minute)
-		}
-	}
+	at := t.Truncate(time.Second).Add(time.Second).In(s.loc)
 	limit := at.AddDate(horizon, 0, 0)
 	for at.Before(limit) {
 		y, mo, d := at.Date()
+		hour, minute, second := at.Clock()
 		var leap time.Time
 		switch {
 		case !s.month.has(int(mo)):
 			leap = s.wallStart(y, mo+1, 1)
 		case !s.matchDay(time.Date(y, mo, d, 0, 0, 0, 0, time.UTC)):
 			leap = s.wallStart(y, mo, d+1)
-		case !s.hour.has(at.Hour()):
-			leap = at.Add(time.Duration(60-at.Minute()) * time.Minute)
-		case !s.minute.has(at.Minute()):
-			leap = at.Add(time.Minute)
+		case !s.hour.has(hour):
+			leap = at.Add(time.Duration(3600-minute*60-second) * time.Second)
+		case !s.minute.has(minute):
+			leap = at.Add(time.Duration(60-second) * time.Second)
+		case !s.second.has(second):
+			leap = at.Add(time.Second)
 		default:
 			return at.UTC()
 		}
@@ -117,7 +143,7 @@ func (s *Schedule) nextWild(t time.Time) time.Time {
 			leap = end
 		}
 		if !leap.After(at) {
-			leap = at.Add(time.Minute)
+			leap = at.Add(time.Second)
 		}
 		at = leap.In(s.loc)
 	}
@@ -135,7 +161,8 @@ func (s *Schedule) matchDay(day time.Time) bool {
 	if !s.month.has(int(day.Month())) {
 		return false
 	}
-	dom, dow := s.dom.has(day.Day()), s.dow.has(int(day.Weekday()))
+	dom := s.dom.has(day.Day()) || s.dom.days.matchDay(day)
+	dow := s.dow.has(int(day.Weekday())) || s.dow.days.matchWeekday(day)
 	if s.dom.star || s.dow.star {
 		return dom && dow
 	}
