@@ -7,13 +7,15 @@ type Op string
 
 // The kinds of calls.
 const (
-	OpPush     Op = "push" // also PushAt and Position
-	OpExchange Op = "exchange"
-	OpBeat     Op = "beat"
-	OpWait     Op = "wait"
-	OpFire     Op = "fire"
-	OpInspect  Op = "inspect" // Stats and List
-	OpResolve  Op = "resolve"
+	OpPush      Op = "push" // also PushAt and Position
+	OpExchange  Op = "exchange"
+	OpBeat      Op = "beat"
+	OpWait      Op = "wait"
+	OpNudge     Op = "nudge"
+	OpFire      Op = "fire"
+	OpInspect   Op = "inspect" // Stats, List, Find, Control and History
+	OpResolve   Op = "resolve"
+	OpConfigure Op = "configure"
 )
 
 type fault struct {

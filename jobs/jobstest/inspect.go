@@ -3,6 +3,7 @@ package jobstest
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
@@ -11,75 +12,112 @@ import (
 func (d *Driver) Stats(ctx context.Context) (driver.Stats, error) {
 	var s driver.Stats
 	err := d.call(ctx, OpInspect, func() error {
+		counts := map[driver.State]int{}
+		for _, j := range d.jobs {
+			counts[j.state]++
+		}
 		s = driver.Stats{
-			Ready: len(d.in(driver.Ready)), Scheduled: len(d.in(driver.Scheduled)),
-			Running: len(d.in(driver.Running)), Dead: len(d.in(driver.Dead)),
+			Ready: counts[driver.Ready], Scheduled: counts[driver.Scheduled], Parked: counts[driver.Parked],
+			Running: counts[driver.Running], Dead: counts[driver.Dead], Done: counts[driver.Done],
 		}
 		return nil
 	})
 	return s, err
 }
 
+// shown is a job as List and Find show it.
+func (j *job) shown() driver.Stored {
+	s := j.stored()
+	s.State, s.At, s.Worker = j.state, j.at, j.worker
+	s.Progress, s.Result = slices.Clone(j.progress), slices.Clone(j.result)
+	return s
+}
+
 // List implements driver.Driver.
 func (d *Driver) List(ctx context.Context, q driver.ListQuery) ([]driver.Stored, error) {
 	var page []driver.Stored
 	err := d.call(ctx, OpInspect, func() error {
-		if q.State != driver.Ready && q.State != driver.Scheduled && q.State != driver.Dead {
+		switch q.State {
+		case driver.Ready, driver.Scheduled, driver.Parked, driver.Running, driver.Dead, driver.Done:
+		default:
 			return fmt.Errorf("jobstest: list: unknown state %q", q.State)
 		}
 		found := d.in(q.State)
 		found = found[min(q.Offset, len(found)):]
 		for _, j := range found[:min(q.Limit, len(found))] {
-			page = append(page, j.stored())
+			page = append(page, j.shown())
 		}
 		return nil
 	})
 	return page, err
 }
 
-// Resolve implements driver.Driver.
-func (d *Driver) Resolve(ctx context.Context, ids []string, how driver.Resolution) (int, error) {
-	found := 0
-	err := d.call(ctx, OpResolve, func() error {
+// Find implements driver.Finder.
+func (d *Driver) Find(ctx context.Context, ids []string) ([]driver.Stored, error) {
+	var found []driver.Stored
+	err := d.call(ctx, OpInspect, func() error {
 		for _, id := range ids {
-			j := d.jobs[id]
-			if j == nil || j.state != driver.Dead {
-				continue
+			s := driver.Stored{ID: id}
+			if j := d.jobs[id]; j != nil {
+				s = j.shown()
 			}
-			found++
-			if how == driver.Delete {
-				delete(d.jobs, id)
-				continue
-			}
-			j.attempts, j.crashes, j.err = 0, 0, ""
-			d.place(j, false)
-			d.token()
+			found = append(found, s)
 		}
 		return nil
 	})
 	return found, err
 }
 
-// Position implements driver.Positioner.
-func (d *Driver) Position(ctx context.Context) (string, error) {
-	var position string
-	err := d.call(ctx, OpPush, func() error {
-		position = d.position
+// Resolve implements driver.Driver.
+func (d *Driver) Resolve(ctx context.Context, ids []string, how driver.Resolution) (int, error) {
+	found := 0
+	err := d.call(ctx, OpResolve, func() error {
+		act := map[driver.Resolution]func(*job) bool{
+			driver.Requeue: d.requeue, driver.Delete: d.delete, driver.Cancel: d.cancel,
+		}[how]
+		if act == nil {
+			return fmt.Errorf("jobstest: resolve: unknown resolution %q", how)
+		}
+		for _, id := range ids {
+			if j := d.jobs[id]; j != nil && act(j) {
+				found++
+			}
+		}
 		return nil
 	})
-	return position, err
+	return found, err
 }
 
-// PushAt implements driver.Positioner.
-func (d *Driver) PushAt(ctx context.Context, from, to string, batch []driver.Job) (bool, error) {
-	moved := false
-	err := d.call(ctx, OpPush, func() error {
-		if d.position != from {
-			return nil
-		}
-		d.store(batch)
-		d.position, moved = to, true
-		return nil
-	})
-	return moved, err
+func (d *Driver) requeue(j *job) bool {
+	switch j.state {
+	case driver.Dead:
+		j.attempts, j.crashes, j.err = 0, 0, ""
+	case driver.Scheduled:
+	default:
+		return false
+	}
+	d.place(j, false)
+	d.token()
+	return true
+}
+
+func (d *Driver) delete(j *job) bool {
+	if j.state != driver.Dead && j.state != driver.Done {
+		return false
+	}
+	delete(d.jobs, j.ID)
+	return true
+}
+
+func (d *Driver) cancel(j *job) bool {
+	switch {
+	case waits(j.state):
+		d.drop(j)
+	case j.state == driver.Running:
+		j.canceled = true
+		d.nudge()
+	default:
+		return false
+	}
+	return true
 }

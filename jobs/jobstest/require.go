@@ -12,7 +12,7 @@ import (
 )
 
 // Enqueued returns the arguments of all jobs of A's kind that are stored and
-// not finished: ready, scheduled, running or dead. The order is that of their
+// not finished, dead ones included. The order is that of their
 // ids, which for new ids is the order of their enqueueing to the millisecond.
 func Enqueued[A jobs.Args](t testing.TB, d *Driver) []A {
 	t.Helper()
@@ -43,15 +43,17 @@ func (d *Driver) bodies() [][]byte {
 	defer d.mu.Unlock()
 	bodies := make([][]byte, 0, len(d.jobs))
 	for _, id := range slices.Sorted(maps.Keys(d.jobs)) {
-		bodies = append(bodies, d.jobs[id].Body)
+		if d.jobs[id].state != driver.Done {
+			bodies = append(bodies, d.jobs[id].Body)
+		}
 	}
 	return bodies
 }
 
-// Drain runs the queue, which must be over d, until no job is ready, scheduled
-// or running, and stops it; dead jobs stay. It waits for retries and delayed
-// jobs: use a bubble of testing/synctest where they are far away. A job whose
-// kind has no handler keeps it waiting for ever.
+// Drain runs the queue, which must be over d, until no job runs or waits for
+// anything but the end of a pause, and stops it; dead jobs stay. It waits for
+// retries and delayed jobs: use a bubble of testing/synctest where they are far
+// away. A job whose kind has no handler keeps it waiting for ever.
 func Drain(t testing.TB, d *Driver, q *jobs.Queue) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -81,7 +83,7 @@ func (d *Driver) checkIdle() {
 		return
 	}
 	for _, j := range d.jobs {
-		if j.state != driver.Dead {
+		if j.state == driver.Running || waits(j.state) && !d.pausedJob(j) {
 			return
 		}
 	}

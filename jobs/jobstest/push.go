@@ -1,0 +1,142 @@
+package jobstest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
+)
+
+// Push implements driver.Driver.
+func (d *Driver) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, error) {
+	var pushed []driver.Pushed
+	err := d.call(ctx, OpPush, func() error {
+		if p.MaxDepth > 0 && d.unfinished()+len(p.Jobs) > p.MaxDepth {
+			return fmt.Errorf("jobstest: push: %w", driver.ErrQueueFull)
+		}
+		pushed = d.store(p.Jobs)
+		return nil
+	})
+	return pushed, err
+}
+
+func (d *Driver) unfinished() int {
+	n := 0
+	for _, j := range d.jobs {
+		if j.state != driver.Dead && j.state != driver.Done {
+			n++
+		}
+	}
+	return n
+}
+
+func (d *Driver) store(batch []driver.Job) []driver.Pushed {
+	pushed := make([]driver.Pushed, len(batch))
+	for i, in := range batch {
+		in.Body = slices.Clone(in.Body)
+		if holder := d.holder(in.Unique); holder != "" && holder != in.ID {
+			pushed[i] = driver.Pushed{Holder: holder, Replaced: d.replace(holder, in)}
+			continue
+		}
+		if d.jobs[in.ID] != nil {
+			continue
+		}
+		d.hold(in)
+		j := &job{Job: in}
+		d.jobs[in.ID] = j
+		d.put(j)
+	}
+	return pushed
+}
+
+// replace gives the waiting holder of a key what a later job of scope Replace
+// brings.
+func (d *Driver) replace(holder string, in driver.Job) bool {
+	j := d.jobs[holder]
+	if in.Scope != driver.Replace || j == nil || !waits(j.state) {
+		return false
+	}
+	in.ID = holder
+	d.enter(j, "")
+	j.Job = in
+	d.put(j)
+	return true
+}
+
+func waits(s driver.State) bool {
+	return s == driver.Ready || s == driver.Scheduled || s == driver.Parked
+}
+
+// put makes a job ready or puts it off.
+func (d *Driver) put(j *job) {
+	at := j.At
+	if at.IsZero() {
+		at = now().Add(j.Delay)
+	}
+	if at.After(now()) {
+		d.schedule(j, at)
+	} else {
+		d.place(j, false)
+	}
+	d.token()
+}
+
+func (d *Driver) schedule(j *job, at time.Time) {
+	d.enter(j, driver.Scheduled)
+	j.at = at
+}
+
+// promote makes the jobs ready whose time has come.
+func (d *Driver) promote() {
+	t := now()
+	for _, j := range d.in(driver.Scheduled) {
+		if !j.at.After(t) {
+			d.place(j, false)
+		}
+	}
+}
+
+// Fire implements driver.Driver.
+func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) {
+	var fired driver.Fired
+	err := d.call(ctx, OpFire, func() error {
+		fired.Now = now().Truncate(time.Millisecond)
+		if _, ok := d.ticks[t.Name]; !ok {
+			d.ticks[t.Name] = fired.Now
+		}
+		if t.Job != nil && t.At.After(d.ticks[t.Name]) && !t.At.After(fired.Now) {
+			d.store([]driver.Job{*t.Job})
+			d.ticks[t.Name] = t.At.UTC()
+			fired.Fired = true
+		}
+		fired.Last = d.ticks[t.Name]
+		return nil
+	})
+	return fired, err
+}
+
+// Position implements driver.Positioner.
+func (d *Driver) Position(ctx context.Context) (string, error) {
+	var position string
+	err := d.call(ctx, OpPush, func() error {
+		position = d.position
+		return nil
+	})
+	return position, err
+}
+
+// PushAt implements driver.Positioner.
+func (d *Driver) PushAt(ctx context.Context, from, to string, batch []driver.Job) (bool, error) {
+	moved := false
+	err := d.call(ctx, OpPush, func() error {
+		if d.position != from {
+			return nil
+		}
+		d.store(batch)
+		d.position, moved = to, true
+		return nil
+	})
+	return moved, err
+}
