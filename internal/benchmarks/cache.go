@@ -45,7 +45,6 @@ func benchCache(ctx context.Context, l *lab) error {
 	ann := user{ID: 1, Name: "Ann", Email: "ann@example.com", Roles: []string{"admin", "editor"}}
 	load := func(context.Context, int64) (user, error) { return ann, nil }
 	local := cache.Define[int64, user](hub, "local", &cache.Policy{TTL: time.Hour})
-	shared := cache.Define[int64, user](hub, "shared", &cache.Policy{TTL: time.Hour, NoLocal: true})
 	oursLocal := func(ctx context.Context, _ int) error {
 		_, err := local.Fetch(ctx, 1, load)
 		return err
@@ -60,6 +59,10 @@ func benchCache(ctx context.Context, l *lab) error {
 		return err
 	}
 
+	if err := l.reading(ctx, "cache.l1_allocs", "allocs", allocs(1_000_000, oursLocal)); err != nil {
+		return err
+	}
+
 	peer := rediscache.New(&rediscache.Options{Redis: rdb, LocalCache: rediscache.NewTinyLFU(10_000, time.Hour)})
 	if err := peer.Set(&rediscache.Item{Ctx: ctx, Key: "peer", Value: ann, TTL: time.Hour}); err != nil {
 		return err
@@ -71,12 +74,5 @@ func benchCache(ctx context.Context, l *lab) error {
 		return err
 	}
 
-	remote := rediscache.New(&rediscache.Options{Redis: rdb})
-	return l.ratio(ctx, "cache.l2_latency_vs_goredis_cache", timed(5000, func(ctx context.Context, _ int) error {
-		_, err := shared.Fetch(ctx, 1, load)
-		return err
-	}), timed(5000, func(ctx context.Context, _ int) error {
-		var u user
-		return remote.Get(ctx, "peer", &u)
-	}))
+	return benchCacheL2(ctx, l, hub, rdb, ann)
 }
