@@ -1,0 +1,153 @@
+package jobsui
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ashlar-go/ashlar/jobs"
+)
+
+// sampled is how many jobs of a state the tenants' page looks at.
+const sampled = 500
+
+// tenantRow is how a tenant fares.
+type tenantRow struct {
+	Tenant  string
+	Running int
+	Turns   int // among the next ones
+	Parked  int
+	Share   int // of the next turns, per cent
+	Paused  bool
+	Limit   jobs.Limit
+	Own     bool // the limit is its own
+	Weight  int
+}
+
+// tenantsPage is the dot of the tenants' page.
+type tenantsPage struct {
+	Rows     []tenantRow
+	Turns    int
+	Control  jobs.Control
+	CanPause bool
+	CanLimit bool
+}
+
+// tenants shows whose jobs run, whose turn comes next, and who is held back.
+func (d *dashboard) tenants(w http.ResponseWriter, r *http.Request, f *frame, q *jobs.Queue) {
+	control, err := q.Control(r.Context())
+	if err != nil {
+		d.broken(w, r, f, err)
+		return
+	}
+	p := tenantsPage{Control: control, CanPause: d.opts.allow(r, "pause"), CanLimit: d.opts.allow(r, "limit")}
+	rows := map[string]*tenantRow{}
+	row := func(tenant string) *tenantRow {
+		if rows[tenant] == nil {
+			rows[tenant] = &tenantRow{Tenant: tenant, Weight: 1, Limit: control.EachTenant}
+		}
+		return rows[tenant]
+	}
+	for state, count := range map[jobs.State]func(*tenantRow){
+		jobs.Running: func(t *tenantRow) { t.Running++ },
+		jobs.Parked:  func(t *tenantRow) { t.Parked++ },
+		jobs.Ready:   func(t *tenantRow) { t.Turns++; p.Turns++ },
+	} {
+		entries, err := q.List(r.Context(), state, 0, sampled)
+		if err != nil {
+			d.broken(w, r, f, err)
+			return
+		}
+		for _, e := range entries {
+			count(row(e.Info.Tenant))
+		}
+	}
+	for _, t := range control.PausedTenants {
+		row(t).Paused = true
+	}
+	for t, limit := range control.Tenants {
+		row(t).Limit, row(t).Own = limit, true
+	}
+	for t, weight := range control.Weights {
+		row(t).Weight = weight
+	}
+	for _, t := range rows {
+		if p.Turns > 0 {
+			t.Share = 100 * t.Turns / p.Turns
+		}
+		p.Rows = append(p.Rows, *t)
+	}
+	slices.SortFunc(p.Rows, func(a, b tenantRow) int {
+		if busy := (b.Running + b.Turns + b.Parked) - (a.Running + a.Turns + a.Parked); busy != 0 {
+			return busy
+		}
+		return strings.Compare(a.Tenant, b.Tenant)
+	})
+	f.Title, f.Page = "Tenants", p
+	d.show(w, r, f, "tenants", http.StatusOK)
+}
+
+// control pauses, resumes and limits.
+func (d *dashboard) control(w http.ResponseWriter, r *http.Request, f *frame, q *jobs.Queue) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, "the form is too large or not readable", http.StatusBadRequest)
+		return
+	}
+	form := r.PostForm
+	name := form.Get("action")
+	target := jobs.Target{Tenant: form.Get("tenant"), Kind: strings.TrimSpace(form.Get("kind")), EachTenant: form.Get("each") != ""}
+	if !slices.Contains([]string{"pause", "resume", "limit"}, name) {
+		http.Error(w, "unknown action", http.StatusBadRequest)
+		return
+	}
+	if !d.opts.allow(r, name) {
+		http.Error(w, "not allowed", http.StatusForbidden)
+		return
+	}
+	var err error
+	switch name {
+	case "pause":
+		err = q.Pause(r.Context(), target)
+	case "resume":
+		err = q.Resume(r.Context(), target)
+	case "limit":
+		var limit jobs.Limit
+		running, err1 := count(form.Get("running"))
+		rate, err2 := count(form.Get("rate"))
+		if err := errors.Join(err1, err2); err != nil {
+			http.Error(w, "a limit is a number of at least 1, or empty for none", http.StatusBadRequest)
+			return
+		}
+		limit.Running, limit.Rate = running, rate
+		if rate > 0 && form.Get("per") == "minute" {
+			limit.Per = time.Minute
+		}
+		err = q.SetLimit(r.Context(), target, limit)
+	}
+	if err != nil {
+		d.broken(w, r, f, err)
+		return
+	}
+	d.opts.logger().InfoContext(r.Context(), "jobsui: control changed", "queue", f.Queue, "action", name)
+	page := "./"
+	if target.Tenant != "" || target.EachTenant {
+		page = "tenants"
+	}
+	see(w, page+"?done="+name)
+}
+
+// count reads a number of a form; an empty field is none.
+func count(s string) (int, error) {
+	if s = strings.TrimSpace(s); s == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err == nil && n < 1 {
+		err = strconv.ErrRange
+	}
+	return n, err
+}

@@ -1,0 +1,40 @@
+// Package jobsui is a dashboard for job queues: an http.Handler with what
+// waits, runs, failed and died, how fast it went, and the buttons to requeue,
+// cancel, delete, pause and run schedules now.
+//
+// # Usage
+//
+// Mount it below any path, behind the login of your operators:
+//
+//	ui, err := jobsui.New(map[string]*jobs.Queue{"mail": q}, nil)
+//	mux.Handle("/jobs/", operatorsOnly(http.StripPrefix("/jobs", ui)))
+//
+// The queues need not run in this process. The pages are rendered on the
+// server and work without JavaScript; with it the numbers refresh themselves.
+// Nothing is loaded from elsewhere.
+//
+// # Delivery
+//
+// What the pages show was read while they were made; what a button does is
+// what the method of jobs.Queue of the same name does. Buttons that act on all
+// jobs of a filter act on those that match when they are pressed, a thousand
+// at a time.
+//
+// # Tenancy
+//
+// The dashboard is for operators and shows the jobs of all tenants. Do not
+// serve it to the users of one.
+//
+// # Errors
+//
+// A page whose data cannot be read says so with status 502 and logs why. A
+// change that is not allowed is answered with 403 and not made.
+//
+// # Concurrency
+//
+// A handler is safe for concurrent use. It keeps no state and starts nothing.
+//
+// It asks nobody who they are: authentication is the caller's middleware.
+// Changes are POST requests, which browsers of other sites are refused
+// (http.CrossOriginProtection); Options.Allow and Options.ReadOnly say which.
+package jobsui

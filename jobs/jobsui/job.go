@@ -1,0 +1,72 @@
+package jobsui
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/ashlar-go/ashlar/jobs"
+)
+
+// maxShown bounds what a page shows of arguments or a result.
+const maxShown = 64 << 10
+
+// jobPage is the dot of a job's page.
+type jobPage struct {
+	jobs.Entry
+	Args    document
+	Result  document
+	Actions []action
+	Missing string // the id that does not exist
+}
+
+// document is JSON for people.
+type document struct {
+	Text   string
+	Cut    bool // there is more
+	Hidden bool // Options.Redact left nothing
+}
+
+// job shows one job.
+func (d *dashboard) job(w http.ResponseWriter, r *http.Request, f *frame, q *jobs.Queue) {
+	id := r.URL.Query().Get("id")
+	found, err := q.Find(r.Context(), id)
+	if err != nil {
+		d.broken(w, r, f, err)
+		return
+	}
+	f.Title = "Job"
+	if len(found) == 0 {
+		f.Page = jobPage{Missing: id}
+		d.show(w, r, f, "job", http.StatusNotFound)
+		return
+	}
+	e := found[0]
+	f.Page = jobPage{
+		Entry: e, Actions: d.actionsFor(r, e.State),
+		Args: d.document(e.Info.Kind, e.Args), Result: d.document(e.Info.Kind, e.Result),
+	}
+	d.show(w, r, f, "job", http.StatusOK)
+}
+
+func (d *dashboard) document(kind string, data []byte) document {
+	if len(data) == 0 {
+		return document{}
+	}
+	shown := d.opts.redact(kind, data)
+	if len(shown) == 0 {
+		return document{Hidden: true}
+	}
+	var b bytes.Buffer
+	if json.Indent(&b, shown, "", "  ") == nil {
+		shown = b.Bytes()
+	}
+	doc := document{Cut: len(shown) > maxShown}
+	shown = shown[:min(len(shown), maxShown)]
+	for !utf8.Valid(shown) && doc.Cut && len(shown) > maxShown-utf8.UTFMax {
+		shown = shown[:len(shown)-1]
+	}
+	doc.Text = string(bytes.ToValidUTF8(shown, []byte("�")))
+	return doc
+}
