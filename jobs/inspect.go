@@ -90,7 +90,7 @@ const maxSearch = 10_000
 func (q *Queue) Search(ctx context.Context, f Filter, offset, limit int) (found []Entry, next int, err error) {
 	page := driver.MaxBatch
 	if f.Kind == "" && f.Tenant == "" {
-		page = limit
+		page = min(limit, driver.MaxBatch)
 	}
 	for seen := 0; seen < maxSearch; seen += page {
 		entries, err := q.List(ctx, f.State, offset, page)

@@ -1,6 +1,6 @@
 // Package jobsui is a dashboard for job queues: an http.Handler with what
 // waits, runs, failed and died, how fast it went, and the buttons to requeue,
-// cancel, delete, pause and run schedules now.
+// cancel, delete, pause and limit.
 //
 // # Usage
 //

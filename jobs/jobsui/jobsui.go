@@ -20,8 +20,8 @@ type Options struct {
 	ReadOnly bool
 
 	// Allow is asked before each change and when buttons are drawn. The action
-	// is one of "requeue", "cancel", "delete", "pause", "resume", "limit",
-	// "run". Nil means that all are allowed.
+	// is one of "requeue", "cancel", "delete", "pause", "resume", "limit". Nil
+	// means that all are allowed.
 	Allow func(r *http.Request, action string) bool
 
 	// Redact returns what is shown of a job's arguments, their JSON, or of its

@@ -50,8 +50,8 @@ func (d *dashboard) frame(r *http.Request) *frame {
 // show renders a page of a queue, or of all.
 func (d *dashboard) show(w http.ResponseWriter, r *http.Request, f *frame, name string, status int) {
 	if f.Queue != "" {
-		for _, t := range []tab{{Label: "Overview", URL: "./"}, {Label: "Jobs", URL: "jobs"}, {Label: "Tenants", URL: "tenants"}, {Label: "Schedules", URL: "schedules"}, {Label: "Workflows", URL: "flows"}} {
-			t.Active = t.Label == f.Title || t.Label == "Jobs" && name == "job" || t.Label == "Workflows" && name == "flow"
+		for _, t := range []tab{{Label: "Overview", URL: "./"}, {Label: "Jobs", URL: "jobs"}, {Label: "Tenants", URL: "tenants"}} {
+			t.Active = t.Label == f.Title || t.Label == "Jobs" && name == "job"
 			f.Tabs = append(f.Tabs, t)
 		}
 	}
@@ -71,7 +71,7 @@ func (d *dashboard) broken(w http.ResponseWriter, r *http.Request, f *frame, err
 	d.show(w, r, f, "broken", http.StatusBadGateway)
 }
 
-// reply answers with an ETag, so that refreshing costs next to nothing.
+// reply answers with an ETag.
 func reply(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
 	sum := fnv.New64a()
 	_, _ = sum.Write(body) // never fails

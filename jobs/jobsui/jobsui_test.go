@@ -1,0 +1,193 @@
+package jobsui_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/testenv"
+	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/jobstest"
+	"github.com/ashlar-go/ashlar/jobs/jobsui"
+	"github.com/ashlar-go/ashlar/jobs/redisjobs"
+)
+
+type mail struct {
+	To string `json:"to"`
+}
+
+func (mail) Kind() string { return "mail.send" }
+
+// site is a dashboard below /ops, with a queue in Redis that has one dead, one
+// scheduled and two ready jobs.
+type site struct {
+	*testing.T
+	q *jobs.Queue
+	h http.Handler
+}
+
+func newSite(t *testing.T, opts *jobsui.Options) *site {
+	d, err := redisjobs.New(testenv.Redis(t), nil)
+	require.NoError(t, err)
+	quiet := slog.New(slog.DiscardHandler)
+	q, err := jobs.New(d, &jobs.Options{MaxAttempts: 1, Logger: quiet})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	jobs.Handle(q, func(context.Context, mail) error {
+		defer cancel()
+		return errors.New("no such <mailbox>")
+	})
+	_, err = q.Enqueue(t.Context(), mail{"<ann>"}, &jobs.EnqueueOptions{ID: "dead"})
+	require.NoError(t, err)
+	require.NoError(t, q.Run(ctx))
+	for id, delay := range map[string]time.Duration{"ready1": 0, "ready2": 0, "later": time.Hour} {
+		_, err = q.Enqueue(t.Context(), mail{id}, &jobs.EnqueueOptions{ID: id, Delay: delay})
+		require.NoError(t, err)
+	}
+	if opts == nil {
+		opts = &jobsui.Options{}
+	}
+	opts.Logger = quiet
+	ui, err := jobsui.New(map[string]*jobs.Queue{"mail": q}, opts)
+	require.NoError(t, err)
+	return &site{T: t, q: q, h: http.StripPrefix("/ops", ui)}
+}
+
+func (s *site) do(r *http.Request) (int, string, http.Header) {
+	s.Helper()
+	w := httptest.NewRecorder()
+	s.h.ServeHTTP(w, r)
+	body, err := io.ReadAll(w.Result().Body)
+	require.NoError(s, err)
+	return w.Code, string(body), w.Header()
+}
+
+func (s *site) get(path string) string {
+	s.Helper()
+	code, body, _ := s.do(httptest.NewRequest("GET", "/ops"+path, nil))
+	require.Equal(s, http.StatusOK, code, body)
+	return body
+}
+
+func (s *site) post(path string, form url.Values) (int, string, http.Header) {
+	s.Helper()
+	r := httptest.NewRequest("POST", "/ops"+path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return s.do(r)
+}
+
+func (s *site) stats(want jobs.Stats) {
+	s.Helper()
+	got, err := s.q.Stats(s.Context())
+	require.NoError(s, err)
+	require.Equal(s, want, got)
+}
+
+func TestPages(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	require.Contains(t, s.get("/"), `href="mail/"`)
+	require.Contains(t, s.get("/mail/"), "Pause the queue")
+	list := s.get("/mail/jobs?state=dead")
+	require.Contains(t, list, "no such &lt;mailbox&gt;", "what handlers say is text, not markup")
+	require.Contains(t, list, `value="dead" aria-label="Select dead"`)
+	require.Contains(t, s.get("/mail/jobs?state=ready&kind=other"), "No job matches")
+	require.Contains(t, s.get("/mail/jobs?state=nonsense"), "dead", "an unknown state shows what needs a person")
+	job := s.get("/mail/job?id=dead")
+	require.Contains(t, job, "\\u003cann\\u003e")
+	require.Contains(t, job, "1 of 1")
+	require.Contains(t, s.get("/mail/tenants"), "Tenants")
+	require.Contains(t, s.get("/style.css"), "--accent")
+
+	for path, want := range map[string]int{"/mail/job?id=none": 404, "/other/": 404, "/mail/none": 404} {
+		code, _, _ := s.do(httptest.NewRequest("GET", "/ops"+path, nil))
+		require.Equal(t, want, code, path)
+	}
+	code, _, header := s.do(httptest.NewRequest("GET", "/ops", nil))
+	require.Equal(t, http.StatusPermanentRedirect, code)
+	require.Equal(t, "/ops/", header.Get("Location"))
+	_, _, header = s.do(httptest.NewRequest("GET", "/ops/mail/jobs?find=a%2Fb", nil))
+	require.Equal(t, "job?id=a%2Fb", header.Get("Location"))
+	_, _, header = s.do(httptest.NewRequest("GET", "/ops/", nil))
+	require.Contains(t, header.Get("Content-Security-Policy"), "default-src 'none'")
+}
+
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	code, _, header := s.post("/mail/jobs", url.Values{"action": {"requeue"}, "state": {"dead"}, "id": {"dead", "none"}})
+	require.Equal(t, http.StatusSeeOther, code)
+	require.Equal(t, "jobs?state=dead&done=requeue.1", header.Get("Location"))
+	s.stats(jobs.Stats{Ready: 3, Scheduled: 1})
+	require.Contains(t, s.get("/mail/jobs?state=dead&done=requeue.1"), "1 job requeued.")
+	require.NotContains(t, s.get("/mail/jobs?done=%3Cscript%3Ealert.1"), "<script>alert")
+
+	all := url.Values{"action": {"cancel-all"}, "state": {"ready"}}
+	code, body, _ := s.post("/mail/jobs", all)
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, body, "Cancel 3 jobs")
+	s.stats(jobs.Stats{Ready: 3, Scheduled: 1})
+	all.Set("sure", "1")
+	code, _, _ = s.post("/mail/jobs", all)
+	require.Equal(t, http.StatusSeeOther, code)
+	s.stats(jobs.Stats{Scheduled: 1})
+
+	code, _, _ = s.post("/mail/control", url.Values{"action": {"pause"}})
+	require.Equal(t, http.StatusSeeOther, code)
+	require.Contains(t, s.get("/mail/"), "Resume the queue")
+	code, _, _ = s.post("/mail/control", url.Values{"action": {"limit"}, "each": {"1"}, "running": {"4"}, "rate": {"90"}, "per": {"minute"}})
+	require.Equal(t, http.StatusSeeOther, code)
+	control, err := s.q.Control(t.Context())
+	require.NoError(t, err)
+	require.True(t, control.Paused)
+	require.Equal(t, 4, control.EachTenant.Running)
+	require.Equal(t, time.Minute, control.EachTenant.Per)
+
+	for _, form := range []url.Values{{"action": {"explode"}}, {"action": {"limit"}, "running": {"-1"}}, {"action": {"limit"}, "rate": {"many"}}} {
+		code, _, _ = s.post("/mail/control", form)
+		require.Equal(t, http.StatusBadRequest, code, form)
+	}
+	code, _, _ = s.post("/mail/jobs", url.Values{"action": {"explode"}, "id": {"later"}})
+	require.Equal(t, http.StatusBadRequest, code)
+	s.stats(jobs.Stats{Scheduled: 1})
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, &jobsui.Options{Allow: func(_ *http.Request, action string) bool { return action != "delete" }})
+	r := httptest.NewRequest("POST", "/ops/mail/jobs", strings.NewReader("action=requeue&id=dead"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	code, _, _ := s.do(r)
+	require.Equal(t, http.StatusForbidden, code, "a form of another site")
+	code, _, _ = s.post("/mail/jobs", url.Values{"action": {"delete"}, "id": {"dead"}})
+	require.Equal(t, http.StatusForbidden, code)
+	require.NotContains(t, s.get("/mail/jobs?state=dead"), "Delete")
+	s.stats(jobs.Stats{Ready: 2, Scheduled: 1, Dead: 1})
+
+	s = newSite(t, &jobsui.Options{ReadOnly: true, Redact: func(string, []byte) []byte { return nil }})
+	require.NotContains(t, s.get("/mail/jobs?state=dead"), `name="action"`)
+	require.NotContains(t, s.get("/mail/"), `method="post"`)
+	require.Contains(t, s.get("/mail/job?id=dead"), "Hidden by this program")
+	code, _, _ = s.post("/mail/control", url.Values{"action": {"pause"}})
+	require.Equal(t, http.StatusForbidden, code)
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	q, err := jobs.New(jobstest.New(t), nil)
+	require.NoError(t, err)
+	for _, queues := range []map[string]*jobs.Queue{nil, {"": q}, {"a/b": q}, {"..": q}, {"a": nil}} {
+		_, err := jobsui.New(queues, nil)
+		require.Error(t, err)
+	}
+}
