@@ -111,7 +111,7 @@ func (b *bench) ran(n int) {
 		defer b.mu.Unlock()
 		stats, err := b.q.Stats(b.Context())
 		return err == nil && len(b.runs) >= n && stats == driver.Stats{}
-	}, 30*time.Second, 5*time.Millisecond)
+	}, 2*time.Minute, 5*time.Millisecond)
 }
 
 func TestJobExistsIffItsTransactionCommits(t *testing.T) {
