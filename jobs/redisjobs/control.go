@@ -45,11 +45,11 @@ func (d *Driver) Configure(ctx context.Context, changes []driver.Change) error {
 		for _, w := range workers {
 			args = append(args, w)
 		}
-		reply, err := d.doAll(ctx, configure, workers, append(args, fields...)...)
+		r, err := d.doAll(ctx, configure, workers, append(args, fields...)...)
 		if err != nil {
 			return err
 		}
-		if reply == int64(1) {
+		if r.int() == 1 {
 			return nil
 		}
 	}

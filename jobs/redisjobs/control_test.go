@@ -167,6 +167,26 @@ func TestRunningLimits(t *testing.T) {
 	require.Len(t, ids, 2)
 }
 
+// Jobs that were handed out before the limit do not bear their tenant with them.
+func TestLimitCountsWhatRunsAlready(t *testing.T) {
+	t.Parallel()
+	k := newDesk(t)
+	k.push(jobsOf("acme", 5)...)
+	k.push(jobsOf("globex", 1)...)
+	ids, _ := k.exchange(3)
+	require.Equal(t, []string{"acme000", "globex000", "acme001"}, ids)
+	k.configure(driver.Change{Target: driver.Target{Tenant: "acme"}, Limit: &driver.Limit{Running: 3}})
+	ids, _ = k.exchange(10)
+	require.Equal(t, []string{"acme002"}, ids)
+	ids, _ = k.exchange(10, k.finish("globex000", "acme000", "acme000")...)
+	require.Equal(t, []string{"acme003"}, ids, "one has ended, though it was told twice")
+	k.configure(driver.Change{Target: driver.Target{Tenant: "acme"}, Limit: &driver.Limit{}})
+	ids, _ = k.exchange(10, k.finish("acme001", "acme002", "acme003")...)
+	require.Equal(t, []string{"acme004"}, ids)
+	k.exchange(0, k.finish("acme004")...)
+	k.stats(driver.Stats{})
+}
+
 func TestRates(t *testing.T) {
 	t.Parallel()
 	k := newDesk(t)

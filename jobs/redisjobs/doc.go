@@ -21,7 +21,8 @@
 //	body      HASH  id → route and envelope (lua/part_route.lua), immutable
 //	meta      HASH  id → attempts, crashes, last error; only after a failure
 //	clock     HASH  virtual clocks of the fair queueing
-//	held:<w>  HASH  id → route: the jobs worker w holds; "@" its latest exchange
+//	held:<w>  HASH  id → number of the exchange that gave it to worker w, and its
+//	                route where that matters; "@" the latest exchange of w
 //	lease     ZSET  worker by end of its lease, ms
 //	dead      ZSET  id by time of death, ms
 //	done      ZSET  id by the end of its keeping, ms

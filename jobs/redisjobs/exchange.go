@@ -14,13 +14,13 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 	finished, settled := 0, 0
 	for i := range x.Done {
 		if o := &x.Done[i]; o.Action == driver.Finish && o.Keep <= 0 {
-			args = append(args, o.ID)
+			args = append(args, &o.ID)
 			finished++
 		}
 	}
 	for i := range x.Done {
 		if o := &x.Done[i]; o.Action != driver.Finish || o.Keep > 0 {
-			args = append(args, o.ID, string(o.Action), millis(o.Delay), o.Error, millis(o.Keep), o.Result)
+			args = append(args, &o.ID, string(o.Action), millis(o.Delay), &o.Error, millis(o.Keep), o.Result)
 			settled++
 		}
 	}
@@ -29,11 +29,10 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 	}
 	args[0], args[1], args[2] = x.Worker, x.Seq, min(x.Want, driver.MaxBatch)
 	args[3], args[4] = finished, settled
-	reply, err := d.do(ctx, exchange, x.Worker, args...)
+	r, err := d.do(ctx, exchange, x.Worker, args...)
 	if err != nil {
 		return driver.Batch{}, err
 	}
-	r := reader{op: "exchange", items: asList(reply)}
 	if r.text() == "lost" {
 		return driver.Batch{}, fmt.Errorf("redisjobs: exchange: %w", driver.ErrLeaseLost)
 	}
@@ -41,13 +40,16 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 	if next := r.int(); next >= 0 {
 		batch.Next = time.Duration(next) * time.Millisecond
 	}
+	metas := r.int() == 1
 	batch.Cancel = r.texts(int(r.int()))
-	if n := len(r.items) / 3; n > 0 {
-		batch.Jobs = make([]driver.Stored, 0, n)
+	if len(r.items) > 0 {
+		batch.Jobs = make([]driver.Stored, 0, len(r.items)/2)
 	}
 	for len(r.items) > 0 && r.err == nil {
 		s := driver.Stored{ID: r.text(), Body: bodyOf(r.text())}
-		setMeta(&s, r.text())
+		if metas {
+			setMeta(&s, r.text())
+		}
 		batch.Jobs = append(batch.Jobs, s)
 	}
 	return batch, r.err
@@ -65,11 +67,10 @@ func (d *Driver) Beat(ctx context.Context, b driver.Beat) (driver.Pulse, error) 
 	for _, id := range b.Holding {
 		args = append(args, id)
 	}
-	reply, err := d.do(ctx, beat, b.Worker, args...)
+	r, err := d.do(ctx, beat, b.Worker, args...)
 	if err != nil {
 		return driver.Pulse{}, err
 	}
-	r := reader{op: "beat", items: asList(reply)}
 	if r.text() == "lost" {
 		return driver.Pulse{}, fmt.Errorf("redisjobs: beat: %w", driver.ErrLeaseLost)
 	}
@@ -96,11 +97,10 @@ func flag(on bool) int {
 func (d *Driver) reclaim(ctx context.Context, worker, mode string, maxCrashes int) (driver.Pulse, error) {
 	var pulse driver.Pulse
 	for {
-		reply, err := d.do(ctx, reclaim, worker, worker, mode, reclaimLimit, maxCrashes)
+		r, err := d.do(ctx, reclaim, worker, worker, mode, reclaimLimit, maxCrashes)
 		if err != nil {
 			return pulse, err
 		}
-		r := reader{op: "reclaim", items: asList(reply)}
 		pulse.Reclaimed += int(r.int())
 		pulse.Buried += int(r.int())
 		if more := r.int(); more == 0 || r.err != nil {

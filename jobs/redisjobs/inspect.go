@@ -16,11 +16,10 @@ import (
 
 // Stats implements driver.Driver.
 func (d *Driver) Stats(ctx context.Context) (driver.Stats, error) {
-	reply, err := d.do(ctx, stats, "")
+	r, err := d.do(ctx, stats, "")
 	if err != nil {
 		return driver.Stats{}, err
 	}
-	r := reader{op: "stats", items: asList(reply)}
 	s := driver.Stats{
 		Ready: int(r.int()), Scheduled: int(r.int()), Parked: int(r.int()),
 		Running: int(r.int()), Dead: int(r.int()), Done: int(r.int()),
@@ -44,11 +43,10 @@ func (d *Driver) List(ctx context.Context, q driver.ListQuery) ([]driver.Stored,
 	if q.State == driver.Dead || q.State == driver.Done {
 		order = "desc"
 	}
-	reply, err := d.do(ctx, list, set, q.Offset, q.Offset+q.Limit-1, order, flag(q.State == driver.Parked))
+	r, err := d.do(ctx, list, set, q.Offset, q.Offset+q.Limit-1, order, flag(q.State == driver.Parked))
 	if err != nil {
 		return nil, err
 	}
-	r := reader{op: "list", items: asList(reply)}
 	var page []driver.Stored
 	for len(r.items) > 0 && r.err == nil {
 		s := driver.Stored{ID: r.text(), State: q.State}
@@ -146,11 +144,10 @@ func (d *Driver) find(ctx context.Context, ids []string, held map[string]string)
 	for i, id := range ids {
 		args[i] = id
 	}
-	reply, err := d.do(ctx, find, "", args...)
+	r, err := d.do(ctx, find, "", args...)
 	if err != nil {
 		return nil, err
 	}
-	r := reader{op: "find", items: asList(reply)}
 	found := make([]driver.Stored, len(ids))
 	for i, id := range ids {
 		s := driver.Stored{ID: id, State: driver.State(r.text())}
@@ -188,10 +185,9 @@ func (d *Driver) Resolve(ctx context.Context, ids []string, how driver.Resolutio
 	for _, id := range ids {
 		args = append(args, id)
 	}
-	reply, err := d.do(ctx, resolve, "", args...)
+	r, err := d.do(ctx, resolve, "", args...)
 	if err != nil {
 		return 0, err
 	}
-	r := reader{op: "resolve", items: []any{reply}}
 	return int(r.int()), r.err
 }

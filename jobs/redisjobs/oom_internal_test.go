@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
@@ -33,7 +32,7 @@ func TestFullRedisRefusesAnUnflaggedExchange(t *testing.T) {
 	require.NoError(t, err)
 	loaded := *d.scripts.Load()
 	flagged := loaded["exchange"]
-	loaded["exchange"] = redis.NewScript(plain)
+	loaded["exchange"] = newScript(plain)
 	_, err = d.Exchange(t.Context(), failed)
 	require.ErrorIs(t, err, driver.ErrFull)
 	loaded["exchange"] = flagged

@@ -3,6 +3,7 @@ package redisjobs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,19 +18,21 @@ func (d *Driver) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, erro
 	if len(p.Jobs) == 0 {
 		return nil, nil
 	}
+	if p.MaxDepth == 0 && allPlain(p.Jobs) {
+		return d.pushPlain(ctx, p.Jobs)
+	}
 	args := make([]any, 0, 1+5*len(p.Jobs))
 	args, err := appendJobs(append(args, p.MaxDepth), p.Jobs)
 	if err != nil {
 		return nil, fmt.Errorf("redisjobs: push: %w", err)
 	}
-	reply, err := d.do(ctx, push, "", args...)
+	r, err := d.do(ctx, push, "", args...)
 	if err != nil {
 		return nil, err
 	}
-	if reply == "full" {
+	if r.text() == "full" {
 		return nil, fmt.Errorf("redisjobs: push: %w", driver.ErrQueueFull)
 	}
-	r := reader{op: "push", items: asList(reply)}
 	pushed := make([]driver.Pushed, len(p.Jobs))
 	for i := range pushed {
 		holder := r.text()
@@ -38,15 +41,57 @@ func (d *Driver) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, erro
 	return pushed, r.err
 }
 
+// allPlain tells whether all the jobs are due now and have no unique key.
+func allPlain(batch []driver.Job) bool {
+	return !slices.ContainsFunc(batch, func(j driver.Job) bool {
+		return j.Unique != "" || j.Delay > 0 || !j.At.IsZero()
+	})
+}
+
+// pushPlain stores the common kind of jobs at less expense.
+func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pushed, error) {
+	args := make([]any, 0, 4+2*len(batch))
+	for first := 0; first < len(batch); {
+		head, n := &batch[first], 1
+		for first+n < len(batch) && batch[first+n].Tenant == head.Tenant && batch[first+n].Priority == head.Priority {
+			n++
+		}
+		if err := checkTenant(head); err != nil {
+			return nil, fmt.Errorf("redisjobs: push: %w", err)
+		}
+		args = append(args, string(priorityDigit(head))+head.Tenant, n)
+		for i := first; i < first+n; i++ {
+			args = append(args, &batch[i].ID, stored(&batch[i]))
+		}
+		first += n
+	}
+	if _, err := d.do(ctx, pushPlain, "", args...); err != nil {
+		return nil, err
+	}
+	return make([]driver.Pushed, len(batch)), nil
+}
+
 // maxTenant is what three digits can say.
 const maxTenant = 999
+
+func checkTenant(j *driver.Job) error {
+	if len(j.Tenant) > maxTenant {
+		return fmt.Errorf("job %s: tenant is longer than %d bytes", j.ID, maxTenant)
+	}
+	return nil
+}
+
+// priorityDigit is 0 for the most urgent.
+func priorityDigit(j *driver.Job) byte {
+	return '2' - byte(min(max(j.Priority, driver.PriorityLow), driver.PriorityUrgent))
+}
 
 // appendJobs lays jobs out as lua/part_store.lua reads them.
 func appendJobs(args []any, batch []driver.Job) ([]any, error) {
 	for i := range batch {
 		j := &batch[i]
-		if len(j.Tenant) > maxTenant {
-			return nil, fmt.Errorf("job %s: tenant is longer than %d bytes", j.ID, maxTenant)
+		if err := checkTenant(j); err != nil {
+			return nil, err
 		}
 		due := ""
 		switch {
@@ -59,7 +104,7 @@ func appendJobs(args []any, batch []driver.Job) ([]any, error) {
 		if j.Unique != "" && j.Scope == driver.UniqueFor {
 			window = millis(j.Window)
 		}
-		args = append(args, j.ID, stored(j), due, j.Unique, window)
+		args = append(args, &j.ID, stored(j), due, &j.Unique, window)
 	}
 	return args, nil
 }
@@ -68,16 +113,25 @@ func appendJobs(args []any, batch []driver.Job) ([]any, error) {
 func stored(j *driver.Job) []byte {
 	flags := byte('0')
 	if j.Unique != "" {
-		flags = map[driver.UniqueScope]byte{
-			driver.UntilDone: '1', driver.UntilStarted: '2', driver.Replace: '3', driver.UniqueFor: '4',
-		}[j.Scope]
+		flags = scopeDigit(j.Scope)
 	}
-	priority := '2' - byte(min(max(j.Priority, driver.PriorityLow), driver.PriorityUrgent))
 	n := len(j.Tenant)
 	b := make([]byte, 0, routeSize+n+len(j.Body))
-	b = append(b, priority, flags, '0'+byte(n/100), '0'+byte(n/10%10), '0'+byte(n%10))
+	b = append(b, priorityDigit(j), flags, '0'+byte(n/100), '0'+byte(n/10%10), '0'+byte(n%10))
 	b = append(b, j.Tenant...)
 	return append(b, j.Body...)
+}
+
+func scopeDigit(s driver.UniqueScope) byte {
+	switch s {
+	case driver.UntilStarted:
+		return '2'
+	case driver.Replace:
+		return '3'
+	case driver.UniqueFor:
+		return '4'
+	}
+	return '1'
 }
 
 // routeSize is the length of a route without its tenant.
@@ -115,11 +169,10 @@ func (d *Driver) PushAt(ctx context.Context, from, to string, batch []driver.Job
 	if err != nil {
 		return false, fmt.Errorf("redisjobs: pushat: %w", err)
 	}
-	reply, err := d.do(ctx, pushAt, "", args...)
+	r, err := d.do(ctx, pushAt, "", args...)
 	if err != nil {
 		return false, err
 	}
-	r := reader{op: "pushat", items: []any{reply}}
 	return r.int() == 1, r.err
 }
 
@@ -132,11 +185,10 @@ func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) 
 			return driver.Fired{}, fmt.Errorf("redisjobs: fire: %w", err)
 		}
 	}
-	reply, err := d.do(ctx, fire, "", args...)
+	r, err := d.do(ctx, fire, "", args...)
 	if err != nil {
 		return driver.Fired{}, err
 	}
-	r := reader{op: "fire", items: asList(reply)}
 	fired := driver.Fired{Fired: r.int() == 1}
 	fired.Last = time.UnixMilli(r.int()).UTC()
 	fired.Now = time.UnixMilli(r.int()).UTC()

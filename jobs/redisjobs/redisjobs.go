@@ -30,7 +30,7 @@ type Driver struct {
 	rdb    redis.UniversalClient
 	opts   *Options
 	prefix string
-	keys   map[string][]string // by the name of the script
+	keys   map[string][]any // by the name of the script
 
 	scripts atomic.Pointer[scripts] // nil before the first call
 }

@@ -8,22 +8,18 @@ import (
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
-// reader walks the flat list a script answers; the first surprise sticks.
+// reader walks the flat list a script answers, integers as text; the first
+// surprise sticks.
 type reader struct {
 	op    string
-	items []any
+	items []string
 	err   error
 }
 
-func asList(reply any) []any {
-	items, _ := reply.([]any)
-	return items
-}
-
-func (r *reader) next() any {
+func (r *reader) text() string {
 	if len(r.items) == 0 {
 		r.fail()
-		return nil
+		return ""
 	}
 	item := r.items[0]
 	r.items = r.items[1:]
@@ -36,14 +32,6 @@ func (r *reader) fail() {
 	}
 }
 
-func (r *reader) text() string {
-	s, ok := r.next().(string)
-	if !ok {
-		r.fail()
-	}
-	return s
-}
-
 // texts reads the next n.
 func (r *reader) texts(n int) []string {
 	var list []string
@@ -53,21 +41,12 @@ func (r *reader) texts(n int) []string {
 	return list
 }
 
-// int reads an integer, also one that Lua sent as text to keep its precision.
 func (r *reader) int() int64 {
-	switch v := r.next().(type) {
-	case int64:
-		return v
-	case string:
-		n, err := strconv.ParseInt(v, 10, 64)
-		if err != nil {
-			r.fail()
-		}
-		return n
-	default:
+	n, err := strconv.ParseInt(r.text(), 10, 64)
+	if err != nil {
 		r.fail()
-		return 0
 	}
+	return n
 }
 
 // setMeta reads "<attempts> <crashes> <last error>".

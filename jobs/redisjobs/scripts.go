@@ -2,7 +2,9 @@ package redisjobs
 
 import (
 	"context"
+	"crypto/sha1"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
@@ -33,11 +35,12 @@ const (
 )
 
 var (
-	push     = command{"push", storeKeys + " dead done", "max_depth " + jobArgs}
-	pushAt   = command{"pushat", storeKeys + " position", "from to " + jobArgs}
-	fire     = command{"fire", storeKeys + " cron", "name tick " + jobArgs}
-	exchange = command{
-		"exchange", "ready due body meta clock unique window wake lease held " + endKeys + " " + limitKeys,
+	push      = command{"push", storeKeys + " dead done", "max_depth " + jobArgs}
+	pushPlain = command{"pushplain", "ready body clock wake control", "{place count {id stored}...}..."}
+	pushAt    = command{"pushat", storeKeys + " position", "from to " + jobArgs}
+	fire      = command{"fire", storeKeys + " cron", "name tick " + jobArgs}
+	exchange  = command{
+		"exchange", "ready due body meta clock unique window wake held " + endKeys + " " + limitKeys,
 		"worker seq want finished settled {id}... {id action delay error keep result}... {id note}...",
 	}
 	beat = command{
@@ -52,12 +55,12 @@ var (
 		"resolve", "ready due body meta clock unique window wake " + endKeys + " parked parkedat",
 		"how(requeue|delete|cancel) channel {id}...",
 	}
-	configure = command{"configure", "control run rate parked open wake lease held...", "workers {worker}... {field value}..."}
+	configure = command{"configure", "control run rate parked open wake lease body held...", "workers {worker}... {field value}..."}
 	list      = command{"list", "set body meta result", "first last order(asc|desc) parked(0|1)"}
 	find      = command{"find", "ready due body meta dead done result progress parkedat", "{id}..."}
 	stats     = command{"stats", "ready due body dead done parked", "none"}
 
-	commands = []command{push, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, stats}
+	commands = []command{push, pushPlain, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, stats}
 )
 
 // header is the comment block a script begins with.
@@ -114,8 +117,15 @@ func assemble(name string, shebang bool) (string, error) {
 	return b.String(), nil
 }
 
-// scripts are the assembled commands for one kind of server.
-type scripts map[string]*redis.Script
+// scripts are the assembled commands for one kind of server, by name.
+type scripts map[string]script
+
+type script struct{ text, sha string }
+
+func newScript(text string) script {
+	sum := sha1.Sum([]byte(text)) // the name that EVALSHA knows it by
+	return script{text, hex.EncodeToString(sum[:])}
+}
 
 // load asks the server once what it is, which needs the connection that New
 // does not use. First callers ask side by side: none waits for the time-out of
@@ -142,7 +152,7 @@ func (d *Driver) load(ctx context.Context) (scripts, error) {
 		if err != nil {
 			return nil, err
 		}
-		set[c.name] = redis.NewScript(text)
+		set[c.name] = newScript(text)
 	}
 	d.scripts.Store(&set)
 	return set, nil
@@ -168,14 +178,14 @@ func (d *Driver) checkEviction(ctx context.Context) error {
 	return nil
 }
 
-// do runs a script on the queue's keys; suffix completes the one that is per
-// worker, or names list's set.
-func (d *Driver) do(ctx context.Context, c command, suffix string, args ...any) (any, error) {
+// do runs a script on the queue's keys and answers the list it returns; suffix
+// completes the key that is per worker, or names list's set.
+func (d *Driver) do(ctx context.Context, c command, suffix string, args ...any) (reader, error) {
 	return d.run(ctx, c, d.keysOf(c, suffix), args)
 }
 
 // doAll is do for a script that takes the held hash of every worker.
-func (d *Driver) doAll(ctx context.Context, c command, workers []string, args ...any) (any, error) {
+func (d *Driver) doAll(ctx context.Context, c command, workers []string, args ...any) (reader, error) {
 	keys := slices.Clone(d.keys[c.name])
 	for _, w := range workers {
 		keys = append(keys, d.key("held", w))
@@ -183,23 +193,32 @@ func (d *Driver) doAll(ctx context.Context, c command, workers []string, args ..
 	return d.run(ctx, c, keys, args)
 }
 
-func (d *Driver) run(ctx context.Context, c command, keys []string, args []any) (any, error) {
+func (d *Driver) run(ctx context.Context, c command, keys []any, args []any) (reader, error) {
 	set, err := d.load(ctx)
 	if err != nil {
-		return nil, err
+		return reader{}, err
 	}
-	reply, err := set[c.name].Run(ctx, d.rdb, keys, args...).Result()
+	script := set[c.name]
+	line := make([]any, 0, 3+len(keys)+len(args))
+	line = append(append(append(line, "evalsha", script.sha, len(keys)), keys...), args...)
+	// Script.Run of the client would make an allocation of each value on the way.
+	reply := redis.NewStringSliceCmd(ctx, line...)
+	if err = d.rdb.Process(ctx, reply); redis.HasErrorPrefix(err, "NOSCRIPT") {
+		line[0], line[1] = "eval", script.text
+		reply = redis.NewStringSliceCmd(ctx, line...)
+		err = d.rdb.Process(ctx, reply)
+	}
 	switch {
 	case err == nil:
-		return reply, nil
-	case strings.HasPrefix(err.Error(), "OOM"):
-		return nil, fmt.Errorf("redisjobs: %s: %w: %w", c.name, driver.ErrFull, err)
+		return reader{op: c.name, items: reply.Val()}, nil
+	case redis.HasErrorPrefix(err, "OOM"):
+		return reader{}, fmt.Errorf("redisjobs: %s: %w: %w", c.name, driver.ErrFull, err)
 	}
-	return nil, fmt.Errorf("redisjobs: %s: %w", c.name, err)
+	return reader{}, fmt.Errorf("redisjobs: %s: %w", c.name, err)
 }
 
 // keysOf names the keys of a script. Those of most are the same in each call.
-func (d *Driver) keysOf(c command, suffix string) []string {
+func (d *Driver) keysOf(c command, suffix string) []any {
 	keys := d.keys[c.name]
 	if suffix == "" {
 		return keys
@@ -215,9 +234,9 @@ func (d *Driver) keysOf(c command, suffix string) []string {
 
 // prepareKeys names the keys that do not change.
 func (d *Driver) prepareKeys() {
-	d.keys = map[string][]string{}
+	d.keys = map[string][]any{}
 	for _, c := range commands {
-		var keys []string
+		var keys []any
 		for _, name := range strings.Fields(c.keys) {
 			if !strings.HasSuffix(name, "...") {
 				keys = append(keys, d.key(name, ""))

@@ -94,7 +94,7 @@ func checkArgs(c command, source string) error {
 		return nil
 	}
 	first := strconv.Itoa(len(fixed) + 1)
-	reads := []string{"ARGV, " + first + ")", "for i = " + first + ", ", "finish(" + first + ","}
+	reads := []string{"ARGV, " + first + ")", "unpack(ARGV, " + first + ",", "for i = " + first + ", ", "local at = " + first + "\n"}
 	if !slices.ContainsFunc(reads, func(read string) bool { return strings.Contains(source, read) }) {
 		return fmt.Errorf("the repeated arguments are not read from position %s", first)
 	}
@@ -131,7 +131,7 @@ func TestScriptCheckCatchesFaults(t *testing.T) {
 		"computed key":               {"local now = now_ms()", "redis.call('DEL', KEYS[#KEYS])"},
 		"argument swapped":           {"local worker, seq, want", "local seq, worker, want"},
 		"argument added":             {"-- ARGV: worker", "-- ARGV: queue worker"},
-		"arguments shifted":          {"finish(6,", "finish(7,"},
+		"arguments shifted":          {"unpack(ARGV, 6,", "unpack(ARGV, 7,"},
 		"banned library":             {"local now = now_ms()", "local now = bit.band(1, 1)"},
 		"no returns":                 {"-- returns:", "-- gives:"},
 	} {
@@ -163,7 +163,7 @@ func TestFlags(t *testing.T) {
 		text, err := assemble(c.name, true)
 		require.NoError(t, err)
 		first, _, _ := strings.Cut(text, "\n")
-		adds := slices.Contains([]string{"push", "pushat", "fire"}, c.name)
+		adds := slices.Contains([]string{"push", "pushplain", "pushat", "fire"}, c.name)
 		require.Equal(t, !adds, strings.Contains(first, "allow-oom"), "%s: %s", c.name, first)
 		plain, err := assemble(c.name, false)
 		require.NoError(t, err)

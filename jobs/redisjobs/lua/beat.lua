@@ -6,7 +6,7 @@
 -- ARGV: worker ms join(0|1) audit(0|1) tally {id}...
 -- returns: {"lost"} or {"ok", expired worker or "", held, cancelled, unknown, lost, {id}...}
 -- flags: allow-oom
--- include: clock
+-- include: clock route meta end
 local lease, held, cancel, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local body, meta, done, result = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local unique, window = KEYS[9], KEYS[10]
@@ -19,6 +19,7 @@ if mine == 0 and not join then
   return {'lost'}
 end
 redis.call('ZADD', lease, int(now + ms), worker)
+if join then redis.call('HSETNX', held, '@', '0') end
 
 -- A minute is "<count> <count> ...", one for each that Go sends.
 if tally ~= '' then
@@ -62,10 +63,7 @@ local function add(at, id)
   answer[at] = answer[at] + 1
   answer[#answer + 1] = id
 end
-local marks = redis.call('HKEYS', cancel)
-for i = 1, #marks do
-  if redis.call('HEXISTS', held, marks[i]) == 1 then add(4, marks[i]) end
-end
+each_cancelled(cancel, held, function(id) add(4, id) end)
 if audit then
   local claims = {}
   for i = 6, #ARGV do claims[ARGV[i]] = true end

@@ -2,19 +2,20 @@
 -- It counts the running jobs anew, which needs the held hash of every worker: if
 -- a worker has come since they were listed, nothing is changed.
 --
--- KEYS: control run rate parked open wake lease held...
+-- KEYS: control run rate parked open wake lease body held...
 -- ARGV: workers {worker}... {field value}...
--- returns: 1, or 0 if a worker has come
+-- returns: {1}, or {0} if a worker has come
 -- flags: allow-oom
 -- include: clock route place limit
 local control, run, rate = KEYS[1], KEYS[2], KEYS[3]
 local parked, open, wake, lease = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local body = KEYS[8]
 local workers = tonumber(ARGV[1])
 
 local listed = {}
 for i = 2, 1 + workers do listed[ARGV[i]] = true end
 for _, worker in ipairs(redis.call('ZRANGE', lease, 0, -1)) do
-  if not listed[worker] then return 0 end
+  if not listed[worker] then return {0} end
 end
 
 for i = 2 + workers, #ARGV, 2 do
@@ -47,11 +48,11 @@ if mode.w then redis.call('HSET', control, 'weights', '1') end
 
 redis.call('DEL', run)
 if mode.r then
-  for i = 8, #KEYS do
+  for i = 9, #KEYS do
     local jobs = redis.call('HGETALL', KEYS[i])
     for j = 1, #jobs, 2 do
       if jobs[j] ~= '@' then
-        redis.call('HINCRBY', run, group_of('t', tenant_of(held_route(jobs[j + 1]))), 1)
+        redis.call('HINCRBY', run, group_of('t', tenant_of(held_route(body, jobs[j], jobs[j + 1]))), 1)
         redis.call('HINCRBY', run, 'q', 1)
       end
     end
@@ -69,4 +70,4 @@ while true do
   from = '(' .. group .. ':'
 end
 wake_one(wake)
-return 1
+return {1}

@@ -1,56 +1,70 @@
 -- exchange settles what a worker finished and hands it new jobs, in one step.
 -- A repeated seq gets the same jobs again and settles nothing twice: field "@"
 -- of the held hash is the latest seq, the jobs that it handed out bear it.
+-- Without that field the lease is gone: reclaim removes it first.
 --
--- KEYS: ready due body meta clock unique window wake lease held dead done result progress cancel control run rate parked parkedat open
+-- KEYS: ready due body meta clock unique window wake held dead done result progress cancel control run rate parked parkedat open
 -- ARGV: worker seq want finished settled {id}... {id action delay error keep result}... {id note}...
--- returns: {"lost"} or {"ok", ready left, ms to next or -1, cancelled, {id}..., {id stored meta}...}
+-- returns: {"lost"} or {"ok", ready left, ms to next or -1, metas 0|1, cancelled, {id}..., {id stored meta, if metas}...}
 -- flags: allow-oom
 -- include: clock route place meta limit end
 local ready, due, body, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local clock, unique, window, wake = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local lease, held, dead = KEYS[9], KEYS[10], KEYS[11]
-local done, result, progress, cancel = KEYS[12], KEYS[13], KEYS[14], KEYS[15]
-local control, run, rate = KEYS[16], KEYS[17], KEYS[18]
-local parked, parkedat, open = KEYS[19], KEYS[20], KEYS[21]
+local held, dead, done = KEYS[9], KEYS[10], KEYS[11]
+local result, progress, cancel = KEYS[12], KEYS[13], KEYS[14]
+local control, run, rate = KEYS[15], KEYS[16], KEYS[17]
+local parked, parkedat, open = KEYS[18], KEYS[19], KEYS[20]
 local worker, seq, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local finished, settled = tonumber(ARGV[4]), tonumber(ARGV[5])
 
-if tonumber(redis.call('ZSCORE', lease, worker) or '0') == 0 then
+local holds = redis.call('HMGET', held, '@', unpack(ARGV, 6, 5 + finished))
+if not holds[1] then
   return {'lost'}
 end
 local now = now_ms()
-local mode = redis.call('HGET', control, '@') or ''
-if mode == 'x' and redis.call('EXISTS', parked) == 0 then
-  redis.call('HDEL', control, '@')
-  mode = ''
+
+-- What is in force, and whether there is anything beside bodies: neither on the
+-- happy path.
+local mode, extras = '', 0
+if redis.call('EXISTS', control, meta, progress, cancel) > 0 then
+  mode = redis.call('HGET', control, '@') or ''
+  extras = redis.call('EXISTS', meta, progress, cancel)
+  if mode == 'x' and redis.call('EXISTS', parked) == 0 then
+    redis.call('HDEL', control, '@')
+    mode = ''
+  end
 end
-local limits = limiter({control = control, run = run, rate = rate, parked = parked, parkedat = parkedat, open = open}, mode, now)
-local place = placer(ready, clock, mode ~= '' and weights_of(control) or nil)
-local k = {
+local limits = mode ~= '' and
+  limiter({control = control, run = run, rate = rate, parked = parked, parkedat = parkedat, open = open}, mode, now)
+local place = placer(ready, clock, limits and weights_of(control))
+local ends = ender({
   body = body, meta = meta, unique = unique, window = window, dead = dead,
   done = done, result = result, progress = progress, cancel = cancel,
-}
-local extras = redis.call('EXISTS', meta, progress, cancel) -- none of it on the happy path
+}, now)
 
--- Finishing is the common case: all of it costs three commands.
-local function finish(first, n)
-  local ids, mine, seen = {}, {}, {}
-  for i = 1, n do ids[i] = ARGV[first + i - 1] end
-  local values = redis.call('HMGET', held, unpack(ids))
-  for i = 1, n do
-    local id = ids[i]
-    if values[i] and not seen[id] then
-      seen[id] = true
-      mine[#mine + 1] = id
-      local route = held_route(values[i])
-      if string.sub(route, 2, 2) ~= '0' then
-        finish_key(k, id, route)
+-- Finishing is the common case: all of it costs three commands, with the one
+-- that read the holds. Most holds are the same few numbers.
+local function finish()
+  local mine, n, with_route = {}, 0, {}
+  for i = 1, finished do
+    local hold = holds[i + 1]
+    if hold then
+      local id = ARGV[5 + i]
+      n = n + 1
+      mine[n] = id
+      local routed = with_route[hold]
+      if routed == nil then
+        routed = limits or string.find(hold, ' ', 1, true) or false
+        with_route[hold] = routed
       end
-      limits.count(route, -1)
+      if routed and redis.call('HDEL', held, id) == 1 then -- once, if it is named twice
+        local route = held_route(body, id, hold)
+        ends.key(id, route)
+        if limits then limits.count(route, -1) end
+      end
     end
   end
-  if #mine == 0 then return end
+  if n == 0 then return end
   redis.call('HDEL', body, unpack(mine))
   if extras > 0 then
     redis.call('HDEL', meta, unpack(mine))
@@ -64,14 +78,14 @@ end
 local function settle(id, action, delay, err, keep, value)
   local hold = redis.call('HGET', held, id)
   if not hold then return end
-  local route = held_route(hold)
+  local route = held_route(body, id, hold)
   if extras > 0 and (action == 'retry' or action == 'return') and redis.call('HEXISTS', cancel, id) == 1 then
     action = 'drop'
   end
   if action == 'finish' then
-    finish_job(k, id, route, now, keep, value)
+    ends.finish(id, route, keep, value)
   elseif action == 'drop' then
-    drop_job(k, id, route)
+    ends.drop(id, route)
   elseif action == 'return' and delay == 0 then
     place.add(id, route, true)
   elseif action == 'return' then
@@ -81,88 +95,98 @@ local function settle(id, action, delay, err, keep, value)
     write_meta(meta, id, attempts + 1, crashes, err)
     extras = 1
     if action == 'bury' then
-      bury_job(k, id, route, now)
+      ends.bury(id, route)
     else
       redis.call('ZADD', due, int(now + delay), id)
     end
   end
   redis.call('HDEL', held, id)
   redis.call('HDEL', progress, id)
-  limits.count(route, -1)
+  if limits then limits.count(route, -1) end
 end
 
+-- Makes due jobs ready, and answers when the next one is.
 local function promote()
+  local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
+  if not head or tonumber(head) > now then return tonumber(head) end
   local ids = redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, 500)
-  if #ids == 0 then return end
   local stored = redis.call('HMGET', body, unpack(ids))
   for i = 1, #ids do
-    place.add(ids[i], stored[i] and route_of(stored[i]) or '10000', false)
+    place.add(ids[i], route_of(stored[i]), false)
   end
   place.flush()
   redis.call('ZREM', due, unpack(ids))
+  return tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
 end
 
-local ids, bodies, holds = {}, {}, {}
+local ids, bodies, marks, taken = {}, {}, {'@', seq}, 0
 
+-- Hands out a job that may be more than plain.
 local function hand_out(id, route, stored)
-  ids[#ids + 1] = id
-  bodies[#bodies + 1] = stored
-  holds[#holds + 1] = id
-  holds[#holds + 1] = seq .. ' ' .. route
-  local flags = string.sub(route, 2, 2)
-  if flags ~= '0' then
-    local scope = scope_of(route)
-    if scope == 2 or scope == 3 then
-      drop_key(unique, window, id, true)
-    end
+  taken = taken + 1
+  ids[taken] = id
+  bodies[taken] = stored
+  marks[2 * taken + 1] = id
+  marks[2 * taken + 2] = seq .. ' ' .. route
+  local scope = scope_of(route)
+  if scope == 2 or scope == 3 then
+    drop_key(unique, window, id, true)
   end
-  if mode ~= '' then limits.started(route) end
+  if limits then limits.started(route) end
 end
 
 -- Hands out ready jobs, up to n; what is held back is parked on the way.
 local function take(n)
-  local rounds, clocks = 0, {}
-  while n > 0 and rounds < 5 do
-    local popped = redis.call('ZPOPMIN', ready, math.min(n, 500))
-    if #popped == 0 then break end
-    local found = {}
-    for i = 1, #popped, 2 do found[#found + 1] = popped[i] end
-    local stored = redis.call('HMGET', body, unpack(found))
-    for i = 1, #found do
-      local text = stored[i] or ''
-      local route = text ~= '' and route_of(text) or '10000'
-      clocks[string.sub(route, 1, 1)] = tonumber(popped[2 * i]) % BAND
-      local group = mode ~= '' and limits.gate(route, text, nil)
+  local popped = redis.call('ZPOPMIN', ready, n)
+  local count = #popped / 2
+  if count == 0 then return 0 end
+  local found = {}
+  for i = 1, count do found[i] = popped[2 * i - 1] end
+  local stored = redis.call('HMGET', body, unpack(found))
+  for i = 1, count do
+    local id, text = found[i], stored[i] or ''
+    if not limits and string.byte(text, 2) == 48 then -- no flags: a plain job
+      taken = taken + 1
+      ids[taken] = id
+      bodies[taken] = text
+      marks[2 * taken + 1] = id
+      marks[2 * taken + 2] = seq
+    else
+      local route = route_of(text)
+      local group = limits and limits.gate(route, text, nil)
       if group then
-        limits.park(group, found[i])
+        limits.park(group, id)
       else
-        hand_out(found[i], route, text)
-        n = n - 1
+        hand_out(id, route, text)
       end
     end
-    if mode == '' then break end
-    rounds = rounds + 1
   end
-  if redis.call('EXISTS', ready) == 0 then
-    redis.call('DEL', clock) -- nobody waits: every tenant starts equal again
-    return
+  -- The clock of each priority is the score taken last.
+  local last = nil
+  for i = count, 1, -1 do
+    local score = tonumber(popped[2 * i])
+    local priority = math.floor(score / BAND)
+    if priority ~= last then
+      redis.call('HSET', clock, '@' .. priority, int(score % BAND))
+      last = priority
+    end
+    if tonumber(popped[2]) >= priority * BAND then break end
   end
-  for p, v in pairs(clocks) do
-    redis.call('HSET', clock, '@' .. p, int(v))
-  end
+  return count
 end
 
-local again = redis.call('HGET', held, '@') == seq
-if again then
+local next_at = nil
+if holds[1] == seq then
   local all, mark = redis.call('HGETALL', held), seq .. ' '
   for i = 1, #all, 2 do
-    if all[i] ~= '@' and string.sub(all[i + 1], 1, #mark) == mark then
+    if all[i] ~= '@' and (all[i + 1] == seq or string.sub(all[i + 1], 1, #mark) == mark) then
       ids[#ids + 1] = all[i]
     end
   end
   if #ids > 0 then bodies = redis.call('HMGET', body, unpack(ids)) end
+  next_at = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
 else
-  if finished > 0 then finish(6, finished) end
+  if finished > 0 then finish() end
   local at = 6 + finished
   for i = at, at + 6 * settled - 1, 6 do
     settle(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4]), ARGV[i + 5])
@@ -173,8 +197,8 @@ else
       redis.call('HSET', progress, ARGV[i], ARGV[i + 1])
     end
   end
-  promote()
-  if mode ~= '' then
+  next_at = promote()
+  if limits then
     limits.flush() -- before the limits are asked
     want = math.min(want, (limits.queue()))
     if want > 0 and redis.call('EXISTS', open) == 1 then
@@ -183,17 +207,19 @@ else
       limits.draw(share, body, hand_out)
     end
   end
-  if want > #ids then take(want - #ids) end
-  if mode ~= '' then limits.flush() end
-  holds[#holds + 1] = '@'
-  holds[#holds + 1] = seq
-  redis.call('HSET', held, unpack(holds))
+  local rounds = limits and 5 or 1
+  while want > taken and rounds > 0 and take(want - taken) > 0 do
+    rounds = rounds - 1
+  end
+  if limits then limits.flush() end
+  redis.call('HSET', held, unpack(marks))
 end
 
-local left, next_at = redis.call('ZCARD', ready), nil
-local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
-if head then next_at = tonumber(head) end
-if mode ~= '' then
+local left = redis.call('ZCARD', ready)
+if left == 0 and taken > 0 then
+  redis.call('DEL', clock) -- nobody waits: every tenant starts equal again
+end
+if limits then
   left = left + redis.call('ZCOUNT', open, '-inf', int(now))
   local free, at = limits.queue()
   if free < 1 then
@@ -205,23 +231,25 @@ if mode ~= '' then
 end
 if left > 0 then wake_one(wake) end
 
-local answer = {'ok', left, next_at and math.max(0, next_at - now) or -1, 0}
+local metas = extras > 0 and #ids > 0 and redis.call('HMGET', meta, unpack(ids))
+local answer = {'ok', left, next_at and math.max(0, next_at - now) or -1, metas and 1 or 0, 0}
+local n = 5
 if extras > 0 then
-  local marks = redis.call('HGETALL', cancel)
-  for i = 1, #marks, 2 do
-    if marks[i + 1] == '' and redis.call('HEXISTS', held, marks[i]) == 1 then
-      redis.call('HSET', cancel, marks[i], 'told')
-      answer[4] = answer[4] + 1
-      answer[#answer + 1] = marks[i]
-    end
-  end
+  each_cancelled(cancel, held, function(id, told)
+    if told ~= '' then return end
+    redis.call('HSET', cancel, id, 'told')
+    answer[5] = answer[5] + 1
+    n = n + 1
+    answer[n] = id
+  end)
 end
-if #ids > 0 then
-  local metas = extras > 0 and redis.call('HMGET', meta, unpack(ids)) or {}
-  for i = 1, #ids do
-    answer[#answer + 1] = ids[i]
-    answer[#answer + 1] = bodies[i] or ''
-    answer[#answer + 1] = metas[i] or ''
+for i = 1, #ids do
+  answer[n + 1] = ids[i]
+  answer[n + 2] = bodies[i] or ''
+  n = n + 2
+  if metas then
+    n = n + 1
+    answer[n] = metas[i] or ''
   end
 end
 return answer

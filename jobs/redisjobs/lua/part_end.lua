@@ -2,49 +2,69 @@
 --
 -- KEYS: none, they are passed in
 -- ARGV: none
--- returns: finish_key, finish_job, drop_job, bury_job
+-- returns: ender, each_cancelled
 --
 -- k has the keys body, meta, unique, window, dead, done, result, progress and
 -- cancel.
-local function finish_key(k, id, route)
-  if scope_of(route) ~= 0 then
-    drop_key(k.unique, k.window, id, false)
+local function ender(k, now)
+  local self = {}
+
+  -- Forgets everything of a job but its unique key.
+  local function forget(id)
+    redis.call('HDEL', k.body, id)
+    redis.call('HDEL', k.meta, id)
+    redis.call('HDEL', k.progress, id)
+    redis.call('HDEL', k.cancel, id)
   end
+
+  -- Lets the unique key of a finished job go.
+  function self.key(id, route)
+    if scope_of(route) ~= 0 then
+      drop_key(k.unique, k.window, id, false)
+    end
+  end
+
+  -- A kept job stays under its body, with "<finished ms> <result>" beside it.
+  function self.finish(id, route, keep, value)
+    self.key(id, route)
+    if keep <= 0 then
+      forget(id)
+      return
+    end
+    redis.call('HSET', k.result, id, int(now) .. ' ' .. value)
+    redis.call('ZADD', k.done, int(now + keep), id)
+    redis.call('HDEL', k.progress, id)
+    redis.call('HDEL', k.cancel, id)
+  end
+
+  function self.drop(id, route)
+    if scope_of(route) ~= 0 then
+      drop_key(k.unique, k.window, id, true)
+    end
+    forget(id)
+  end
+
+  function self.bury(id, route)
+    if scope_of(route) ~= 0 then
+      drop_key(k.unique, k.window, id, true)
+    end
+    redis.call('ZADD', k.dead, int(now), id)
+    redis.call('HDEL', k.progress, id)
+    redis.call('HDEL', k.cancel, id)
+  end
+
+  return self
 end
 
--- Forgets everything of a job but its unique key.
-local function forget(k, id)
-  redis.call('HDEL', k.body, id)
-  redis.call('HDEL', k.meta, id)
-  redis.call('HDEL', k.progress, id)
-  redis.call('HDEL', k.cancel, id)
-end
-
--- A kept job stays under its body, with "<finished ms> <result>" beside it.
-local function finish_job(k, id, route, now, keep, value)
-  finish_key(k, id, route)
-  if keep <= 0 then
-    forget(k, id)
-    return
+-- Calls see(id, mark) for each job of a held hash that somebody cancelled.
+local function each_cancelled(cancel, held, see)
+  if redis.call('EXISTS', cancel) == 0 then return end
+  local ids = redis.call('HKEYS', held)
+  for first = 1, #ids, 1000 do
+    local last = math.min(first + 999, #ids)
+    local marks = redis.call('HMGET', cancel, unpack(ids, first, last))
+    for i = first, last do
+      if marks[i - first + 1] then see(ids[i], marks[i - first + 1]) end
+    end
   end
-  redis.call('HSET', k.result, id, int(now) .. ' ' .. value)
-  redis.call('ZADD', k.done, int(now + keep), id)
-  redis.call('HDEL', k.progress, id)
-  redis.call('HDEL', k.cancel, id)
-end
-
-local function drop_job(k, id, route)
-  if scope_of(route) ~= 0 then
-    drop_key(k.unique, k.window, id, true)
-  end
-  forget(k, id)
-end
-
-local function bury_job(k, id, route, now)
-  if scope_of(route) ~= 0 then
-    drop_key(k.unique, k.window, id, true)
-  end
-  redis.call('ZADD', k.dead, int(now), id)
-  redis.call('HDEL', k.progress, id)
-  redis.call('HDEL', k.cancel, id)
 end

@@ -7,9 +7,10 @@
 -- The control hash has "@", the letters of what is in force (p the queue is
 -- paused, t a tenant is, k a kind is, q the queue is limited, l a tenant is, r
 -- one of the limits is on running jobs, w a tenant has a weight, x jobs were
--- parked when something was changed last), and one field each: "P<tenant>", "K<kind>" for pauses, "Q", "E" (each tenant), "T<tenant>"
--- for limits, "W<tenant>" for weights. A limit is "<running> <rate> <per ms>
--- <burst>". While nothing is in force a job costs nothing here.
+-- parked when something was changed last), and one field each: "P<tenant>",
+-- "K<kind>" for pauses, "Q", "E" (each tenant), "T<tenant>" for limits,
+-- "W<tenant>" for weights. A limit is "<running> <rate> <per ms> <burst>". While
+-- nothing is in force a job costs nothing here.
 --
 -- A job whose tenant or kind is held back when its turn comes is parked: in the
 -- sorted set parked, by group and order, all scores 0, and with its member under
@@ -194,7 +195,7 @@ local function limiter(k, mode, now)
       for m = 1, #members do
         local id = string.sub(members[m], park_end(members[m]) + 1)
         local stored = redis.call('HGET', body, id) or ''
-        local route = stored ~= '' and route_of(stored) or '10000'
+        local route = route_of(stored)
         local blocked = self.gate(route, stored, group)
         if blocked == group then
           stuck = true

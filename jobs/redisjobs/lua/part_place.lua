@@ -46,13 +46,13 @@ local function placer(ready, clock, weights)
         changed[#changed + 1] = field
       end
     end
-    pairs_[#pairs_ + 1] = string.format('%.0f', tonumber(priority) * BAND + score)
-    pairs_[#pairs_ + 1] = id
+    pairs_[2 * count + 1] = string.format('%.0f', priority * BAND + score)
+    pairs_[2 * count + 2] = id
     count = count + 1
   end
   local function flush()
-    for i = 1, #pairs_, 2000 do
-      redis.call('ZADD', ready, unpack(pairs_, i, math.min(i + 1999, #pairs_)))
+    for i = 1, 2 * count, 2000 do
+      redis.call('ZADD', ready, unpack(pairs_, i, math.min(i + 1999, 2 * count)))
     end
     local fields = {}
     for i = 1, #changed do
@@ -62,8 +62,7 @@ local function placer(ready, clock, weights)
     if #fields > 0 then
       redis.call('HSET', clock, unpack(fields))
     end
-    changed, pairs_ = {}, {}
-    return count
+    changed, pairs_, count = {}, {}, 0
   end
   return {add = add, flush = flush}
 end

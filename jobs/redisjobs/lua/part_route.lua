@@ -2,14 +2,18 @@
 --
 -- KEYS: none, they are passed in
 -- ARGV: none
--- returns: route_of, tenant_of, scope_of, is_flow, held_route
+-- returns: PLAIN, route_of, tenant_of, scope_of, is_flow, held_route
 --
 -- A stored body is "<route><envelope>". A route is a digit for the priority (0
 -- first), a hexadecimal digit of flags, three digits for the tenant's length,
 -- and the tenant. The flags are a unique scope (0 none, 1 until done, 2 until
 -- started, 3 replaceable, 4 for a window) plus 8 for a job of a workflow.
+local PLAIN = '20000' -- stands in for that of a body that somebody removed or overwrote
+
 local function route_of(stored)
-  return string.sub(stored, 1, 5 + tonumber(string.sub(stored, 3, 5)))
+  local tenant = tonumber(string.sub(stored or '', 3, 5))
+  if not tenant then return PLAIN end
+  return string.sub(stored, 1, 5 + tenant)
 end
 
 local function tenant_of(route)
@@ -24,7 +28,10 @@ local function is_flow(route)
   return tonumber(string.sub(route, 2, 2), 16) >= 8
 end
 
--- A held hash has id → "<seq of the exchange> <route>".
-local function held_route(value)
-  return string.sub(value, string.find(value, ' ', 1, true) + 1)
+-- A held hash has id → "<seq of the exchange>", for a job with flags or while
+-- something is in force "<seq of the exchange> <route>".
+local function held_route(body, id, value)
+  local at = string.find(value, ' ', 1, true)
+  if at then return string.sub(value, at + 1) end
+  return route_of(redis.call('HGET', body, id))
 end

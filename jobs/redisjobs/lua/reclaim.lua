@@ -23,16 +23,16 @@ end
 redis.call('ZADD', lease, 0, worker)
 redis.call('HDEL', held, '@')
 
-local k = {
+local ends = ender({
   body = body, meta = meta, unique = unique, window = window, dead = dead,
   done = done, result = result, progress = progress, cancel = cancel,
-}
+}, now)
 local limits = limiter({control = control, run = run, rate = rate, parked = parked, parkedat = parkedat, open = open},
   redis.call('HGET', control, '@') or '', now)
 local place = placer(ready, clock)
 local fields, gone, back, buried = redis.call('HGETALL', held), {}, 0, 0
 for i = 1, math.min(#fields, 2 * limit), 2 do
-  local id, route = fields[i], held_route(fields[i + 1])
+  local id, route = fields[i], held_route(body, fields[i], fields[i + 1])
   local poison = false
   if mode == 'expired' then
     local attempts, crashes, err = read_meta(redis.call('HGET', meta, id))
@@ -42,9 +42,9 @@ for i = 1, math.min(#fields, 2 * limit), 2 do
     write_meta(meta, id, attempts, crashes, err)
   end
   if redis.call('HEXISTS', cancel, id) == 1 then
-    drop_job(k, id, route)
+    ends.drop(id, route)
   elseif poison then
-    bury_job(k, id, route, now)
+    ends.bury(id, route)
     buried = buried + 1
   else
     place.add(id, route, true)

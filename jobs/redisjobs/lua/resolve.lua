@@ -3,7 +3,7 @@
 --
 -- KEYS: ready due body meta clock unique window wake dead done result progress cancel parked parkedat
 -- ARGV: how(requeue|delete|cancel) channel {id}...
--- returns: how many were in a state that this is for
+-- returns: {how many were in a state that this is for}
 -- flags: allow-oom
 -- include: clock route place meta end
 local ready, due, body, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -13,15 +13,14 @@ local progress, cancel = KEYS[12], KEYS[13]
 local parked, parkedat = KEYS[14], KEYS[15]
 local how, channel = ARGV[1], ARGV[2]
 
-local k = {
+local ends = ender({
   body = body, meta = meta, unique = unique, window = window, dead = dead,
   done = done, result = result, progress = progress, cancel = cancel,
-}
+}, 0)
 local place, found, told = placer(ready, clock), 0, false
 
 local function route_at(id)
-  local stored = redis.call('HGET', body, id)
-  return stored and route_of(stored) or '10000'
+  return route_of(redis.call('HGET', body, id))
 end
 
 local function requeue(id)
@@ -43,7 +42,7 @@ end
 local function delete(id)
   if redis.call('ZREM', dead, id) + redis.call('ZREM', done, id) == 0 then return false end
   redis.call('HDEL', result, id)
-  drop_job(k, id, route_at(id))
+  ends.drop(id, route_at(id))
   return true
 end
 
@@ -59,7 +58,7 @@ local function cancel_one(id)
     waited = 1
   end
   if waited > 0 then
-    drop_job(k, id, route_at(id))
+    ends.drop(id, route_at(id))
   else
     redis.call('HSETNX', cancel, id, '')
     told = true
@@ -77,4 +76,4 @@ end
 if told then
   redis.call('PUBLISH', channel, 'cancel')
 end
-return found
+return {found}
