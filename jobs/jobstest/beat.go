@@ -62,6 +62,7 @@ func (d *Driver) sweep() {
 	for name := range d.keys {
 		d.holder(name)
 	}
+	d.sweepFlows()
 }
 
 // audit tells a worker what the store thinks it holds.

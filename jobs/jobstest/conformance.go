@@ -21,13 +21,20 @@ type Features struct {
 
 	// NoPosition says that the driver is not a driver.Positioner.
 	NoPosition bool
+
+	// NoFlows says that the driver is not a driver.Flower.
+	NoFlows bool
 }
 
 // Run checks a driver against the contract of driver.Driver. open returns a new,
 // empty queue for each case.
 func Run(t *testing.T, open func(t testing.TB) driver.Driver, f Features) {
 	t.Helper()
-	for _, c := range cases() {
+	all := cases()
+	if !f.NoFlows {
+		all = append(all, flowCases()...)
+	}
+	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
 			body := func(t *testing.T) {
 				c.run(&suite{T: t, d: open(t), why: c.why, seq: map[string]uint64{}})

@@ -19,6 +19,7 @@ type Driver struct {
 	leases   map[string]*lease
 	keys     map[string]key
 	ticks    map[string]time.Time
+	flows    map[string]*flow
 	history  map[time.Time]driver.Tally
 	position string
 	order    order
@@ -39,6 +40,7 @@ var (
 	_ driver.Finder     = (*Driver)(nil)
 	_ driver.Nudger     = (*Driver)(nil)
 	_ driver.Historian  = (*Driver)(nil)
+	_ driver.Flower     = (*Driver)(nil)
 )
 
 // job is a job of any state. What belongs to another state than its own is zero.
@@ -75,6 +77,7 @@ func NewDriver() *Driver {
 		leases:  map[string]*lease{},
 		keys:    map[string]key{},
 		ticks:   map[string]time.Time{},
+		flows:   map[string]*flow{},
 		history: map[time.Time]driver.Tally{},
 		order:   order{clock: map[driver.Priority]float64{}, finish: map[turn]float64{}},
 		rules:   newRules(),

@@ -94,10 +94,11 @@ func (d *Driver) finish(j *job, o driver.Outcome) {
 	d.finished(j)
 	if o.Keep <= 0 {
 		delete(d.jobs, j.ID)
-		return
+	} else {
+		d.enter(j, driver.Done)
+		j.at, j.until, j.result = now(), now().Add(o.Keep), slices.Clone(o.Result)
 	}
-	d.enter(j, driver.Done)
-	j.at, j.until, j.result = now(), now().Add(o.Keep), slices.Clone(o.Result)
+	d.stepDone(j.ID, o.Result)
 }
 
 // drop forgets a job, and its key whatever its scope.
@@ -105,12 +106,14 @@ func (d *Driver) drop(j *job) {
 	d.free(j)
 	d.enter(j, "")
 	delete(d.jobs, j.ID)
+	d.stepFailed(j.ID, "cancelled")
 }
 
 func (d *Driver) bury(j *job) {
 	d.free(j)
 	d.enter(j, driver.Dead)
 	j.at = now()
+	d.stepFailed(j.ID, j.err)
 }
 
 // take hands out jobs, and parks on the way what is held back.
