@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 )
 
@@ -31,10 +32,14 @@ func (o *Options) open(what, kind, tenant, id string, sealed []byte) ([]byte, er
 	return o.Codec.Open(sealed, bound(what, kind, tenant, id))
 }
 
-// sealResult makes the stored form of a handler's result.
+// sealResult makes the stored form of a handler's result; nil if nobody will
+// read it.
 func (o *Options) sealResult(a *attempt, result []byte) ([]byte, error) {
 	if len(result) > maxResult {
 		return nil, Discard(fmt.Errorf("%w: result of %s has %d bytes, the limit is %d", ErrTooLarge, a.info.Kind, len(result), maxResult))
+	}
+	if a.env.Keep == 0 && a.info.Flow == "" {
+		return nil, nil
 	}
 	if result == nil || !o.sealed() {
 		return result, nil
@@ -44,4 +49,15 @@ func (o *Options) sealResult(a *attempt, result []byte) ([]byte, error) {
 		return nil, fmt.Errorf("jobs: seal the result of %s: %w", a.info.Kind, err)
 	}
 	return sealed, nil
+}
+
+// openResult reads what sealResult made.
+func (q *Queue) openResult(kind, tenant, id string, data []byte, into any) error {
+	if q.opts.sealed() {
+		var err error
+		if data, err = q.opts.open(sealedResult, kind, tenant, id, data); err != nil {
+			return err
+		}
+	}
+	return json.Unmarshal(data, into)
 }

@@ -67,7 +67,11 @@ const maxPushBytes = 4 << 20
 // whole or not at all. On an error the receipts are those of the parts that
 // are stored.
 func (q *Queue) EnqueueMany(ctx context.Context, items []Item) ([]Receipt, error) {
-	next := q.enqueueMany
+	return q.around(ctx, items, q.enqueueMany)
+}
+
+// around calls next within OnEnqueue.
+func (q *Queue) around(ctx context.Context, items []Item, next func(context.Context, []Item) ([]Receipt, error)) ([]Receipt, error) {
 	if q.opts != nil {
 		for i := len(q.opts.OnEnqueue) - 1; i >= 0; i-- {
 			around, inner := q.opts.OnEnqueue[i], next
@@ -75,6 +79,16 @@ func (q *Queue) EnqueueMany(ctx context.Context, items []Item) ([]Receipt, error
 		}
 	}
 	return next(ctx, items)
+}
+
+// batchEnd is where the first call ends that stores jobs from start on.
+func batchEnd(jobs []driver.Job, start int) int {
+	end, size := start, 0
+	for end < len(jobs) && end-start < driver.MaxBatch && (end == start || size+len(jobs[end].Body) <= maxPushBytes) {
+		size += len(jobs[end].Body)
+		end++
+	}
+	return end
 }
 
 func (q *Queue) enqueueMany(ctx context.Context, items []Item) ([]Receipt, error) {
@@ -94,11 +108,7 @@ func (q *Queue) enqueueMany(ctx context.Context, items []Item) ([]Receipt, error
 	}
 	receipts := make([]Receipt, 0, len(items))
 	for start := 0; start < len(jobs); {
-		end, size := start, 0
-		for end < len(jobs) && end-start < driver.MaxBatch && (end == start || size+len(jobs[end].Body) <= maxPushBytes) {
-			size += len(jobs[end].Body)
-			end++
-		}
+		end := batchEnd(jobs, start)
 		pushed, err := q.driver.Push(ctx, driver.Push{Jobs: jobs[start:end], MaxDepth: q.opts.maxDepth()})
 		if err != nil {
 			return receipts, fmt.Errorf("jobs: enqueue %s: %w", jobs[start].Kind, err)

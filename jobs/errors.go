@@ -56,6 +56,9 @@ var (
 	// ErrDead answers Result for a job that is dead.
 	ErrDead = errors.New("jobs: job is dead")
 
+	// ErrFlowFailed answers Outputs for a flow that failed.
+	ErrFlowFailed = errors.New("jobs: flow has failed")
+
 	// ErrRunning is returned by a second Run of the same Queue.
 	ErrRunning = errors.New("jobs: queue is already running")
 )

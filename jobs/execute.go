@@ -88,6 +88,9 @@ func (q *Queue) prepare(a *attempt) (handler, context.Context) {
 		}
 	}
 	var ctx context.Context = a
+	if a.info.Flow != "" {
+		ctx = context.WithValue(ctx, flowKey{}, q)
+	}
 	if env.Tenant != "" {
 		ctx = q.opts.WithTenant(ctx, env.Tenant)
 	}

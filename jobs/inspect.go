@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
@@ -199,6 +200,9 @@ func (q *Queue) info(s driver.Stored, env envelope) Info {
 		ID: s.ID, Kind: env.Kind, Tenant: env.Tenant,
 		Attempt: s.Attempts + 1, MaxAttempts: env.MaxAttempts,
 		Crashes: s.Crashes, LastError: s.Error,
+	}
+	if i := strings.IndexByte(s.ID, '~'); i > 0 {
+		info.Flow = s.ID[:i]
 	}
 	if info.MaxAttempts == 0 {
 		info.MaxAttempts = q.opts.maxAttempts()

@@ -32,6 +32,7 @@ type Info struct {
 	ID          string
 	Kind        string
 	Tenant      string // "" if the job belongs to none
+	Flow        string // "" if it belongs to none
 	Attempt     int    // 1 for the first
 	MaxAttempts int
 	Crashes     int    // how often a worker died while it held this job
@@ -98,6 +99,12 @@ func NewJob(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (dri
 
 // newJob is NewJob with what a Queue knows: the tenant, the trace, the codec.
 func (o *Options) newJob(ctx context.Context, args Args, opts *EnqueueOptions) (driver.Job, error) {
+	return o.makeJob(ctx, args, opts, "")
+}
+
+// makeJob is newJob for an id that is not of the caller's choice, unless it is
+// empty.
+func (o *Options) makeJob(ctx context.Context, args Args, opts *EnqueueOptions, id string) (driver.Job, error) {
 	opts = withDefaults(args, opts)
 	tenant, err := o.tenant(ctx, opts)
 	if err != nil {
@@ -106,6 +113,9 @@ func (o *Options) newJob(ctx context.Context, args Args, opts *EnqueueOptions) (
 	job, env, err := draft(tenant, args, opts, o.maxPayload())
 	if err != nil {
 		return driver.Job{}, err
+	}
+	if id != "" {
+		job.ID, env.Due = id, 0 // it may be due when an earlier stage has ended
 	}
 	o.inject(ctx, &env)
 	if o.sealed() {

@@ -44,16 +44,12 @@ func Result[R any](ctx context.Context, q *Queue, id string) (R, error) {
 	case Dead:
 		return result, fmt.Errorf("jobs: result of %s: %w: %s", id, ErrDead, job.Error)
 	case Done:
-		data := job.Result
-		if len(data) == 0 {
+		if len(job.Result) == 0 {
 			return result, nil
 		}
 		env, err := decode(job.Body)
-		if err == nil && q.opts.sealed() {
-			data, err = q.opts.open(sealedResult, env.Kind, env.Tenant, id, data)
-		}
 		if err == nil {
-			err = json.Unmarshal(data, &result)
+			err = q.openResult(env.Kind, env.Tenant, id, job.Result, &result)
 		}
 		if err != nil {
 			return result, fmt.Errorf("jobs: result of %s: %w", id, err)

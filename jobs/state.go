@@ -13,6 +13,10 @@ const (
 	Running   = driver.Running   // for its handler
 	Dead      = driver.Dead      // for a decision: Requeue or Delete
 	Done      = driver.Done      // for nothing: finished, kept for its result
+
+	Waiting   = driver.Waiting   // flows only: a job for its stage, a flow for the rest of its jobs
+	Failed    = driver.Failed    // flows only: a job that died or was cancelled, a flow that ended because of it
+	Cancelled = driver.Cancelled // flows only: ended by CancelFlow
 )
 
 // Stats counts the jobs of a queue by state.
