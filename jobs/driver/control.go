@@ -40,16 +40,16 @@ type Limit struct {
 type Change struct {
 	Target Target
 	Pause  *bool
-	Limit  *Limit
-	Weight *int // a tenant's share of the turns; 1, and zero means 1; 1000 at most
+	Limit  *Limit // a rate starts afresh
+	Weight *int   // a tenant's share of the turns; 1, and zero means 1; 1000 at most
 }
 
 // Control is what holds jobs back.
 type Control struct {
 	Paused        bool
-	PausedTenants []string
-	PausedKinds   []string
-	Limit         Limit // of the whole queue
+	PausedTenants []string // sorted
+	PausedKinds   []string // sorted
+	Limit         Limit    // of the whole queue
 	EachTenant    Limit
 	Tenants       map[string]Limit
 	Weights       map[string]int

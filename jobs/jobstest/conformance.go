@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,22 +20,16 @@ type Features struct {
 	// I/O. False means real waiting, of a few hundred milliseconds per case.
 	Bubble bool
 
-	// NoPosition says that the driver is not a driver.Positioner.
-	NoPosition bool
-
-	// NoFlows says that the driver is not a driver.Flower.
-	NoFlows bool
+	// What the driver does not offer: driver.Positioner, Controller, Finder,
+	// Nudger, Historian, Flower.
+	NoPosition, NoControl, NoFind, NoNudge, NoHistory, NoFlows bool
 }
 
-// Run checks a driver against the contract of driver.Driver. open returns a new,
-// empty queue for each case.
+// Run checks a driver against the contract of package driver. open returns a
+// new, empty queue for each case.
 func Run(t *testing.T, open func(t testing.TB) driver.Driver, f Features) {
 	t.Helper()
-	all := cases()
-	if !f.NoFlows {
-		all = append(all, flowCases()...)
-	}
-	for _, c := range all {
+	for _, c := range f.cases() {
 		t.Run(c.name, func(t *testing.T) {
 			body := func(t *testing.T) {
 				c.run(&suite{T: t, d: open(t), why: c.why, seq: map[string]uint64{}})
@@ -64,10 +59,24 @@ type testCase struct {
 	run       func(s *suite)
 }
 
-func cases() []testCase {
-	all := []testCase{}
-	for _, part := range [][]testCase{pushCases(), fairnessCases(), exchangeCases(), replayCases(), leaseCases(), timeCases(), inspectCases()} {
-		all = append(all, part...)
+func (f Features) cases() []testCase {
+	all := slices.Concat(
+		pushCases(), fairnessCases(), priorityCases(), uniqueCases(), replaceCases(),
+		exchangeCases(), replayCases(), leaseCases(), auditCases(), timeCases(), inspectCases(),
+	)
+	for _, part := range []struct {
+		lacks bool
+		cases []testCase
+	}{
+		{f.NoFind, slices.Concat(findCases(), resultCases(), cancelCases())},
+		{f.NoNudge, nudgeCases()},
+		{f.NoControl, slices.Concat(pauseCases(), parkingCases(), limitCases(), limitChangeCases(), rateCases(), controlCases())},
+		{f.NoHistory, historyCases()},
+		{f.NoFlows, flowCases()},
+	} {
+		if !part.lacks {
+			all = append(all, part.cases...)
+		}
 	}
 	return all
 }
@@ -155,6 +164,54 @@ func (s *suite) stats(want driver.Stats) {
 	got, err := s.d.Stats(s.Context())
 	s.must(err)
 	s.equal("stats", want, got)
+}
+
+// beat renews a lease.
+func (s *suite) beat(worker string) driver.Pulse {
+	s.Helper()
+	pulse, err := s.d.Beat(s.Context(), driver.Beat{Worker: worker, Lease: time.Minute, MaxCrashes: 2})
+	s.must(err)
+	return pulse
+}
+
+func (s *suite) leave(worker string) {
+	s.Helper()
+	_, err := s.d.Beat(s.Context(), driver.Beat{Worker: worker})
+	s.must(err)
+}
+
+func (s *suite) resolve(how driver.Resolution, ids ...string) int {
+	s.Helper()
+	n, err := s.d.Resolve(s.Context(), ids, how)
+	s.must(err)
+	return n
+}
+
+func (s *suite) list(state driver.State, offset, limit int) []driver.Stored {
+	s.Helper()
+	page, err := s.d.List(s.Context(), driver.ListQuery{State: state, Offset: offset, Limit: limit})
+	s.must(err)
+	return page
+}
+
+// find looks one job up.
+func (s *suite) find(id string) driver.Stored {
+	s.Helper()
+	finder, ok := s.d.(driver.Finder)
+	if !ok {
+		s.Fatal("driver is not a driver.Finder; set Features.NoFind if that is meant")
+	}
+	found, err := finder.Find(s.Context(), []string{id})
+	s.must(err)
+	s.equal("number of answers", 1, len(found))
+	s.equal("id", id, found[0].ID)
+	return found[0]
+}
+
+// state is where a job is.
+func (s *suite) state(id string) driver.State {
+	s.Helper()
+	return s.find(id).State
 }
 
 func ids(stored []driver.Stored) []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -131,6 +132,8 @@ func (d *Driver) Control(ctx context.Context) (driver.Control, error) {
 			c.Weights[name], _ = strconv.Atoi(value) // written by Configure
 		}
 	}
+	slices.Sort(c.PausedTenants)
+	slices.Sort(c.PausedKinds)
 	return c, nil
 }
 

@@ -19,10 +19,22 @@ for _, worker in ipairs(redis.call('ZRANGE', lease, 0, -1)) do
 end
 
 for i = 2 + workers, #ARGV, 2 do
-  if ARGV[i + 1] == '' then
-    redis.call('HDEL', control, ARGV[i])
+  local field, value = ARGV[i], ARGV[i + 1]
+  if value == '' then
+    redis.call('HDEL', control, field)
   else
-    redis.call('HSET', control, ARGV[i], ARGV[i + 1])
+    redis.call('HSET', control, field, value)
+  end
+  -- A new rate starts afresh.
+  local letter = string.sub(field, 1, 1)
+  if letter == 'Q' then
+    redis.call('HDEL', rate, 'q')
+  elseif letter == 'T' then
+    redis.call('HDEL', rate, group_of('t', string.sub(field, 2)))
+  elseif letter == 'E' then
+    for _, group in ipairs(redis.call('HKEYS', rate)) do
+      if string.sub(group, 1, 1) == 't' then redis.call('HDEL', rate, group) end
+    end
   end
 end
 
@@ -58,7 +70,6 @@ if mode.r then
     end
   end
 end
-if not (mode.q or mode.l) then redis.call('HDEL', rate, 'q') end
 
 -- Every group that has parked jobs gets a chance.
 local from = '-'
