@@ -21,8 +21,8 @@ type Features struct {
 	Bubble bool
 
 	// What the driver does not offer: driver.Positioner, Controller, Finder,
-	// Nudger, Historian, Flower.
-	NoPosition, NoControl, NoFind, NoNudge, NoHistory, NoFlows bool
+	// Nudger, Historian, Flower, Scheduler.
+	NoPosition, NoControl, NoFind, NoNudge, NoHistory, NoFlows, NoSchedule bool
 }
 
 // Run checks a driver against the contract of package driver. open returns a
@@ -73,6 +73,7 @@ func (f Features) cases() []testCase {
 		{f.NoControl, slices.Concat(pauseCases(), parkingCases(), limitCases(), limitChangeCases(), rateCases(), controlCases())},
 		{f.NoHistory, historyCases()},
 		{f.NoFlows, flowCases()},
+		{f.NoSchedule, scheduleCases()},
 	} {
 		if !part.lacks {
 			all = append(all, part.cases...)

@@ -14,23 +14,24 @@ import (
 // Driver is a queue in memory. Make one with New or NewDriver. It is safe for
 // concurrent use and keeps the whole contract of package driver.
 type Driver struct {
-	mu       sync.Mutex
-	jobs     map[string]*job
-	leases   map[string]*lease
-	keys     map[string]key
-	ticks    map[string]time.Time
-	flows    map[string]*flow
-	history  map[time.Time]driver.Tally
-	position string
-	order    order
-	rules    rules
-	parked   map[string]int // how many jobs are parked, by what holds them
-	parkings int
-	wake     chan struct{}
-	nudged   chan struct{} // closed and made anew by each nudge
-	faults   map[Op]*fault
-	failing  map[string][]error // by kind
-	idle     chan struct{}      // closed when Drain is done
+	mu        sync.Mutex
+	jobs      map[string]*job
+	leases    map[string]*lease
+	keys      map[string]key
+	ticks     map[string]time.Time
+	schedules map[string]*schedule
+	flows     map[string]*flow
+	history   map[time.Time]driver.Tally
+	position  string
+	order     order
+	rules     rules
+	parked    map[string]int // how many jobs are parked, by what holds them
+	parkings  int
+	wake      chan struct{}
+	nudged    chan struct{} // closed and made anew by each nudge
+	faults    map[Op]*fault
+	failing   map[string][]error // by kind
+	idle      chan struct{}      // closed when Drain is done
 }
 
 var (
@@ -41,6 +42,7 @@ var (
 	_ driver.Nudger     = (*Driver)(nil)
 	_ driver.Historian  = (*Driver)(nil)
 	_ driver.Flower     = (*Driver)(nil)
+	_ driver.Scheduler  = (*Driver)(nil)
 )
 
 // job is a job of any state. What belongs to another state than its own is zero.
@@ -73,19 +75,20 @@ func New(t testing.TB) *Driver {
 // one without a test.
 func NewDriver() *Driver {
 	return &Driver{
-		jobs:    map[string]*job{},
-		leases:  map[string]*lease{},
-		keys:    map[string]key{},
-		ticks:   map[string]time.Time{},
-		flows:   map[string]*flow{},
-		history: map[time.Time]driver.Tally{},
-		order:   order{clock: map[driver.Priority]float64{}, finish: map[turn]float64{}},
-		rules:   newRules(),
-		parked:  map[string]int{},
-		wake:    make(chan struct{}, 1),
-		nudged:  make(chan struct{}),
-		faults:  map[Op]*fault{},
-		failing: map[string][]error{},
+		jobs:      map[string]*job{},
+		leases:    map[string]*lease{},
+		keys:      map[string]key{},
+		ticks:     map[string]time.Time{},
+		schedules: map[string]*schedule{},
+		flows:     map[string]*flow{},
+		history:   map[time.Time]driver.Tally{},
+		order:     order{clock: map[driver.Priority]float64{}, finish: map[turn]float64{}},
+		rules:     newRules(),
+		parked:    map[string]int{},
+		wake:      make(chan struct{}, 1),
+		nudged:    make(chan struct{}),
+		faults:    map[Op]*fault{},
+		failing:   map[string][]error{},
 	}
 }
 

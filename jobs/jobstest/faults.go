@@ -13,9 +13,10 @@ const (
 	OpWait      Op = "wait"
 	OpNudge     Op = "nudge"
 	OpFire      Op = "fire"
-	OpInspect   Op = "inspect" // Stats, List, Find, Control and History
+	OpInspect   Op = "inspect" // Stats, List, Find, Control, History and Schedules
 	OpResolve   Op = "resolve"
 	OpConfigure Op = "configure"
+	OpSchedule  Op = "schedule" // what changes, claims or fires stored schedules
 )
 
 type fault struct {

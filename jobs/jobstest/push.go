@@ -107,9 +107,11 @@ func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) 
 			d.ticks[t.Name] = fired.Now
 		}
 		if t.Job != nil && t.At.After(d.ticks[t.Name]) && !t.At.After(fired.Now) {
-			d.store([]driver.Job{*t.Job})
+			if s := d.schedules[t.Name]; s == nil || !s.paused {
+				d.store([]driver.Job{*t.Job})
+				fired.Fired = true
+			}
 			d.ticks[t.Name] = t.At.UTC()
-			fired.Fired = true
 		}
 		fired.Last = d.ticks[t.Name]
 		return nil

@@ -42,6 +42,7 @@ var (
 	_ driver.Finder     = (*Driver)(nil)
 	_ driver.Nudger     = (*Driver)(nil)
 	_ driver.Historian  = (*Driver)(nil)
+	_ driver.Scheduler  = (*Driver)(nil)
 )
 
 // New returns the driver of one queue. It does no I/O; the first call finds

@@ -38,7 +38,7 @@ var (
 	push      = command{"push", storeKeys + " dead done", "max_depth " + jobArgs}
 	pushPlain = command{"pushplain", "ready body clock wake control", "{place count {id stored}...}..."}
 	pushAt    = command{"pushat", storeKeys + " position", "from to " + jobArgs}
-	fire      = command{"fire", storeKeys + " cron", "name tick " + jobArgs}
+	fire      = command{"fire", storeKeys + " cron ticks", "name tick " + jobArgs}
 	exchange  = command{
 		"exchange", "ready due body meta clock unique window wake held " + endKeys + " " + limitKeys,
 		"worker seq want finished settled {id}... {id action delay error keep result}... {id note}...",
@@ -60,7 +60,7 @@ var (
 	find      = command{"find", "ready due body meta dead done result progress parkedat", "{id}..."}
 	stats     = command{"stats", "ready due body dead done parked", "none"}
 
-	commands = []command{push, pushPlain, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, stats}
+	commands = append([]command{push, pushPlain, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, stats}, scheduleCommands...)
 )
 
 // header is the comment block a script begins with.

@@ -1,13 +1,14 @@
 -- fire stores the job of a schedule's tick if the tick is newer than the last
--- one and not in the future. Without a job it reads. A new schedule starts now.
+-- one and not in the future. Without a job it reads. A new schedule starts now;
+-- the ticks of a paused one are passed over.
 --
--- KEYS: ready due body clock unique window wake control cron
+-- KEYS: ready due body clock unique window wake control cron ticks
 -- ARGV: name tick {id stored due key window}...
 -- returns: {fired 0|1, last ms, now ms}
--- include: clock route place store
+-- include: clock route place store schedule
 local ready, due, body = KEYS[1], KEYS[2], KEYS[3]
 local clock, unique, window = KEYS[4], KEYS[5], KEYS[6]
-local wake, control, cron = KEYS[7], KEYS[8], KEYS[9]
+local wake, control, cron, ticks = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local name, tick = ARGV[1], tonumber(ARGV[2])
 
 local now = now_ms()
@@ -18,6 +19,10 @@ if not last then
 end
 if #ARGV == 2 or tick <= last or tick > now then
   return {0, int(last), int(now)}
+end
+if is_paused(ticks, name) then
+  redis.call('HSET', cron, name, int(tick))
+  return {0, int(tick), int(now)}
 end
 local k = {ready = ready, due = due, body = body, clock = clock, unique = unique, window = window, wake = wake, control = control}
 store(k, ARGV, 3)
