@@ -127,12 +127,12 @@ func TestScriptCheckCatchesFaults(t *testing.T) {
 	for name, fault := range map[string][2]string{
 		"keys swapped in the header": {"ready due body", "due ready body"},
 		"keys swapped in the body":   {"local ready, due,", "local due, ready,"},
-		"undeclared key":             {"local now = now_ms()", "redis.call('DEL', KEYS[11])"},
-		"computed key":               {"local now = now_ms()", "redis.call('DEL', KEYS[#KEYS])"},
+		"undeclared key":             {"local next_at = nil", "redis.call('DEL', KEYS[11])"},
+		"computed key":               {"local next_at = nil", "redis.call('DEL', KEYS[#KEYS])"},
 		"argument swapped":           {"local worker, seq, want", "local seq, worker, want"},
 		"argument added":             {"-- ARGV: worker", "-- ARGV: queue worker"},
 		"arguments shifted":          {"unpack(ARGV, 6,", "unpack(ARGV, 7,"},
-		"banned library":             {"local now = now_ms()", "local now = bit.band(1, 1)"},
+		"banned library":             {"local next_at = nil", "local next_at = bit.band(1, 1)"},
 		"no returns":                 {"-- returns:", "-- gives:"},
 	} {
 		require.Contains(t, good, fault[0])

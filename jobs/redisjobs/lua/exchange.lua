@@ -21,7 +21,6 @@ local holds = redis.call('HMGET', held, '@', unpack(ARGV, 6, 5 + finished))
 if not holds[1] then
   return {'lost'}
 end
-local now = now_ms()
 
 -- What is in force, and whether there is anything beside bodies: neither on the
 -- happy path.
@@ -35,12 +34,21 @@ if redis.call('EXISTS', control, meta, progress, cancel) > 0 then
   end
 end
 local limits = mode ~= '' and
-  limiter({control = control, run = run, rate = rate, parked = parked, parkedat = parkedat, open = open}, mode, now)
-local place = placer(ready, clock, limits and weights_of(control))
-local ends = ender({
-  body = body, meta = meta, unique = unique, window = window, dead = dead,
-  done = done, result = result, progress = progress, cancel = cancel,
-}, now)
+  limiter({control = control, run = run, rate = rate, parked = parked, parkedat = parkedat, open = open}, mode, now_ms())
+
+-- Made when they are needed.
+local places, enders = nil, nil
+local function place()
+  places = places or placer(ready, clock, limits and weights_of(control))
+  return places
+end
+local function ends()
+  enders = enders or ender({
+    body = body, meta = meta, unique = unique, window = window, dead = dead,
+    done = done, result = result, progress = progress, cancel = cancel,
+  })
+  return enders
+end
 
 -- Finishing is the common case: all of it costs three commands, with the one
 -- that read the holds. Most holds are the same few numbers.
@@ -59,7 +67,7 @@ local function finish()
       end
       if routed and redis.call('HDEL', held, id) == 1 then -- once, if it is named twice
         local route = held_route(body, id, hold)
-        ends.key(id, route)
+        ends().key(id, route)
         if limits then limits.count(route, -1) end
       end
     end
@@ -83,21 +91,21 @@ local function settle(id, action, delay, err, keep, value)
     action = 'drop'
   end
   if action == 'finish' then
-    ends.finish(id, route, keep, value)
+    ends().finish(id, route, keep, value)
   elseif action == 'drop' then
-    ends.drop(id, route)
+    ends().drop(id, route)
   elseif action == 'return' and delay == 0 then
-    place.add(id, route, true)
+    place().add(id, route, true)
   elseif action == 'return' then
-    redis.call('ZADD', due, int(now + delay), id)
+    redis.call('ZADD', due, int(now_ms() + delay), id)
   else
     local attempts, crashes = read_meta(redis.call('HGET', meta, id))
     write_meta(meta, id, attempts + 1, crashes, err)
     extras = 1
     if action == 'bury' then
-      ends.bury(id, route)
+      ends().bury(id, route)
     else
-      redis.call('ZADD', due, int(now + delay), id)
+      redis.call('ZADD', due, int(now_ms() + delay), id)
     end
   end
   redis.call('HDEL', held, id)
@@ -108,18 +116,19 @@ end
 -- Makes due jobs ready, and answers when the next one is.
 local function promote()
   local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]
-  if not head or tonumber(head) > now then return tonumber(head) end
-  local ids = redis.call('ZRANGEBYSCORE', due, '-inf', int(now), 'LIMIT', 0, 500)
+  if not head or tonumber(head) > now_ms() then return tonumber(head) end
+  local ids = redis.call('ZRANGEBYSCORE', due, '-inf', int(now_ms()), 'LIMIT', 0, 500)
   local stored = redis.call('HMGET', body, unpack(ids))
   for i = 1, #ids do
-    place.add(ids[i], route_of(stored[i]), false)
+    place().add(ids[i], route_of(stored[i]), false)
   end
-  place.flush()
+  place().flush()
   redis.call('ZREM', due, unpack(ids))
   return tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
 end
 
 local ids, bodies, marks, taken = {}, {}, {'@', seq}, 0
+local drained = false -- nothing is ready any more
 
 -- Hands out a job that may be more than plain.
 local function hand_out(id, route, stored)
@@ -135,13 +144,34 @@ local function hand_out(id, route, stored)
   if limits then limits.started(route) end
 end
 
+-- Sets the clock of each priority to the score of the job taken last.
+local function tick(found, count)
+  local edges = redis.call('ZMSCORE', ready, found[1], found[count])
+  local last = math.floor(edges[2] / BAND)
+  redis.call('HSET', clock, '@' .. last, int(edges[2] % BAND))
+  if tonumber(edges[1]) >= last * BAND then return end
+  local scores = redis.call('ZMSCORE', ready, unpack(found))
+  for i = count - 1, 1, -1 do
+    local priority = math.floor(scores[i] / BAND)
+    if priority < last then
+      redis.call('HSET', clock, '@' .. priority, int(scores[i] % BAND))
+      last = priority
+    end
+  end
+end
+
 -- Hands out ready jobs, up to n; what is held back is parked on the way.
 local function take(n)
-  local popped = redis.call('ZPOPMIN', ready, n)
-  local count = #popped / 2
-  if count == 0 then return 0 end
-  local found = {}
-  for i = 1, count do found[i] = popped[2 * i - 1] end
+  local found = redis.call('ZRANGE', ready, 0, n - 1)
+  local count = #found
+  if count < n then
+    drained = true
+    redis.call('DEL', ready, clock) -- nobody waits: every tenant starts equal again
+    if count == 0 then return end
+  else
+    tick(found, count)
+    redis.call('ZREMRANGEBYRANK', ready, 0, count - 1)
+  end
   local stored = redis.call('HMGET', body, unpack(found))
   for i = 1, count do
     local id, text = found[i], stored[i] or ''
@@ -161,18 +191,6 @@ local function take(n)
       end
     end
   end
-  -- The clock of each priority is the score taken last.
-  local last = nil
-  for i = count, 1, -1 do
-    local score = tonumber(popped[2 * i])
-    local priority = math.floor(score / BAND)
-    if priority ~= last then
-      redis.call('HSET', clock, '@' .. priority, int(score % BAND))
-      last = priority
-    end
-    if tonumber(popped[2]) >= priority * BAND then break end
-  end
-  return count
 end
 
 local next_at = nil
@@ -191,7 +209,7 @@ else
   for i = at, at + 6 * settled - 1, 6 do
     settle(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4]), ARGV[i + 5])
   end
-  place.flush()
+  if places then places.flush() end
   for i = at + 6 * settled, #ARGV, 2 do
     if redis.call('HEXISTS', held, ARGV[i]) == 1 then
       redis.call('HSET', progress, ARGV[i], ARGV[i + 1])
@@ -208,31 +226,29 @@ else
     end
   end
   local rounds = limits and 5 or 1
-  while want > taken and rounds > 0 and take(want - taken) > 0 do
+  while want > taken and rounds > 0 and not drained do
+    take(want - taken)
     rounds = rounds - 1
   end
   if limits then limits.flush() end
   redis.call('HSET', held, unpack(marks))
 end
 
-local left = redis.call('ZCARD', ready)
-if left == 0 and taken > 0 then
-  redis.call('DEL', clock) -- nobody waits: every tenant starts equal again
-end
+local left = drained and 0 or redis.call('ZCARD', ready)
 if limits then
-  left = left + redis.call('ZCOUNT', open, '-inf', int(now))
+  left = left + redis.call('ZCOUNT', open, '-inf', int(now_ms()))
   local free, at = limits.queue()
   if free < 1 then
     left = 0
     if at then next_at = math.min(next_at or at, at) end
   end
-  local gate = redis.call('ZRANGEBYSCORE', open, '(' .. int(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  local gate = redis.call('ZRANGEBYSCORE', open, '(' .. int(now_ms()), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
   if gate then next_at = math.min(next_at or tonumber(gate), tonumber(gate)) end
 end
 if left > 0 then wake_one(wake) end
 
 local metas = extras > 0 and #ids > 0 and redis.call('HMGET', meta, unpack(ids))
-local answer = {'ok', left, next_at and math.max(0, next_at - now) or -1, metas and 1 or 0, 0}
+local answer = {'ok', left, next_at and math.max(0, next_at - now_ms()) or -1, metas and 1 or 0, 0}
 local n = 5
 if extras > 0 then
   each_cancelled(cancel, held, function(id, told)

@@ -4,10 +4,15 @@
 -- ARGV: none
 -- returns: now_ms, int
 
--- Milliseconds since 1970.
+local asked = nil
+
+-- Milliseconds since 1970, the same in all of a call.
 local function now_ms()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+  if not asked then
+    local t = redis.call('TIME')
+    asked = t[1] * 1000 + math.floor(t[2] / 1000)
+  end
+  return asked
 end
 
 local function int(n)

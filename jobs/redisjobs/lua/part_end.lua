@@ -6,7 +6,7 @@
 --
 -- k has the keys body, meta, unique, window, dead, done, result, progress and
 -- cancel.
-local function ender(k, now)
+local function ender(k)
   local self = {}
 
   -- Forgets everything of a job but its unique key.
@@ -31,8 +31,8 @@ local function ender(k, now)
       forget(id)
       return
     end
-    redis.call('HSET', k.result, id, int(now) .. ' ' .. value)
-    redis.call('ZADD', k.done, int(now + keep), id)
+    redis.call('HSET', k.result, id, int(now_ms()) .. ' ' .. value)
+    redis.call('ZADD', k.done, int(now_ms() + keep), id)
     redis.call('HDEL', k.progress, id)
     redis.call('HDEL', k.cancel, id)
   end
@@ -48,7 +48,7 @@ local function ender(k, now)
     if scope_of(route) ~= 0 then
       drop_key(k.unique, k.window, id, true)
     end
-    redis.call('ZADD', k.dead, int(now), id)
+    redis.call('ZADD', k.dead, int(now_ms()), id)
     redis.call('HDEL', k.progress, id)
     redis.call('HDEL', k.cancel, id)
   end

@@ -26,7 +26,7 @@ redis.call('HDEL', held, '@')
 local ends = ender({
   body = body, meta = meta, unique = unique, window = window, dead = dead,
   done = done, result = result, progress = progress, cancel = cancel,
-}, now)
+})
 local limits = limiter({control = control, run = run, rate = rate, parked = parked, parkedat = parkedat, open = open},
   redis.call('HGET', control, '@') or '', now)
 local place = placer(ready, clock)

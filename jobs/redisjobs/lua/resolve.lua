@@ -16,7 +16,7 @@ local how, channel = ARGV[1], ARGV[2]
 local ends = ender({
   body = body, meta = meta, unique = unique, window = window, dead = dead,
   done = done, result = result, progress = progress, cancel = cancel,
-}, 0)
+})
 local place, found, told = placer(ready, clock), 0, false
 
 local function route_at(id)
