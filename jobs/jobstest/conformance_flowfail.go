@@ -85,12 +85,12 @@ func flowFailureCases() []testCase {
 		}},
 		{"a dead worker's cancelled job ends with it", "nobody is left to answer", func(s *suite) {
 			s.startFlow(stages("f", driver.FailFast, 2, 1))
-			s.join("dies", step)
+			s.join("dies", 5*step)
 			s.take("dies", 1)
 			s.join("lives", time.Minute)
 			s.equal("taken", []string{"f~0.1"}, s.take("lives", 1))
 			s.equal("not ended", []string{}, s.sorted("lives", bury("f~0.1")))
-			s.wait(2 * step)
+			s.wait(6 * step)
 			s.join("lives", time.Minute)
 			s.equal("the failure's job", []string{"f~failure"}, s.take("lives", 5))
 			s.flowIs("f", driver.Failed, 0, driver.FlowStage{Total: 2, Failed: 2}, driver.FlowStage{Total: 1})

@@ -22,7 +22,7 @@ func open(t testing.TB, rdb redis.UniversalClient) *redisjobs.Driver {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	jobstest.Run(t, func(t testing.TB) driver.Driver { return open(t, testenv.Redis(t)) }, jobstest.Features{NoFlows: true})
+	jobstest.Run(t, func(t testing.TB) driver.Driver { return open(t, testenv.Redis(t)) }, jobstest.Features{})
 }
 
 // miniredis has neither script flags nor CLIENT UNBLOCK: the driver must do
@@ -34,5 +34,5 @@ func TestConformanceMiniredis(t *testing.T) {
 		rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 		return open(t, rdb)
-	}, jobstest.Features{NoFlows: true})
+	}, jobstest.Features{})
 }

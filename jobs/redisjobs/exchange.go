@@ -13,13 +13,13 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 	args := make([]any, 5, 5+len(x.Done)+2*len(x.Notes))
 	finished, settled := 0, 0
 	for i := range x.Done {
-		if o := &x.Done[i]; o.Action == driver.Finish && o.Keep <= 0 {
+		if o := &x.Done[i]; o.Action == driver.Finish && o.Keep <= 0 && len(o.Result) == 0 {
 			args = append(args, &o.ID)
 			finished++
 		}
 	}
 	for i := range x.Done {
-		if o := &x.Done[i]; o.Action != driver.Finish || o.Keep > 0 {
+		if o := &x.Done[i]; o.Action != driver.Finish || o.Keep > 0 || len(o.Result) > 0 {
 			args = append(args, &o.ID, string(o.Action), millis(o.Delay), &o.Error, millis(o.Keep), o.Result)
 			settled++
 		}

@@ -93,20 +93,24 @@ func appendJobs(args []any, batch []driver.Job) ([]any, error) {
 		if err := checkTenant(j); err != nil {
 			return nil, err
 		}
-		due := ""
-		switch {
-		case !j.At.IsZero():
-			due = strconv.FormatInt(j.At.UnixMilli(), 10)
-		case j.Delay > 0:
-			due = "+" + millis(j.Delay)
-		}
 		window := ""
 		if j.Unique != "" && j.Scope == driver.UniqueFor {
 			window = millis(j.Window)
 		}
-		args = append(args, &j.ID, stored(j), due, &j.Unique, window)
+		args = append(args, &j.ID, stored(j), dueText(j), &j.Unique, window)
 	}
 	return args, nil
+}
+
+// dueText is when a job is due: "" now, "+ms" from now, else ms since 1970.
+func dueText(j *driver.Job) string {
+	switch {
+	case !j.At.IsZero():
+		return strconv.FormatInt(j.At.UnixMilli(), 10)
+	case j.Delay > 0:
+		return "+" + millis(j.Delay)
+	}
+	return ""
 }
 
 // stored is the route, as lua/part_route.lua reads it, and the body.
@@ -150,8 +154,10 @@ func bodyOf(stored string) []byte {
 }
 
 // millis rounds up: a job is never early.
-func millis(d time.Duration) string {
-	return strconv.FormatInt(int64((max(d, 0)+time.Millisecond-1)/time.Millisecond), 10)
+func millis(d time.Duration) string { return strconv.FormatInt(ceilMillis(d), 10) }
+
+func ceilMillis(d time.Duration) int64 {
+	return int64((max(d, 0) + time.Millisecond - 1) / time.Millisecond)
 }
 
 // Position implements driver.Positioner.

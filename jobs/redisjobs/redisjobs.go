@@ -43,6 +43,7 @@ var (
 	_ driver.Nudger     = (*Driver)(nil)
 	_ driver.Historian  = (*Driver)(nil)
 	_ driver.Scheduler  = (*Driver)(nil)
+	_ driver.Flower     = (*Driver)(nil)
 )
 
 // New returns the driver of one queue. It does no I/O; the first call finds

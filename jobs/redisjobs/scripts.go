@@ -31,6 +31,7 @@ const (
 	storeKeys = "ready due body clock unique window wake control"
 	endKeys   = "dead done result progress cancel"
 	limitKeys = "control run rate parked parkedat open"
+	flowKeys  = "flow flowdue flowend"
 	jobArgs   = "{id stored due key window}..."
 )
 
@@ -40,19 +41,19 @@ var (
 	pushAt    = command{"pushat", storeKeys + " position", "from to " + jobArgs}
 	fire      = command{"fire", storeKeys + " cron ticks", "name tick " + jobArgs}
 	exchange  = command{
-		"exchange", "ready due body meta clock unique window wake held " + endKeys + " " + limitKeys,
+		"exchange", "ready due body meta clock unique window wake held " + endKeys + " " + limitKeys + " " + flowKeys,
 		"worker seq want finished settled {id}... {id action delay error keep result}... {id note}...",
 	}
 	beat = command{
-		"beat", "lease held cancel history body meta done result unique window",
+		"beat", "lease held cancel history body meta done result unique window flow flows flowend",
 		"worker ms join(0|1) audit(0|1) tally {id}...",
 	}
 	reclaim = command{
-		"reclaim", "ready body meta clock unique window wake lease held " + endKeys + " " + limitKeys,
+		"reclaim", "ready body meta clock unique window wake lease held " + endKeys + " " + limitKeys + " due " + flowKeys,
 		"worker mode(expired|leave) limit max_crashes",
 	}
 	resolve = command{
-		"resolve", "ready due body meta clock unique window wake " + endKeys + " parked parkedat",
+		"resolve", "ready due body meta clock unique window wake " + endKeys + " parked parkedat " + flowKeys,
 		"how(requeue|delete|cancel) channel {id}...",
 	}
 	configure = command{"configure", "control run rate parked open wake lease body held...", "workers {worker}... {field value}..."}
@@ -60,7 +61,10 @@ var (
 	find      = command{"find", "ready due body meta dead done result progress parkedat", "{id}..."}
 	stats     = command{"stats", "ready due body dead done parked", "none"}
 
-	commands = append([]command{push, pushPlain, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, stats}, scheduleCommands...)
+	commands = slices.Concat(
+		[]command{push, pushPlain, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, stats},
+		scheduleCommands, flowCommands,
+	)
 )
 
 // header is the comment block a script begins with.

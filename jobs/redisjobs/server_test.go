@@ -119,7 +119,7 @@ func TestConformanceCluster(t *testing.T) {
 		d, err := redisjobs.New(rdb, &redisjobs.Options{Queue: "q" + strconv.Itoa(n)})
 		require.NoError(t, err)
 		return d
-	}, jobstest.Features{NoFlows: true})
+	}, jobstest.Features{})
 }
 
 func TestQueuesAreApart(t *testing.T) {

@@ -2,14 +2,15 @@
 -- forgets what was kept long enough. It answers what the worker is thought to
 -- hold and names one worker whose lease has expired.
 --
--- KEYS: lease held cancel history body meta done result unique window
+-- KEYS: lease held cancel history body meta done result unique window flow flows flowend
 -- ARGV: worker ms join(0|1) audit(0|1) tally {id}...
 -- returns: {"lost"} or {"ok", expired worker or "", held, cancelled, unknown, lost, {id}...}
 -- flags: allow-oom
--- include: clock route meta end
+-- include: clock route meta end flow flowclean
 local lease, held, cancel, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local body, meta, done, result = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local unique, window = KEYS[9], KEYS[10]
+local flow, flows, flowend = KEYS[11], KEYS[12], KEYS[13]
 local worker, ms, join = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local audit, tally = ARGV[4] == '1', ARGV[5]
 
@@ -56,6 +57,8 @@ for i = 1, #over do
   if id then redis.call('HDEL', unique, 'i' .. id) end
   redis.call('ZREM', window, over[i])
 end
+
+clean_flows({flow = flow, flows = flows, flowend = flowend, body = body}, 2000)
 
 local expired = redis.call('ZRANGEBYSCORE', lease, '-inf', int(now), 'LIMIT', 0, 1)[1] or ''
 local answer = {'ok', expired, math.max(0, redis.call('HLEN', held) - 1), 0, 0, 0}

@@ -3,17 +3,18 @@
 -- of the held hash is the latest seq, the jobs that it handed out bear it.
 -- Without that field the lease is gone: reclaim removes it first.
 --
--- KEYS: ready due body meta clock unique window wake held dead done result progress cancel control run rate parked parkedat open
+-- KEYS: ready due body meta clock unique window wake held dead done result progress cancel control run rate parked parkedat open flow flowdue flowend
 -- ARGV: worker seq want finished settled {id}... {id action delay error keep result}... {id note}...
 -- returns: {"lost"} or {"ok", ready left, ms to next or -1, metas 0|1, cancelled, {id}..., {id stored meta, if metas}...}
 -- flags: allow-oom
--- include: clock route place meta limit end
+-- include: clock route place meta limit flow cancel end
 local ready, due, body, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local clock, unique, window, wake = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local held, dead, done = KEYS[9], KEYS[10], KEYS[11]
 local result, progress, cancel = KEYS[12], KEYS[13], KEYS[14]
 local control, run, rate = KEYS[15], KEYS[16], KEYS[17]
 local parked, parkedat, open = KEYS[18], KEYS[19], KEYS[20]
+local flow, flowdue, flowend = KEYS[21], KEYS[22], KEYS[23]
 local worker, seq, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local finished, settled = tonumber(ARGV[4]), tonumber(ARGV[5])
 
@@ -24,9 +25,10 @@ end
 
 -- What is in force, and whether there is anything beside bodies: neither on the
 -- happy path.
-local mode, extras = '', 0
-if redis.call('EXISTS', control, meta, progress, cancel) > 0 then
+local mode, extras, flows_wait = '', 0, false
+if redis.call('EXISTS', control, meta, progress, cancel, flowdue) > 0 then
   mode = redis.call('HGET', control, '@') or ''
+  flows_wait = redis.call('EXISTS', flowdue) == 1
   extras = redis.call('EXISTS', meta, progress, cancel)
   if mode == 'x' and redis.call('EXISTS', parked) == 0 then
     redis.call('HDEL', control, '@')
@@ -44,9 +46,10 @@ local function place()
 end
 local function ends()
   enders = enders or ender({
-    body = body, meta = meta, unique = unique, window = window, dead = dead,
-    done = done, result = result, progress = progress, cancel = cancel,
-  })
+    ready = ready, due = due, body = body, meta = meta, unique = unique, window = window,
+    dead = dead, done = done, result = result, progress = progress, cancel = cancel,
+    parked = parked, parkedat = parkedat, flow = flow, flowdue = flowdue, flowend = flowend,
+  }, place())
   return enders
 end
 
@@ -67,7 +70,7 @@ local function finish()
       end
       if routed and redis.call('HDEL', held, id) == 1 then -- once, if it is named twice
         local route = held_route(body, id, hold)
-        ends().key(id, route)
+        ends().finished(id, route, '')
         if limits then limits.count(route, -1) end
       end
     end
@@ -103,7 +106,7 @@ local function settle(id, action, delay, err, keep, value)
     write_meta(meta, id, attempts + 1, crashes, err)
     extras = 1
     if action == 'bury' then
-      ends().bury(id, route)
+      ends().bury(id, route, err)
     else
       redis.call('ZADD', due, int(now_ms() + delay), id)
     end
@@ -210,6 +213,13 @@ else
     settle(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4]), ARGV[i + 5])
   end
   if places then places.flush() end
+  if flows_wait or enders and enders.flows then
+    local flows = ends().flower()
+    flows.work(1000)
+    places.flush()
+    flows_wait = flows.more
+    if flows.told then extras = 1 end
+  end
   for i = at + 6 * settled, #ARGV, 2 do
     if redis.call('HEXISTS', held, ARGV[i]) == 1 then
       redis.call('HSET', progress, ARGV[i], ARGV[i + 1])
@@ -235,6 +245,7 @@ else
 end
 
 local left = drained and 0 or redis.call('ZCARD', ready)
+if flows_wait then left = left + 1 end
 if limits then
   left = left + redis.call('ZCOUNT', open, '-inf', int(now_ms()))
   local free, at = limits.queue()

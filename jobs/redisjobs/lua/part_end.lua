@@ -5,9 +5,15 @@
 -- returns: ender, each_cancelled
 --
 -- k has the keys body, meta, unique, window, dead, done, result, progress and
--- cancel.
-local function ender(k)
-  local self = {}
+-- cancel, and those of flower and canceller. Once the end of a job was told to
+-- its flow, self.flows is the flower, whose work is then to be called.
+local function ender(k, place)
+  local self = {flows = nil}
+
+  function self.flower()
+    self.flows = self.flows or flower(k, place, canceller(k, self))
+    return self.flows
+  end
 
   -- Forgets everything of a job but its unique key.
   local function forget(id)
@@ -17,16 +23,17 @@ local function ender(k)
     redis.call('HDEL', k.cancel, id)
   end
 
-  -- Lets the unique key of a finished job go.
-  function self.key(id, route)
+  -- All that is to be done for a finished job with flags but to forget it.
+  function self.finished(id, route, value)
     if scope_of(route) ~= 0 then
       drop_key(k.unique, k.window, id, false)
     end
+    if is_flow(route) then self.flower().finished(id, value) end
   end
 
   -- A kept job stays under its body, with "<finished ms> <result>" beside it.
   function self.finish(id, route, keep, value)
-    self.key(id, route)
+    self.finished(id, route, value)
     if keep <= 0 then
       forget(id)
       return
@@ -42,15 +49,17 @@ local function ender(k)
       drop_key(k.unique, k.window, id, true)
     end
     forget(id)
+    if is_flow(route) then self.flower().failed(id, 'cancelled') end
   end
 
-  function self.bury(id, route)
+  function self.bury(id, route, why)
     if scope_of(route) ~= 0 then
       drop_key(k.unique, k.window, id, true)
     end
     redis.call('ZADD', k.dead, int(now_ms()), id)
     redis.call('HDEL', k.progress, id)
     redis.call('HDEL', k.cancel, id)
+    if is_flow(route) then self.flower().failed(id, why) end
   end
 
   return self

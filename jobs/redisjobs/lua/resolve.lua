@@ -1,23 +1,27 @@
 -- resolve requeues, deletes or cancels jobs. A requeued one has all its attempts
 -- before it and no unique key. Workers are told of cancelled ones that run.
 --
--- KEYS: ready due body meta clock unique window wake dead done result progress cancel parked parkedat
+-- KEYS: ready due body meta clock unique window wake dead done result progress cancel parked parkedat flow flowdue flowend
 -- ARGV: how(requeue|delete|cancel) channel {id}...
 -- returns: {how many were in a state that this is for}
 -- flags: allow-oom
--- include: clock route place meta end
+-- include: clock route place meta flow cancel end
 local ready, due, body, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local clock, unique, window, wake = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local dead, done, result = KEYS[9], KEYS[10], KEYS[11]
 local progress, cancel = KEYS[12], KEYS[13]
 local parked, parkedat = KEYS[14], KEYS[15]
+local flow, flowdue, flowend = KEYS[16], KEYS[17], KEYS[18]
 local how, channel = ARGV[1], ARGV[2]
 
-local ends = ender({
-  body = body, meta = meta, unique = unique, window = window, dead = dead,
-  done = done, result = result, progress = progress, cancel = cancel,
-})
+local k = {
+  ready = ready, due = due, body = body, meta = meta, unique = unique, window = window,
+  dead = dead, done = done, result = result, progress = progress, cancel = cancel,
+  parked = parked, parkedat = parkedat, flow = flow, flowdue = flowdue, flowend = flowend,
+}
 local place, found, told = placer(ready, clock), 0, false
+local ends = ender(k, place)
+local cancel_job = canceller(k, ends)
 
 local function route_at(id)
   return route_of(redis.call('HGET', body, id))
@@ -25,7 +29,9 @@ end
 
 local function requeue(id)
   if redis.call('ZSCORE', dead, id) then
-    place.add(id, route_at(id), false)
+    local route = route_at(id)
+    if is_flow(route) then ends.flower().requeued(id) end
+    place.add(id, route, false)
     place.flush()
     redis.call('ZREM', dead, id)
     redis.call('HDEL', meta, id)
@@ -47,30 +53,20 @@ local function delete(id)
 end
 
 local function cancel_one(id)
-  if redis.call('HEXISTS', body, id) == 0 or redis.call('ZSCORE', dead, id) or redis.call('ZSCORE', done, id) then
-    return false
-  end
-  local waited = redis.call('ZREM', ready, id) + redis.call('ZREM', due, id)
-  local member = redis.call('HGET', parkedat, id)
-  if member then
-    redis.call('ZREM', parked, member)
-    redis.call('HDEL', parkedat, id)
-    waited = 1
-  end
-  if waited > 0 then
-    ends.drop(id, route_at(id))
-  else
-    redis.call('HSETNX', cancel, id, '')
-    told = true
-  end
-  return true
+  local how = cancel_job(id)
+  told = told or how == 'told'
+  return how ~= nil
 end
 
 local act = {requeue = requeue, delete = delete, cancel = cancel_one}
 for i = 3, #ARGV do
   if act[how](ARGV[i]) then found = found + 1 end
 end
-if how == 'requeue' and found > 0 then
+if ends.flows then
+  ends.flows.work(1000)
+  place.flush()
+end
+if ends.flows or how == 'requeue' and found > 0 then
   wake_one(wake)
 end
 if told then
