@@ -92,24 +92,29 @@ func (w *worker) answered(a answer) {
 	if a.batch.Next >= 0 {
 		w.due = now.Add(a.batch.Next)
 	}
-	w.ahead(a.took)
+	w.ahead(now, a.took)
 	w.start(a.batch.Jobs, now)
 	w.cancelled(a.batch.Cancel)
 }
 
-// ahead follows how long a call takes and, by that, how many jobs to hold
-// beyond the slots: as many as handlers finish meanwhile, none where they take
-// much longer than the call.
-func (w *worker) ahead(took time.Duration) {
+// ahead decides how many jobs to hold beyond the slots: as many as they finish
+// during two calls, the one under way and the next. It follows the rate at
+// which they do, not what a handler takes: slots that are busy with a long job
+// do not count, and where all are there is nothing to hold.
+func (w *worker) ahead(now time.Time, took time.Duration) {
 	if w.trip == 0 {
 		w.trip = took
 	}
 	w.trip += (took - w.trip) / 8
-	mean := w.pool.books().mean
-	if mean == 0 {
-		return // nothing is known yet
+	ran, passed := w.pool.books().ran, now.Sub(w.ratedAt)
+	if passed <= 0 {
+		return
 	}
-	w.prefetch = int(min(time.Duration(w.pool.size)*w.trip/max(mean, 1), mostAhead))
+	memory := 4 * w.trip
+	weight := float64(passed) / float64(passed+memory)
+	w.rate += (float64(ran-w.rated)/float64(passed) - w.rate) * weight
+	w.rated, w.ratedAt = ran, now
+	w.prefetch = min(int(w.rate*float64(2*w.trip)), mostAhead)
 }
 
 // start gives jobs to the slots, or back if there is nothing to run them under.

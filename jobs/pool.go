@@ -28,7 +28,7 @@ type pool struct {
 	oldest  time.Time // when the first of done came
 	notes   map[string][]byte
 	tally   driver.Tally
-	mean    time.Duration // of a handler's time, see learn
+	ran     int // handlers that returned
 }
 
 func newPool(q *Queue, size int) *pool {
@@ -41,9 +41,9 @@ func newPool(q *Queue, size int) *pool {
 type books struct {
 	running, waiting, done, notes int
 
+	ran    int       // handlers that returned, ever
 	oldest time.Time // of the outcomes
 	first  time.Time // since when the first job waits
-	mean   time.Duration
 }
 
 func (p *pool) books() books {
@@ -51,7 +51,7 @@ func (p *pool) books() books {
 	defer p.mu.Unlock()
 	b := books{
 		running: len(p.slots) - p.idle, waiting: len(p.waiting), done: len(p.done), notes: len(p.notes),
-		oldest: p.oldest, mean: p.mean,
+		ran: p.ran, oldest: p.oldest,
 	}
 	if b.waiting > 0 {
 		b.first = p.waiting[0].since
@@ -126,7 +126,7 @@ func (p *pool) settle(slot int, a *attempt) {
 	p.slots[slot] = nil
 	p.idle++
 	if !a.began.IsZero() {
-		p.learn(a.took)
+		p.ran++
 		p.count(a)
 	}
 	if a.epoch == p.epoch {
@@ -147,16 +147,6 @@ func (p *pool) report(out driver.Outcome, now time.Time) {
 		p.tell()
 	case enough:
 		p.tell()
-	}
-}
-
-// learn follows what handlers take: quickly when it grows, slowly when it
-// shrinks, so that one long job in a hundred is not forgotten.
-func (p *pool) learn(took time.Duration) {
-	if took > p.mean {
-		p.mean += (took - p.mean) / 4
-	} else {
-		p.mean -= (p.mean - took) / 16
 	}
 }
 
@@ -185,11 +175,10 @@ func (p *pool) take() ([]driver.Outcome, []driver.Note) {
 	return done, notes
 }
 
-// putBack settles waiting jobs that keep wants gone.
-func (p *pool) putBack(gone func(*attempt) bool, action driver.Action) int {
+// putBack settles the waiting jobs that gone is true for.
+func (p *pool) putBack(gone func(*attempt) bool, action driver.Action) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	before := len(p.waiting)
 	p.waiting = slices.DeleteFunc(p.waiting, func(a *attempt) bool {
 		if !gone(a) {
 			return false
@@ -197,14 +186,6 @@ func (p *pool) putBack(gone func(*attempt) bool, action driver.Action) int {
 		p.report(driver.Outcome{ID: a.job.ID, Action: action}, time.Now())
 		return true
 	})
-	return before - len(p.waiting)
-}
-
-// slow notes that jobs waited too long for a slot.
-func (p *pool) slow(took time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.mean = max(p.mean, took)
 }
 
 // each calls f for what runs under the present lease.

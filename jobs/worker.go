@@ -44,6 +44,9 @@ type worker struct {
 	settled  []driver.Outcome // of the latest calls, see repair
 	noted    time.Time        // when progress was sent
 	trip     time.Duration    // what an exchange takes, smoothed
+	rate     float64          // handlers that return in a nanosecond, smoothed
+	rated    int              // how many had returned when it was taken
+	ratedAt  time.Time        // and when that was
 	prefetch int              // jobs to hold beyond the slots
 	strange  int              // beats in a row whose count differed from ours
 
@@ -112,9 +115,8 @@ func (w *worker) loop(ctx context.Context) error {
 			w.drainAt = w.killAt.Add(time.Second) // once
 		case b.waiting > 0 && w.stale(now, b):
 			// Another worker may have a slot for them.
-			w.pool.slow(w.patience())
 			w.pool.putBack(func(a *attempt) bool { return now.Sub(a.since) >= w.patience() }, driver.Return)
-			w.prefetch = 0
+			w.prefetch, w.rate = 0, 0
 		case !now.Before(w.nextHit) && (!w.calling || now.Sub(w.nextHit) > w.q.opts.lease()/6):
 			// Between two calls, when both sides' books can be compared.
 			w.renew(now)
@@ -134,7 +136,7 @@ func pending(x *driver.Exchange) int {
 }
 
 // patience is how long a job may wait for a slot.
-func (w *worker) patience() time.Duration { return 4*w.trip + 10*time.Millisecond }
+func (w *worker) patience() time.Duration { return 2*w.trip + 5*time.Millisecond }
 
 // stale tells whether jobs wait here that should not.
 func (w *worker) stale(now time.Time, b books) bool {
