@@ -35,7 +35,7 @@ func (w *worker) caller() {
 
 // exchangeDue tells whether a call is worth it now. Outcomes are told at once,
 // unless handlers have something to do: then some are told together. Jobs are
-// asked for when a slot is free, or half of those held ahead are used up.
+// asked for when a slot is free, or two thirds of those held ahead are used up.
 func (w *worker) exchangeDue(now time.Time, b books) bool {
 	switch {
 	case !w.joined || w.calling:
@@ -49,7 +49,7 @@ func (w *worker) exchangeDue(now time.Time, b books) bool {
 	case b.notes > 0 && now.Sub(w.noted) >= noteEvery:
 		return true
 	}
-	return w.room(b) > w.prefetch/2 && (w.hungry || !w.due.IsZero() && !now.Before(w.due))
+	return w.room(b) > w.prefetch*2/3 && (w.hungry || !w.due.IsZero() && !now.Before(w.due))
 }
 
 // exchange reports outcomes and takes jobs for the free slots, in one call.
@@ -97,24 +97,28 @@ func (w *worker) answered(a answer) {
 	w.cancelled(a.batch.Cancel)
 }
 
-// ahead decides how many jobs to hold beyond the slots: as many as they finish
-// during two calls, the one under way and the next. It follows the rate at
-// which they do, not what a handler takes: slots that are busy with a long job
-// do not count, and where all are there is nothing to hold.
+// ahead decides how many jobs to hold beyond the slots: three times what they
+// finish during a call. A call is made when one third is left; it is used up
+// when the answer brings the other two.
+//
+// What they finish follows the rate at which they do, so that slots that are
+// busy with a long job do not count; but it is no more than what a typical
+// handler allows, so that long jobs which happen to end together are no rate.
 func (w *worker) ahead(now time.Time, took time.Duration) {
 	if w.trip == 0 {
 		w.trip = took
 	}
 	w.trip += (took - w.trip) / 8
-	ran, passed := w.pool.books().ran, now.Sub(w.ratedAt)
-	if passed <= 0 {
+	b := w.pool.books()
+	passed := now.Sub(w.ratedAt)
+	if passed <= 0 || b.typical == 0 {
 		return
 	}
-	memory := 4 * w.trip
-	weight := float64(passed) / float64(passed+memory)
-	w.rate += (float64(ran-w.rated)/float64(passed) - w.rate) * weight
-	w.rated, w.ratedAt = ran, now
-	w.prefetch = min(int(w.rate*float64(2*w.trip)), mostAhead)
+	weight := float64(passed) / float64(passed+w.trip/2)
+	w.rate += (float64(b.ran-w.rated)/float64(passed) - w.rate) * weight
+	w.rated, w.ratedAt = b.ran, now
+	finish := min(w.rate, float64(w.pool.size)/float64(b.typical)) * float64(w.trip)
+	w.prefetch = min(int(3*finish), mostAhead, mostAheadBytes/max(w.size, 1))
 }
 
 // start gives jobs to the slots, or back if there is nothing to run them under.
@@ -128,11 +132,13 @@ func (w *worker) start(jobs []driver.Stored, now time.Time) {
 		}
 		return
 	}
-	list := make([]*attempt, len(jobs))
+	list, size := make([]*attempt, len(jobs)), 0
 	for i, job := range jobs {
+		size += len(job.Body)
 		list[i] = &attempt{job: job, epoch: w.epoch, base: w.jobs, since: now, note: w.pool.progress}
 	}
-	w.pool.add(list, w.prefetch/2)
+	w.size = size / len(jobs)
+	w.pool.add(list, w.prefetch/3)
 }
 
 // cancelled ends the handlers of jobs that somebody cancelled.

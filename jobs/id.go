@@ -25,16 +25,16 @@ func newID() string {
 // idTime returns the instant that newID wrote into an id; false for ids of
 // other forms.
 func idTime(id string) (time.Time, bool) {
-	if len(id) != 26 || id[0] > '7' {
+	if len(id) != 26 {
 		return time.Time{}, false
 	}
-	var ms int64 // ten characters are 50 bits; the first two are zero
+	var bits int64 // ten characters are 50 bits, two more than the time has
 	for _, c := range []byte(id[:10]) {
 		digit := strings.IndexByte(crockfordDigits, c)
 		if digit < 0 {
 			return time.Time{}, false
 		}
-		ms = ms<<5 | int64(digit)
+		bits = bits<<5 | int64(digit)
 	}
-	return time.UnixMilli(ms), true
+	return time.UnixMilli(bits >> 2), true
 }

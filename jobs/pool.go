@@ -28,7 +28,8 @@ type pool struct {
 	oldest  time.Time // when the first of done came
 	notes   map[string][]byte
 	tally   driver.Tally
-	ran     int // handlers that returned
+	ran     int           // handlers that returned
+	typical time.Duration // of what they took, see learn
 }
 
 func newPool(q *Queue, size int) *pool {
@@ -41,9 +42,10 @@ func newPool(q *Queue, size int) *pool {
 type books struct {
 	running, waiting, done, notes int
 
-	ran    int       // handlers that returned, ever
-	oldest time.Time // of the outcomes
-	first  time.Time // since when the first job waits
+	ran     int           // handlers that returned, ever
+	typical time.Duration // of what they took
+	oldest  time.Time     // of the outcomes
+	first   time.Time     // since when the first job waits
 }
 
 func (p *pool) books() books {
@@ -51,7 +53,7 @@ func (p *pool) books() books {
 	defer p.mu.Unlock()
 	b := books{
 		running: len(p.slots) - p.idle, waiting: len(p.waiting), done: len(p.done), notes: len(p.notes),
-		ran: p.ran, oldest: p.oldest,
+		ran: p.ran, typical: p.typical, oldest: p.oldest,
 	}
 	if b.waiting > 0 {
 		b.first = p.waiting[0].since
@@ -127,6 +129,7 @@ func (p *pool) settle(slot int, a *attempt) {
 	p.idle++
 	if !a.began.IsZero() {
 		p.ran++
+		p.learn(a.took)
 		p.count(a)
 	}
 	if a.epoch == p.epoch {
@@ -147,6 +150,19 @@ func (p *pool) report(out driver.Outcome, now time.Time) {
 		p.tell()
 	case enough:
 		p.tell()
+	}
+}
+
+// learn follows the median of what handlers take: a step up or down for each,
+// however far away it is.
+func (p *pool) learn(took time.Duration) {
+	switch {
+	case p.typical == 0:
+		p.typical = max(took, 1)
+	case took > p.typical:
+		p.typical += p.typical/16 + 1
+	default:
+		p.typical -= p.typical / 16
 	}
 }
 

@@ -47,6 +47,7 @@ type worker struct {
 	rate     float64          // handlers that return in a nanosecond, smoothed
 	rated    int              // how many had returned when it was taken
 	ratedAt  time.Time        // and when that was
+	size     int              // of a job in the latest answer, on average
 	prefetch int              // jobs to hold beyond the slots
 	strange  int              // beats in a row whose count differed from ours
 
@@ -70,7 +71,8 @@ const (
 	linger = time.Millisecond
 
 	// mostAhead bounds how many jobs wait for slots.
-	mostAhead = driver.MaxBatch / 2
+	mostAhead      = driver.MaxBatch
+	mostAheadBytes = 8 << 20
 
 	// noteEvery bounds how often progress is told to the store.
 	noteEvery = 500 * time.Millisecond
@@ -136,7 +138,7 @@ func pending(x *driver.Exchange) int {
 }
 
 // patience is how long a job may wait for a slot.
-func (w *worker) patience() time.Duration { return 2*w.trip + 5*time.Millisecond }
+func (w *worker) patience() time.Duration { return 4*w.trip + 5*time.Millisecond }
 
 // stale tells whether jobs wait here that should not.
 func (w *worker) stale(now time.Time, b books) bool {

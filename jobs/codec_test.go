@@ -1,0 +1,189 @@
+package jobs_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
+	"github.com/ashlar-go/ashlar/jobs/jobstest"
+)
+
+func key(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
+
+func ring(t testing.TB, current string, keys map[string][]byte) *jobs.Keyring {
+	t.Helper()
+	k, err := jobs.NewKeyring(current, keys)
+	require.NoError(t, err)
+	return k
+}
+
+func TestSealedJob(t *testing.T) {
+	opts := &jobs.Options{Codec: ring(t, "k1", map[string][]byte{"k1": key(1)})}
+	bubble(t, opts, func(b *bench) {
+		r := b.enqueue(Mail{To: "ann"}, &jobs.EnqueueOptions{Keep: time.Hour})
+		stored, err := b.d.Find(b.Context(), []string{r.ID})
+		require.NoError(b, err)
+		require.NotContains(b, string(stored[0].Body), "ann")
+		require.True(b, bytes.HasPrefix(stored[0].Body, []byte(`{"v":1,"kind":"mail.send"`)), "stores may read the kind")
+		seen, err := b.q.Find(b.Context(), r.ID)
+		require.NoError(b, err)
+		require.True(b, seen[0].Sealed)
+		require.Nil(b, seen[0].Args)
+
+		jobs.HandleResult(b.q, func(_ context.Context, m Mail) (string, error) { return "sent to " + m.To, nil })
+		stop := run(b, b.q)
+		got, err := jobs.Await[string](b.Context(), b.q, r.ID)
+		require.NoError(b, err)
+		require.Equal(b, "sent to ann", got)
+		stored, err = b.d.Find(b.Context(), []string{r.ID})
+		require.NoError(b, err)
+		require.NotContains(b, string(stored[0].Result), "ann")
+		require.NoError(b, stop())
+	})
+}
+
+// Whoever can write to the store cannot make a worker run sealed arguments as
+// those of another job, kind or tenant.
+func TestSealedArgumentsStayWithTheirJob(t *testing.T) {
+	opts := tenantOptions()
+	opts.Codec = ring(t, "k1", map[string][]byte{"k1": key(1)})
+	bubble(t, opts, func(b *bench) {
+		fail := func(context.Context, string) { b.Error("was called") }
+		jobs.Handle(b.q, func(ctx context.Context, m Mail) error { fail(ctx, m.To); return nil })
+		jobs.Handle(b.q, func(ctx context.Context, _ Note) error { fail(ctx, ""); return nil })
+		source := jobstest.NewDriver()
+		q, err := jobs.New(source, opts)
+		require.NoError(b, err)
+		r, err := q.Enqueue(opts.WithTenant(b.Context(), "acme"), Mail{To: "ann"}, nil)
+		require.NoError(b, err)
+		stored, err := source.Find(b.Context(), []string{r.ID})
+		require.NoError(b, err)
+
+		forge := func(id string, change func(map[string]any)) driver.Job {
+			var env map[string]any
+			require.NoError(b, json.Unmarshal(stored[0].Body, &env))
+			env["max"] = 1
+			change(env)
+			body, err := json.Marshal(env)
+			require.NoError(b, err)
+			return driver.Job{ID: id, Body: body}
+		}
+		_, err = b.d.Push(b.Context(), driver.Push{Jobs: []driver.Job{
+			forge("other", func(map[string]any) {}),
+			forge(r.ID, func(env map[string]any) { env["tenant"] = "evil" }),
+		}})
+		require.NoError(b, err)
+		jobstest.Drain(b, b.d, b.q)
+		_, err = b.q.Delete(b.Context(), r.ID)
+		require.NoError(b, err)
+		_, err = b.d.Push(b.Context(), driver.Push{Jobs: []driver.Job{
+			forge(r.ID, func(env map[string]any) { env["kind"] = "note" }),
+		}})
+		require.NoError(b, err)
+		jobstest.Drain(b, b.d, b.q)
+		b.stats(jobs.Stats{Dead: 2})
+		dead, err := b.q.List(b.Context(), jobs.Dead, 0, 9)
+		require.NoError(b, err)
+		for _, e := range dead {
+			require.Contains(b, e.Error, "belongs to another job")
+		}
+	})
+}
+
+func TestKeysRotate(t *testing.T) {
+	older := ring(t, "k1", map[string][]byte{"k1": key(1)})
+	newer := ring(t, "k2", map[string][]byte{"k1": key(1), "k2": key(2)})
+	bubble(t, &jobs.Options{Codec: older}, func(b *bench) {
+		late := b.queue(&jobs.Options{Codec: newer, Logger: quiet})
+		var got []string
+		handle := func(_ context.Context, m Mail) error {
+			got = append(got, m.To)
+			return nil
+		}
+		jobs.Handle(b.q, handle)
+		jobs.Handle(late, handle)
+		b.enqueue(Mail{To: "old key"}, nil)
+		_, err := late.Enqueue(b.Context(), Mail{To: "new key"}, nil)
+		require.NoError(b, err)
+		plain := b.queue(&jobs.Options{Logger: quiet})
+		jobs.Handle(plain, handle)
+
+		for _, q := range []*jobs.Queue{plain, b.q} { // neither loses what it cannot read
+			stop := run(b, q)
+			b.sleep(30 * time.Second)
+			require.NoError(b, stop())
+		}
+		b.stats(jobs.Stats{Scheduled: 1})
+		jobstest.Drain(b, b.d, late)
+		require.Equal(b, []string{"old key", "new key"}, got)
+	})
+}
+
+func TestUnsealedJobsRunBesideACodec(t *testing.T) {
+	opts := &jobs.Options{Codec: ring(t, "k1", map[string][]byte{"k1": key(1)})}
+	bubble(t, opts, func(b *bench) {
+		ran := 0
+		jobs.Handle(b.q, func(context.Context, Mail) error { ran++; return nil })
+		_, err := b.queue(nil).Enqueue(b.Context(), Mail{}, nil)
+		require.NoError(b, err)
+		jobstest.Drain(b, b.d, b.q)
+		require.Equal(b, 1, ran)
+	})
+}
+
+func TestKeyring(t *testing.T) {
+	k := ring(t, "k1", map[string][]byte{"k1": key(1)[:16], "k2": key(2)})
+	sealed, err := k.Seal([]byte("secret"), []byte("bound"))
+	require.NoError(t, err)
+	again, err := k.Seal([]byte("secret"), []byte("bound"))
+	require.NoError(t, err)
+	require.NotEqual(t, sealed, again, "a nonce of its own")
+	plain, err := k.Open(sealed, []byte("bound"))
+	require.NoError(t, err)
+	require.Equal(t, "secret", string(plain))
+
+	_, err = k.Open(sealed, []byte("other"))
+	require.ErrorContains(t, err, "belongs to another job")
+	for i := range sealed { // each byte counts
+		bad := bytes.Clone(sealed)
+		bad[i] ^= 1
+		_, err = k.Open(bad, []byte("bound"))
+		require.Error(t, err, "byte %d", i)
+	}
+	for n := range sealed {
+		_, err = k.Open(sealed[:n], []byte("bound"))
+		require.Error(t, err, "%d bytes", n)
+	}
+	_, err = ring(t, "k2", map[string][]byte{"k2": key(2)}).Open(sealed, []byte("bound"))
+	require.ErrorIs(t, err, jobs.ErrUnknownKey)
+
+	for name, bad := range map[string]func() (*jobs.Keyring, error){
+		"no key":     func() (*jobs.Keyring, error) { return jobs.NewKeyring("k1", nil) },
+		"odd length": func() (*jobs.Keyring, error) { return jobs.NewKeyring("k1", map[string][]byte{"k1": key(1)[:9]}) },
+		"odd name":   func() (*jobs.Keyring, error) { return jobs.NewKeyring("k 1", map[string][]byte{"k 1": key(1)}) },
+	} {
+		_, err := bad()
+		require.Error(t, err, name)
+	}
+}
+
+type brokenCodec struct{ error }
+
+func (c brokenCodec) Seal([]byte, []byte) ([]byte, error) { return nil, c.error }
+func (c brokenCodec) Open([]byte, []byte) ([]byte, error) { return nil, c.error }
+
+func TestCodecThatFailsStoresNothing(t *testing.T) {
+	down := errors.New("key server is down")
+	bubble(t, &jobs.Options{Codec: brokenCodec{down}}, func(b *bench) {
+		_, err := b.q.Enqueue(b.Context(), Mail{}, nil)
+		require.ErrorIs(b, err, down)
+		b.stats(jobs.Stats{})
+	})
+}

@@ -1,0 +1,171 @@
+package jobs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
+)
+
+// slowPush is a driver whose pushes take a second, and that remembers how many
+// jobs each carried.
+type slowPush struct {
+	driver.Driver
+	mu    sync.Mutex
+	sizes []int
+	fail  func(jobs []driver.Job) error
+}
+
+func (s *slowPush) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, error) {
+	s.mu.Lock()
+	s.sizes = append(s.sizes, len(p.Jobs))
+	s.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(time.Second):
+	}
+	if s.fail != nil {
+		if err := s.fail(p.Jobs); err != nil {
+			return nil, err
+		}
+	}
+	return s.Driver.Push(ctx, p)
+}
+
+// together enqueues Note 0 to n-1 at the same instant and returns the errors.
+func together(b *bench, q *jobs.Queue, n int, ctx func(i int) context.Context) []error {
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			r, err := q.Enqueue(ctx(i), Note{N: i}, &jobs.EnqueueOptions{ID: fmt.Sprint("n", i)})
+			if err == nil && r.ID != fmt.Sprint("n", i) {
+				err = errors.New("the receipt of " + r.ID)
+			}
+			errs[i] = err
+		})
+		synctest.Wait() // in this order
+	}
+	all.Wait()
+	return errs
+}
+
+func TestEnqueuesShareCalls(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		s := &slowPush{Driver: b.d}
+		q, err := jobs.New(s, nil)
+		require.NoError(b, err)
+		began := time.Now()
+		for _, err := range together(b, q, 600, func(int) context.Context { return b.Context() }) {
+			require.NoError(b, err)
+		}
+		require.Equal(b, []int{1, 1, 256, 256, 86}, s.sizes, "the first two at once, the others in shared calls")
+		require.Equal(b, 3*time.Second, time.Since(began))
+		b.stats(jobs.Stats{Ready: 600})
+
+		_, err = q.Enqueue(b.Context(), Note{}, nil) // all flights have ended: it goes alone
+		require.NoError(b, err)
+		require.Equal(b, 1, s.sizes[5])
+	})
+}
+
+func TestEachEnqueueObeysItsOwnContext(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		s := &slowPush{Driver: b.d}
+		q, err := jobs.New(s, nil)
+		require.NoError(b, err)
+		short, cancel := context.WithTimeout(b.Context(), 100*time.Millisecond)
+		defer cancel()
+		middle, cancel := context.WithTimeout(b.Context(), 1500*time.Millisecond)
+		defer cancel()
+		// 0 and 1 make calls of their own; 2 gives up while it waits for one,
+		// 3 while its call is under way; 4 shares that and must not suffer.
+		errs := together(b, q, 5, func(i int) context.Context {
+			switch i {
+			case 2:
+				return short
+			case 3:
+				return middle
+			}
+			return b.Context()
+		})
+		require.NoError(b, errs[0])
+		require.NoError(b, errs[1])
+		require.ErrorIs(b, errs[2], context.DeadlineExceeded)
+		require.ErrorIs(b, errs[3], context.DeadlineExceeded)
+		require.NoError(b, errs[4])
+		require.Equal(b, []int{1, 1, 2}, s.sizes, "who gave up in time is not stored")
+	})
+}
+
+func TestSharedCallEndsWhenNobodyWaits(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		s := &slowPush{Driver: b.d}
+		q, err := jobs.New(s, nil)
+		require.NoError(b, err)
+		middle, cancel := context.WithTimeout(b.Context(), 1500*time.Millisecond)
+		defer cancel()
+		errs := together(b, q, 4, func(i int) context.Context {
+			if i < 2 {
+				return b.Context()
+			}
+			return middle
+		})
+		require.ErrorIs(b, errs[2], context.DeadlineExceeded)
+		b.sleep(2 * time.Second)
+		b.stats(jobs.Stats{Ready: 2}) // the call was given up half-way
+	})
+}
+
+func TestFullQueueTakesWhatFits(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		s := &slowPush{Driver: b.d}
+		q, err := jobs.New(s, &jobs.Options{MaxDepth: 10})
+		require.NoError(b, err)
+		stored, full := 0, 0
+		for _, err := range together(b, q, 40, func(int) context.Context { return b.Context() }) {
+			switch {
+			case err == nil:
+				stored++
+			case errors.Is(err, jobs.ErrQueueFull):
+				full++
+			default:
+				b.Error(err)
+			}
+		}
+		require.Equal(b, 10, stored, "a batch that is too large keeps nobody out who fits")
+		require.Equal(b, 30, full)
+		require.Less(b, len(s.sizes), 20, "the refused are not asked for one by one")
+		b.stats(jobs.Stats{Ready: 10})
+		_, err = q.EnqueueMany(b.Context(), []jobs.Item{{Args: Note{}}, {Args: Note{}}})
+		require.ErrorIs(b, err, jobs.ErrQueueFull)
+	})
+}
+
+func TestFailedCallFailsThoseInIt(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		s := &slowPush{Driver: b.d, fail: func(batch []driver.Job) error {
+			if len(batch) > 1 {
+				return errDown
+			}
+			return nil
+		}}
+		q, err := jobs.New(s, nil)
+		require.NoError(b, err)
+		errs := together(b, q, 5, func(int) context.Context { return b.Context() })
+		require.NoError(b, errs[0])
+		require.NoError(b, errs[1])
+		for _, err := range errs[2:] {
+			require.ErrorIs(b, err, errDown)
+		}
+	})
+}
