@@ -1,15 +1,9 @@
 package jobs
 
 import (
-	"context"
+	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"time"
-
-	"github.com/ashlar-go/ashlar/jobs/internal/cron"
-
-	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // CatchUp says what happens with the ticks of a schedule that were due while
@@ -41,65 +35,88 @@ type CronOptions struct {
 	// 24 hours. Negative is an error.
 	MaxAge time.Duration
 
+	// NoOverlap passes a tick over while the job of an earlier one is
+	// unfinished: its jobs have the Key "schedule:<name>". False means that
+	// jobs of a slow schedule run side by side.
+	NoOverlap bool
+
+	// Jitter puts every tick off by a time below it, which is always the same
+	// for one name and differs between names: so that a thousand schedules of
+	// the full hour do not start at once. Milliseconds. Zero means none.
+	// Negative or above 24 hours is an error.
+	Jitter time.Duration
+
+	// Priority is EnqueueOptions.Priority of the jobs. Zero means
+	// PriorityNormal.
+	Priority Priority
+
 	// MaxAttempts is EnqueueOptions.MaxAttempts of the jobs. Zero means
 	// Options.MaxAttempts. Negative is an error.
 	MaxAttempts int
+
+	// NoTenant makes the schedule, and its jobs, belong to no tenant, whatever
+	// the context of Schedule says. Those of Cron never have one. False means
+	// the context's.
+	NoTenant bool
 }
 
-// entry is one schedule of this process.
-type entry struct {
-	name  string
-	spec  *cron.Schedule
-	args  Args
-	opts  CronOptions
-	known bool      // last is the store's
-	last  time.Time // latest tick, by the store
-	now   time.Time // the store's clock when it was asked,
-	asked time.Time // by this process's clock
+func (o *CronOptions) check() error {
+	switch {
+	case o.MaxAge < 0:
+		return errors.New("CronOptions.MaxAge is negative")
+	case o.CatchUp < CatchUpOnce || o.CatchUp > CatchUpAll:
+		return fmt.Errorf("CronOptions.CatchUp %d is unknown", o.CatchUp)
+	case o.Jitter < 0 || o.Jitter > 24*time.Hour:
+		return errors.New("CronOptions.Jitter is negative or above 24 hours")
+	case o.Zone == "Local":
+		return errors.New("zone Local differs between machines; name one")
+	}
+	return nil
 }
 
-// Cron adds a schedule: at each instant of spec a job with args is enqueued,
-// once, however many processes run the same schedule under the same name. The
-// store keeps the latest tick of each name, so that nothing is repeated or
-// forgotten over a restart; a new name starts at the present. The jobs belong
-// to no tenant and are named <name>@<unix seconds of the tick>.
+// maxAge is how old a missed tick may be.
+func (o *CronOptions) maxAge() time.Duration {
+	if o.MaxAge == 0 {
+		return 24 * time.Hour
+	}
+	return o.MaxAge
+}
+
+// Cron adds a schedule that is part of the program: at each instant of spec a
+// job with args is enqueued, once, however many processes run the same schedule
+// under the same name. The store keeps the latest tick of each name, so that
+// nothing is repeated or forgotten over a restart; a new name starts at the
+// present. The jobs belong to no tenant and are named <name>@<unix seconds of
+// the tick>. For schedules that come and go at run time there is
+// Queue.Schedule.
 //
-// spec has five fields (minute hour day-of-month month day-of-week) or is one
-// of @hourly, @daily, @weekly, @monthly, @yearly, @every <seconds>. When the
-// clocks change, an entry of fixed minutes and hours still runs once a day
-// (right after a gap it falls into, the first time in a repeated hour), one
-// with * or a step follows the wall clock.
+// spec has five fields (minute hour day-of-month month day-of-week), or six
+// with the second before them, or is one of @hourly, @daily, @weekly, @monthly,
+// @yearly, @every <duration of whole seconds>. A field is a list of *, n, a-b,
+// each with an optional /step, and names (mon, jan); H is a value that is always
+// the same for one name and differs between names, as in "H H(1-4) * * *" or
+// "H/15 * * * *"; a day of month may be L (the last), L-3, 15W (the weekday
+// nearest to the 15th) or LW, a weekday 5L (the last Friday) or 1#2 (the second
+// Monday). If both days are restricted, either is enough.
+//
+// When the clocks change, an entry of fixed seconds, minutes and hours still
+// runs once a day (right after a gap it falls into, the first time in a
+// repeated hour), one with * or a step follows the wall clock.
+//
+// While processes of two versions of a program run side by side, with different
+// expressions under one name, the ticks of both are fired, each once.
 //
 // Cron may be called before or during Run, which does the work. An error names
 // what is wrong with the name, the expression or the zone.
 func (q *Queue) Cron(name, spec string, args Args, opts *CronOptions) error {
-	e := &entry{name: name, args: args}
-	if opts != nil {
-		e.opts = *opts
+	if opts == nil {
+		opts = &CronOptions{}
 	}
-	if err := checkName("schedule name", name); err != nil {
+	e, err := newEntry(name, name, spec, args, *opts, q.zones.load)
+	if err != nil {
 		return err
 	}
-	if len(name) > maxName-20 {
-		return fmt.Errorf("jobs: schedule name is longer than %d bytes", maxName-20)
-	}
-	if e.opts.MaxAge < 0 || e.opts.CatchUp < CatchUpOnce || e.opts.CatchUp > CatchUpAll {
-		return fmt.Errorf("jobs: schedule %s: CronOptions.MaxAge is negative or CatchUp unknown", name)
-	}
-	if e.opts.MaxAge == 0 {
-		e.opts.MaxAge = 24 * time.Hour
-	}
-	if e.opts.Zone == "Local" {
-		return fmt.Errorf("jobs: schedule %s: zone Local differs between machines; name one", name)
-	}
-	zone, err := time.LoadLocation(e.opts.Zone)
-	if err != nil {
-		return fmt.Errorf("jobs: schedule %s: %w", name, err)
-	}
-	if e.spec, err = cron.Parse(spec, zone, name); err != nil {
-		return fmt.Errorf("jobs: schedule %s: %w", name, err)
-	}
-	if _, err := e.job(time.Unix(0, 0), q.opts.maxPayload()); err != nil {
+	if _, err := e.job(q, time.Unix(0, 0)); err != nil {
 		return err
 	}
 	q.mu.Lock()
@@ -108,118 +125,14 @@ func (q *Queue) Cron(name, spec string, args Args, opts *CronOptions) error {
 		return fmt.Errorf("jobs: schedule %s is added twice", name)
 	}
 	q.entries[name] = e
+	hint(q.changed)
+	return nil
+}
+
+// hint wakes who waits for c, now or later, once.
+func hint(c chan struct{}) {
 	select {
-	case q.changed <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
-	return nil
-}
-
-func (e *entry) job(tick time.Time, maxPayload int) (driver.Job, error) {
-	return NewJob("", e.args, &EnqueueOptions{
-		ID: e.name + "@" + strconv.FormatInt(tick.Unix(), 10), MaxAttempts: e.opts.MaxAttempts,
-	}, maxPayload)
-}
-
-// schedule fires the entries until ctx ends. Each waits for its own next tick
-// on the store's clock; the earliest decides how long the loop sleeps.
-func (q *Queue) schedule(ctx context.Context) {
-	for ctx.Err() == nil {
-		q.mu.RLock()
-		entries := make([]*entry, 0, len(q.entries))
-		for _, e := range q.entries {
-			entries = append(entries, e)
-		}
-		q.mu.RUnlock()
-
-		sleep := time.Hour // a moved wall clock is noticed after this at the latest
-		for _, e := range entries {
-			wait, err := q.advance(ctx, e)
-			if err != nil && ctx.Err() == nil {
-				q.opts.logger().WarnContext(ctx, "jobs: schedule not fired, will be repeated", "schedule", e.name, "error", err)
-				wait = time.Second
-			}
-			sleep = min(sleep, wait)
-		}
-		timer := time.NewTimer(max(sleep, time.Millisecond))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		case <-q.changed:
-		}
-		timer.Stop()
-	}
-}
-
-// advance fires what is due of e and says how long until it is again.
-func (q *Queue) advance(ctx context.Context, e *entry) (time.Duration, error) {
-	for {
-		now := e.now.Add(time.Since(e.asked))
-		if !e.known || time.Since(e.asked) > time.Hour {
-			if err := q.fire(ctx, e, driver.Tick{Name: e.name}); err != nil {
-				return 0, err
-			}
-			continue
-		}
-		tick := e.next(now)
-		if tick.IsZero() {
-			return time.Hour, nil
-		}
-		if tick.After(now) {
-			return tick.Sub(now), nil
-		}
-		job, err := e.job(tick, q.opts.maxPayload())
-		if err != nil {
-			return 0, err
-		}
-		if err := q.fire(ctx, e, driver.Tick{Name: e.name, At: tick, Job: &job}); err != nil {
-			return 0, err
-		}
-	}
-}
-
-func (q *Queue) fire(ctx context.Context, e *entry, t driver.Tick) error {
-	fired, err := q.driver.Fire(ctx, t)
-	if err != nil {
-		return err
-	}
-	e.known, e.last, e.now, e.asked = true, fired.Last, fired.Now, time.Now()
-	if fired.Fired {
-		q.opts.count(ctx, "jobs.enqueued", 1, "kind", e.args.Kind())
-	}
-	return nil
-}
-
-// next is the tick to fire next: one that is overdue, by the catch-up policy,
-// or the first one in the future.
-func (e *entry) next(now time.Time) time.Time {
-	tick := e.spec.Next(e.last)
-	if tick.IsZero() || tick.After(now) {
-		return tick
-	}
-	from := e.last
-	if oldest := now.Add(-e.opts.MaxAge); from.Before(oldest) {
-		from = oldest
-	}
-	switch e.opts.CatchUp {
-	case CatchUpAll:
-		var ticks []time.Time
-		for t := e.spec.Next(from); !t.IsZero() && !t.After(now); t = e.spec.Next(t) {
-			if ticks = append(ticks, t); len(ticks) > 2*mostTicks {
-				ticks = slices.Delete(ticks, 0, mostTicks)
-			}
-		}
-		if len(ticks) > 0 {
-			return ticks[max(0, len(ticks)-mostTicks)]
-		}
-	case CatchUpSkip:
-		if t := e.spec.Last(from, now); now.Sub(t) < skipGrace {
-			return t
-		}
-	default:
-		if t := e.spec.Last(from, now); !t.IsZero() {
-			return t
-		}
-	}
-	return e.spec.Next(now)
 }

@@ -13,6 +13,11 @@
 // may do all three, or producers only Enqueue and workers only Run. See the
 // examples.
 //
+// Cron declares a schedule that is part of the program. Queue.Schedule stores
+// one at run time, for a monitor or a report of a customer; there may be very
+// many. Both take crontab expressions in any time zone, are fired by whichever
+// process runs the queue, and can be listed, paused and run now from others.
+//
 // # Delivery
 //
 // A job whose Enqueue returned nil is run at least once, until it succeeds or
@@ -30,16 +35,20 @@
 // store's clock, so the clocks of the processes do not matter.
 //
 // A tick of a schedule is enqueued once, together with the note that it was,
-// however many processes run the schedule.
+// however many processes run the schedule, and never before its time on the
+// store's clock. Ticks that nobody was there for are caught up with, as
+// CronOptions.CatchUp says.
 //
 // # Tenancy
 //
 // With Options.Tenant and Options.WithTenant set, each job carries the tenant
 // it was enqueued for and its handler's context has it again; enqueueing
 // without a tenant is refused with ErrNoTenant, unless EnqueueOptions.NoTenant
-// says that this job belongs to none. Unique keys are per tenant. Jobs of
-// schedules belong to no tenant. Stats, List, Requeue and Delete are for
-// operators and see all tenants.
+// says that this job belongs to none. Unique keys are per tenant. Jobs of Cron
+// belong to no tenant; those of Queue.Schedule, and the names of its schedules,
+// to that of its context, and a context with a tenant reaches no other one's
+// schedules. Stats, List, Requeue and Delete are for operators and see all
+// tenants.
 //
 // # Errors
 //

@@ -39,6 +39,10 @@ var (
 	// job was cancelled (Queue.Cancel).
 	ErrCancelled = errors.New("jobs: cancelled")
 
+	// ErrNoSchedule means that there is no schedule of that name, or none of the
+	// tenant in the context.
+	ErrNoSchedule = errors.New("jobs: no such schedule")
+
 	// ErrTimeout is the cause with which a handler's context ends after
 	// Options.Timeout.
 	ErrTimeout = errors.New("jobs: handler timed out")

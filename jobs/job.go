@@ -110,6 +110,11 @@ func (o *Options) makeJob(ctx context.Context, args Args, opts *EnqueueOptions, 
 	if err != nil {
 		return driver.Job{}, err
 	}
+	return o.jobOf(ctx, tenant, args, opts, id)
+}
+
+// jobOf is makeJob for a tenant that is known; opts have the type's defaults.
+func (o *Options) jobOf(ctx context.Context, tenant string, args Args, opts *EnqueueOptions, id string) (driver.Job, error) {
 	job, env, err := draft(tenant, args, opts, o.maxPayload())
 	if err != nil {
 		return driver.Job{}, err

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
@@ -22,8 +23,12 @@ type Queue struct {
 	mu       sync.RWMutex
 	handlers map[string]handler
 	entries  map[string]*entry
-	changed  chan struct{} // a schedule was added
-	running  atomic.Bool
+	changed  chan struct{} // a schedule in code was added
+	zones    zones
+
+	rescheduled chan struct{} // a stored schedule was changed
+	now         func() time.Time
+	running     atomic.Bool
 }
 
 // handler runs a job of one kind on its arguments' JSON and returns its
@@ -45,6 +50,9 @@ func New(d driver.Driver, opts *Options) (*Queue, error) {
 		handlers: map[string]handler{},
 		entries:  map[string]*entry{},
 		changed:  make(chan struct{}, 1),
+
+		rescheduled: make(chan struct{}, 1),
+		now:         time.Now,
 	}, nil
 }
 

@@ -55,6 +55,9 @@ func (q *Queue) Run(ctx context.Context) error {
 
 	var loops sync.WaitGroup
 	loops.Go(func() { q.schedule(ctx) })
+	if scheduler, ok := q.driver.(driver.Scheduler); ok {
+		loops.Go(func() { q.fireStored(ctx, scheduler) })
+	}
 	loops.Go(w.caller)
 	if w.pool.size > 0 {
 		loops.Go(func() { w.listen(ctx) })

@@ -214,9 +214,10 @@ type Tick struct {
 
 // Fired is an answer of Driver.Fire.
 type Fired struct {
-	Fired bool
-	Last  time.Time // the schedule's latest tick, to the millisecond
-	Now   time.Time // the store's clock
+	Fired  bool
+	Holder string    // Fired: the job that holds the unique key; the tick's was not stored
+	Last   time.Time // the schedule's latest tick, to the millisecond
+	Now    time.Time // the store's clock
 }
 
 // Stats counts the jobs of a queue. A job is in exactly one state.

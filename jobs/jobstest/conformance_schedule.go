@@ -222,7 +222,7 @@ func schedulePageCases() []testCase {
 		{name: "schedules are listed in pages", why: "a dashboard must show all of them", run: func(s *suite) {
 			d, now := s.scheduler(), s.storeNow()
 			var want []string
-			for i := range 700 { // many enough for a store to keep them otherwise than a few
+			for i := range 600 { // many enough for a store to keep them otherwise than a few
 				want = append(want, fmt.Sprintf("schedule-%03d", i))
 				s.schedule(want[i], "x", now, time.Hour)
 			}

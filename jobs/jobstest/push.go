@@ -108,7 +108,7 @@ func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) 
 		}
 		if t.Job != nil && t.At.After(d.ticks[t.Name]) && !t.At.After(fired.Now) {
 			if s := d.schedules[t.Name]; s == nil || !s.paused {
-				d.store([]driver.Job{*t.Job})
+				fired.Holder = d.store([]driver.Job{*t.Job})[0].Holder
 				fired.Fired = true
 			}
 			d.ticks[t.Name] = t.At.UTC()

@@ -198,5 +198,6 @@ func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) 
 	fired := driver.Fired{Fired: r.int() == 1}
 	fired.Last = time.UnixMilli(r.int()).UTC()
 	fired.Now = time.UnixMilli(r.int()).UTC()
+	fired.Holder = strings.TrimPrefix(r.text(), "!")
 	return fired, r.err
 }

@@ -73,9 +73,9 @@ func (f *field) add(part string, b bound, seed string) error {
 	case body == "*" || body == "?" && b.question:
 		f.star, f.wild = true, true
 	case strings.HasPrefix(body, "H") && stepped:
-		low += int(hash(seed, b.name) % uint64(min(step, high-low+1)))
+		low += int(Hash(seed, b.name) % uint64(min(step, high-low+1)))
 	case strings.HasPrefix(body, "H"):
-		low += int(hash(seed, b.name) % uint64(high-low+1))
+		low += int(Hash(seed, b.name) % uint64(high-low+1))
 		high = low
 	}
 	if b.max == 7 && high == 7 && !strings.Contains(body, "7") {
@@ -144,8 +144,9 @@ func number(text string) (int, error) {
 	return strconv.Atoi(text)
 }
 
-// hash is FNV-1a, finished so that small moduli are even.
-func hash(seed, column string) uint64 {
+// Hash is what H stands for, before the modulus: FNV-1a, finished so that small
+// moduli are even.
+func Hash(seed, column string) uint64 {
 	h := uint64(14695981039346656037)
 	for _, text := range []string{seed, "\x00", column} {
 		for i := range len(text) {

@@ -4,7 +4,7 @@
 --
 -- KEYS: ready due body clock unique window wake control cron ticks
 -- ARGV: name tick {id stored due key window}...
--- returns: {fired 0|1, last ms, now ms}
+-- returns: {fired 0|1, last ms, now ms, id of the job that holds the key or ""}
 -- include: clock route place store schedule
 local ready, due, body = KEYS[1], KEYS[2], KEYS[3]
 local clock, unique, window = KEYS[4], KEYS[5], KEYS[6]
@@ -18,13 +18,13 @@ if not last then
   redis.call('HSET', cron, name, int(now))
 end
 if #ARGV == 2 or tick <= last or tick > now then
-  return {0, int(last), int(now)}
+  return {0, int(last), int(now), ''}
 end
 if is_paused(ticks, name) then
   redis.call('HSET', cron, name, int(tick))
-  return {0, int(tick), int(now)}
+  return {0, int(tick), int(now), ''}
 end
 local k = {ready = ready, due = due, body = body, clock = clock, unique = unique, window = window, wake = wake, control = control}
-store(k, ARGV, 3)
+local holders = store(k, ARGV, 3)
 redis.call('HSET', cron, name, int(tick))
-return {1, int(tick), int(now)}
+return {1, int(tick), int(now), holders[1]}

@@ -1,0 +1,116 @@
+package jobs
+
+import (
+	"context"
+	"time"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
+)
+
+// How the stored schedules of Queue.Schedule are fired.
+const (
+	claimLimit = 100                   // schedules a call
+	claimHold  = 10 * time.Second      // how late their ticks are if this process dies
+	claimPause = 20 * time.Millisecond // between calls, unless there is more: ticks that are close share one
+	claimLook  = time.Second           // for schedules that other processes add or change,
+	claimFirst = 5 * time.Second       // while there is none
+)
+
+// fireStored fires stored schedules until ctx ends. All processes do; each
+// takes what is due when it looks.
+func (q *Queue) fireStored(ctx context.Context, s driver.Scheduler) {
+	for ctx.Err() == nil {
+		wait, err := q.fireDue(ctx, s)
+		if err != nil && ctx.Err() == nil {
+			q.opts.logger().WarnContext(ctx, "jobs: stored schedules not fired, will be repeated", "error", err)
+			wait = claimLook
+		}
+		if wait > 0 {
+			nap(ctx, wait, q.rescheduled)
+		}
+	}
+}
+
+// fireDue fires what is due and says how long until more is.
+func (q *Queue) fireDue(ctx context.Context, s driver.Scheduler) (time.Duration, error) {
+	claimed, err := s.Claim(ctx, driver.Claim{Limit: claimLimit, Hold: claimHold})
+	if err != nil {
+		return 0, err
+	}
+	wait := claimed.Next
+	ticks := make([]driver.DueTick, 0, len(claimed.Due))
+	for _, due := range claimed.Due {
+		tick, err := q.dueTick(due, claimed.Now)
+		if err != nil {
+			// Another process may be able to; else this is said again when the
+			// claim has lapsed.
+			q.opts.logger().ErrorContext(ctx, "jobs: stored schedule cannot be fired", "schedule", due.Key, "error", err)
+			continue
+		}
+		ticks = append(ticks, tick)
+		wait = min(wait, max(0, tick.Next.Sub(claimed.Now))) // claimed.Next knows only when the claim lapses
+	}
+	if err := q.settleTicks(ctx, s, ticks); err != nil {
+		return 0, err
+	}
+	switch {
+	case wait < 0:
+		return claimFirst, nil
+	case wait == 0 && len(ticks) > 0:
+		return 0, nil
+	}
+	return min(max(wait, claimPause), claimLook), nil
+}
+
+// dueTick decides what becomes of a claimed tick.
+func (q *Queue) dueTick(due driver.DueSchedule, now time.Time) (driver.DueTick, error) {
+	p, err := q.opts.readPlan(due.Key, due.Data)
+	if err != nil {
+		return driver.DueTick{}, err
+	}
+	e, err := p.entry(due.Key, q.zones.load)
+	if err != nil {
+		return driver.DueTick{}, err
+	}
+	e.last = due.Tick.Add(-e.jitter - 1)
+	t := driver.DueTick{Key: due.Key, Tick: due.Tick}
+	tick := e.next(now)
+	if !tick.IsZero() && !tick.Add(e.jitter).After(now) {
+		job, err := e.job(q, tick)
+		if err != nil {
+			return driver.DueTick{}, err
+		}
+		t.Job = &job
+		tick = e.cron.Next(tick)
+	}
+	if tick.IsZero() { // none within 41 years
+		tick = now.AddDate(1, 0, 0)
+	}
+	t.Next = tick.Add(e.jitter)
+	return t, nil
+}
+
+// settleTicks sends ticks to the store, again if the answer gets lost: a second
+// time nothing is fired.
+func (q *Queue) settleTicks(ctx context.Context, s driver.Scheduler, ticks []driver.DueTick) error {
+	if len(ticks) == 0 {
+		return nil
+	}
+	var fired []driver.FiredTick
+	for try := 1; ; try++ {
+		var err error
+		if fired, err = s.FireDue(ctx, ticks); err == nil {
+			break
+		}
+		if try == 5 || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, time.Duration(try)*200*time.Millisecond)
+	}
+	for i, f := range fired {
+		if f.Fired && ticks[i].Job != nil {
+			q.receipt(ctx, *ticks[i].Job, driver.Pushed{Holder: f.Holder})
+		}
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package jobs
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
+	"github.com/ashlar-go/ashlar/jobs/internal/cron"
+)
+
+// entry is a schedule as a process works with it.
+type entry struct {
+	key    string // of the store: the name of one in code, else "<tenant> <name>"
+	spec   string
+	cron   *cron.Schedule
+	args   Args
+	opts   CronOptions
+	jitter time.Duration // this schedule's part of CronOptions.Jitter
+
+	// In code:
+	known bool      // last is the store's
+	last  time.Time // latest tick, by the store
+	now   time.Time // the store's clock when it was asked,
+	asked time.Time // by this process's clock
+	noted time.Time // when the store was told of it, by this process's clock
+}
+
+// maxScheduleName leaves room for the rest of a job's id.
+const maxScheduleName = 96
+
+func newEntry(key, name, spec string, args Args, opts CronOptions, zone func(string) (*time.Location, error)) (*entry, error) {
+	if err := checkName("schedule name", name); err != nil {
+		return nil, err
+	}
+	if len(name) > maxScheduleName {
+		return nil, fmt.Errorf("jobs: schedule name is longer than %d bytes", maxScheduleName)
+	}
+	if err := opts.check(); err != nil {
+		return nil, fmt.Errorf("jobs: schedule %s: %w", name, err)
+	}
+	loc, err := zone(opts.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: schedule %s: %w", name, err)
+	}
+	e := &entry{key: key, spec: spec, args: args, opts: opts}
+	if e.cron, err = cron.Parse(spec, loc, key); err != nil {
+		return nil, fmt.Errorf("jobs: schedule %s: %w", name, err)
+	}
+	if ms := uint64(opts.Jitter / time.Millisecond); ms > 0 {
+		e.jitter = time.Duration(cron.Hash(key, "jitter")%ms) * time.Millisecond
+	}
+	return e, nil
+}
+
+// scheduleKey names a schedule of Queue.Schedule in the store. Names have no
+// blanks, so the last one ends the tenant.
+func scheduleKey(tenant, name string) string { return tenant + " " + name }
+
+func splitScheduleKey(key string) (tenant, name string, inCode bool) {
+	i := strings.LastIndexByte(key, ' ')
+	if i < 0 {
+		return "", key, true
+	}
+	return key[:i], key[i+1:], false
+}
+
+// job makes the job of a tick. Its id is the same in every process.
+func (e *entry) job(q *Queue, tick time.Time) (driver.Job, error) {
+	tenant, name, inCode := splitScheduleKey(e.key)
+	id := name
+	if !inCode {
+		// Neither another tenant's nor that of a schedule in code.
+		sum := sha256.Sum256([]byte(tenant))
+		id += "/" + crockford.EncodeToString(sum[:8])
+	}
+	opts := e.enqueueOptions(name)
+	opts.ID = id + "@" + strconv.FormatInt(tick.Unix(), 10)
+	return q.opts.jobOf(context.Background(), tenant, e.args, opts, "")
+}
+
+func (e *entry) enqueueOptions(name string) *EnqueueOptions {
+	opts := &EnqueueOptions{MaxAttempts: e.opts.MaxAttempts, Priority: e.opts.Priority}
+	if e.opts.NoOverlap {
+		opts.Key = "schedule:" + name
+	}
+	return withDefaults(e.args, opts)
+}
+
+// next is the tick to fire next: one that is overdue, by the catch-up policy,
+// or the first one in the future. A tick is fired when its jitter has passed.
+func (e *entry) next(now time.Time) time.Time {
+	now = now.Add(-e.jitter)
+	tick := e.cron.Next(e.last)
+	if tick.IsZero() || tick.After(now) {
+		return tick
+	}
+	from := e.last
+	if oldest := now.Add(-e.opts.maxAge()); from.Before(oldest) {
+		from = oldest
+	}
+	switch e.opts.CatchUp {
+	case CatchUpAll:
+		var ticks []time.Time
+		for t := e.cron.Next(from); !t.IsZero() && !t.After(now); t = e.cron.Next(t) {
+			if ticks = append(ticks, t); len(ticks) > 2*mostTicks {
+				ticks = slices.Delete(ticks, 0, mostTicks)
+			}
+		}
+		if len(ticks) > 0 {
+			return ticks[max(0, len(ticks)-mostTicks)]
+		}
+	case CatchUpSkip:
+		if t := e.cron.Last(from, now); now.Sub(t) < skipGrace {
+			return t
+		}
+	default:
+		if t := e.cron.Last(from, now); !t.IsZero() {
+			return t
+		}
+	}
+	return e.cron.Next(now)
+}
+
+// zones remembers time zones, which the standard library reads from files.
+type zones struct {
+	mu    sync.Mutex
+	known map[string]*time.Location
+}
+
+func (z *zones) load(name string) (*time.Location, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if loc := z.known[name]; loc != nil {
+		return loc, nil
+	}
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(z.known) > 1000 || z.known == nil { // there are about 600
+		z.known = map[string]*time.Location{}
+	}
+	z.known[name] = loc
+	return loc, nil
+}

@@ -1,0 +1,161 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
+)
+
+// Schedule is a schedule as operators see it.
+type Schedule struct {
+	ID      string // addresses it in contexts without a tenant
+	Name    string
+	Tenant  string // "" if it belongs to none
+	Spec    string // the expression
+	Kind    string // of its jobs
+	Args    json.RawMessage
+	Options CronOptions
+
+	InCode bool      // of Queue.Cron; else of Queue.Schedule
+	Seen   time.Time // in code: when a process ran it last, to the hour
+	Last   time.Time // in code: its latest tick
+	Due    time.Time // not in code: when it fires next; zero while it is paused
+	Paused bool
+}
+
+// Next answers the next n instants after from at which a job is enqueued. It
+// works on a Schedule of nothing but Name, Spec and Options, too, to show what
+// an expression means before it is used; an error says what is wrong with it.
+func (s Schedule) Next(from time.Time, n int) ([]time.Time, error) {
+	key := s.ID
+	if key == "" {
+		key = scheduleKey(s.Tenant, s.Name)
+	}
+	e, err := newEntry(key, s.Name, s.Spec, nil, s.Options, time.LoadLocation)
+	if err != nil {
+		return nil, err
+	}
+	var next []time.Time
+	for at := from.Add(-e.jitter); len(next) < n; {
+		if at = e.cron.Next(at); at.IsZero() {
+			break
+		}
+		next = append(next, at.Add(e.jitter))
+	}
+	return next, nil
+}
+
+// Schedule adds a schedule to the store, or replaces the one of the same name:
+// one for each monitor, report or subscription of a customer, as many as there
+// are. At each instant of spec (see Cron) a job with args is enqueued, once, by
+// whichever process runs the queue, also after all of them were started anew.
+// It belongs to the tenant of ctx, as do its jobs and its name; two tenants may
+// use the same one.
+//
+// A new schedule starts at the present. The same schedule again changes
+// nothing, so a program may add it at every start. A different one takes the
+// place of the old one at once: a tick of the old one that is due and not fired
+// yet is dropped, and a paused schedule stays paused. Where programs disagree,
+// the latest call counts.
+//
+// Processes learn of it within a second, of the very first one of a queue
+// within five. If a process dies while it fires, the ticks it was about to fire
+// are up to ten seconds late.
+func (q *Queue) Schedule(ctx context.Context, name, spec string, args Args, opts *CronOptions) error {
+	scheduler, err := q.scheduler("schedule")
+	if err != nil {
+		return err
+	}
+	if opts == nil {
+		opts = &CronOptions{}
+	}
+	tenant, err := q.opts.tenant(ctx, &EnqueueOptions{NoTenant: opts.NoTenant})
+	if err != nil {
+		return err
+	}
+	q.mu.RLock()
+	inCode := q.entries[name] != nil
+	q.mu.RUnlock()
+	if inCode && tenant == "" {
+		return fmt.Errorf("jobs: schedule %s is in code", name)
+	}
+	e, err := newEntry(scheduleKey(tenant, name), name, spec, args, *opts, q.zones.load)
+	if err != nil {
+		return err
+	}
+	if _, err := e.job(q, time.Unix(0, 0)); err != nil {
+		return err
+	}
+	data, err := q.changedPlan(ctx, scheduler, e)
+	if err != nil || data == nil {
+		return err
+	}
+	err = q.startEntry(e, func(at driver.Start) (driver.Started, error) {
+		return scheduler.PutSchedule(ctx, driver.PutSchedule{Key: e.key, Data: data, Start: at})
+	})
+	if err != nil {
+		return fmt.Errorf("jobs: schedule %s: %w", name, err)
+	}
+	hint(q.rescheduled)
+	return nil
+}
+
+// changedPlan is the stored form of an entry, or nil if it is sealed and that
+// is what the store has: sealed twice it looks different.
+func (q *Queue) changedPlan(ctx context.Context, s driver.Scheduler, e *entry) ([]byte, error) {
+	p, err := e.plan(q.opts)
+	if err != nil {
+		return nil, err
+	}
+	if p.Sealed != nil {
+		found, err := s.FindSchedules(ctx, []string{e.key})
+		if err != nil {
+			return nil, fmt.Errorf("jobs: schedule: %w", err)
+		}
+		stored, oldErr := q.opts.readPlan(e.key, found[0].Data)
+		data, err := p.encode()
+		if err != nil {
+			return nil, err
+		}
+		fresh, err := q.opts.readPlan(e.key, data)
+		if err != nil {
+			return nil, err
+		}
+		if oldErr == nil && reflect.DeepEqual(stored, fresh) {
+			return nil, nil
+		}
+	}
+	return p.encode()
+}
+
+// startEntry computes the first tick, by this process's clock if the store agrees
+// with it about the present, else by the store's.
+func (q *Queue) startEntry(e *entry, put func(driver.Start) (driver.Started, error)) error {
+	from := q.now().Add(-startSlack)
+	if e.jitter > 0 {
+		// A tick that was before the present is not told by its first instant:
+		// ask the store what time it is.
+		from = from.AddDate(100, 0, 0)
+	}
+	for range 10 {
+		next := e.cron.Next(from)
+		if next.IsZero() {
+			return errors.New("expression does not fire within 41 years")
+		}
+		started, err := put(driver.Start{From: from, Next: next.Add(e.jitter)})
+		if err != nil || !started.Stale {
+			return err
+		}
+		from = started.Now
+	}
+	return errors.New("the store answers too slowly to agree about the present")
+}
+
+// startSlack is by how much this process's clock may be fast without a second
+// call.
+const startSlack = 2 * time.Second
