@@ -117,7 +117,8 @@ func (w *worker) loop(ctx context.Context) error {
 			w.drainAt = w.killAt.Add(time.Second) // once
 		case b.waiting > 0 && w.stale(now, b):
 			// Another worker may have a slot for them.
-			w.pool.putBack(func(a *attempt) bool { return now.Sub(a.since) >= w.patience() }, driver.Return)
+			// All of them: the younger ones must not overtake the older.
+			w.pool.putBack(func(*attempt) bool { return true }, driver.Return)
 			w.prefetch, w.rate = 0, 0
 		case !now.Before(w.nextHit) && (!w.calling || now.Sub(w.nextHit) > w.q.opts.lease()/6):
 			// Between two calls, when both sides' books can be compared.

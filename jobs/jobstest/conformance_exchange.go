@@ -36,6 +36,13 @@ func exchangeCases() []testCase {
 			s.equal("error", text, again[0].Error)
 			s.equal("body", "body of a", string(again[0].Body))
 		}},
+		{"returned jobs come back ahead of others, in their order", "a tenant's jobs start in the order in which they came", func(s *suite) {
+			s.push(plain("c"), plain("b"), plain("a"), plain("z"))
+			s.join("w", time.Minute)
+			s.equal("taken", []string{"c", "b", "a"}, s.take("w", 3))
+			back := []driver.Outcome{{ID: "c", Action: driver.Return}, {ID: "b", Action: driver.Return}, {ID: "a", Action: driver.Return}}
+			s.equal("again", []string{"c", "b", "a", "z"}, ids(s.exchange("w", 4, back...).Jobs))
+		}},
 		{"a buried job waits for a decision", "nothing is thrown away silently", func(s *suite) {
 			s.push(plain("a"), plain("b"))
 			s.join("w", time.Minute)

@@ -9,6 +9,7 @@ import "github.com/ashlar-go/ashlar/jobs/driver"
 type order struct {
 	clock  map[driver.Priority]float64
 	finish map[turn]float64
+	fronts int // jobs put in front so far: they keep their order
 }
 
 type turn struct {
@@ -22,7 +23,8 @@ func (d *Driver) place(j *job, front bool) {
 	clock, line := d.order.clock[j.Priority], turn{j.Priority, j.Tenant}
 	if front {
 		const ahead = 0.001 // of those whose turn has come as well
-		j.score = max(clock-ahead, 0)
+		d.order.fronts++
+		j.score = max(clock-ahead, 0) + 1e-9*float64(d.order.fronts%1000)
 		return
 	}
 	j.score = max(clock, d.order.finish[line]) + 1/float64(d.rules.weight(j.Tenant))

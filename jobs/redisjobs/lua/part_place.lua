@@ -24,6 +24,7 @@ end
 
 local function placer(ready, clock, weights)
   local known, changed, pairs_, count = {}, {}, {}, 0
+  local ahead = 0 -- jobs put in front keep their order
   local function time_of(field)
     local t = known[field]
     if not t then
@@ -46,7 +47,12 @@ local function placer(ready, clock, weights)
         changed[#changed + 1] = field
       end
     end
-    pairs_[2 * count + 1] = string.format('%.0f', priority * BAND + score)
+    if front then
+      pairs_[2 * count + 1] = string.format('%.3f', priority * BAND + math.max(score - 4, 0) + ahead / 128)
+      ahead = ahead + 1
+    else
+      pairs_[2 * count + 1] = string.format('%.0f', priority * BAND + score)
+    end
     pairs_[2 * count + 2] = id
     count = count + 1
   end
