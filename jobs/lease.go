@@ -104,6 +104,10 @@ func (w *worker) leave() error {
 	}
 	ctx, cancel := context.WithTimeout(w.outer, 2*time.Second)
 	defer cancel()
+	if tally := w.pool.takeTally(); tally != nil {
+		// Only figures: if they do not arrive, leaving is more important.
+		_, _ = w.q.driver.Beat(ctx, driver.Beat{Worker: w.id, Lease: w.q.opts.lease(), Tally: tally})
+	}
 	if _, err := w.q.driver.Beat(ctx, driver.Beat{Worker: w.id}); err != nil && !errors.Is(err, ErrLeaseLost) {
 		return fmt.Errorf("jobs: shutdown: leave: %w", err)
 	}
