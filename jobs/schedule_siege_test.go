@@ -194,7 +194,7 @@ func TestTwentyMortalSchedulersInMemory(t *testing.T) {
 		require.Zero(t, twice, "fired twice")
 		require.Zero(t, early, "fired early")
 		require.Zero(t, missing, "missing")
-		require.Greater(t, ticks, 6*60*3)
+		require.Greater(t, ticks, 6*60*2, "the siege was too short to mean it")
 	})
 }
 
