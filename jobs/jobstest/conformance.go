@@ -93,6 +93,9 @@ type suite struct {
 // step is the unit of waiting: long enough for a busy machine.
 const step = 150 * time.Millisecond
 
+// rounding is what a store whose clock has milliseconds may add to a delay.
+const rounding = 2 * time.Millisecond
+
 func (s *suite) wait(d time.Duration) { <-time.After(d) }
 
 func (s *suite) must(err error) {

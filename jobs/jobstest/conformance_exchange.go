@@ -27,7 +27,7 @@ func exchangeCases() []testCase {
 			text := "line one\nzweite Zeile: ß \x01"
 			batch := s.exchange("w", 1, driver.Outcome{ID: "a", Action: driver.Retry, Delay: 2 * step, Error: text})
 			s.equal("too early", []string{}, ids(batch.Jobs))
-			s.equal("due within", true, batch.Next > 0 && batch.Next <= 2*step)
+			s.equal("due within", true, batch.Next > 0 && batch.Next <= 2*step+rounding)
 			s.stats(driver.Stats{Scheduled: 1})
 			s.wait(2*step + 20*time.Millisecond)
 			again := s.exchange("w", 1).Jobs

@@ -141,7 +141,7 @@ func flowSizeCases() []testCase {
 			s.take("w", 1)
 			batch := s.exchange("w", 1, finish("f~0.0"))
 			s.equal("not yet", []string{}, ids(batch.Jobs))
-			s.equal("due within", true, batch.Next > 0 && batch.Next <= 2*step)
+			s.equal("due within", true, batch.Next > 0 && batch.Next <= 2*step+rounding)
 			s.wait(2*step + 20*time.Millisecond)
 			s.equal("now", []string{"f~1.0"}, s.take("w", 1))
 		}},

@@ -99,16 +99,23 @@ func parkingCases() []testCase {
 			s.equal("woken soon", true, time.Since(began) < 5*time.Second)
 			s.equal("taken", []string{"acme-000"}, s.all("w", 1))
 		}},
-		{"parked jobs can be found and cancelled", "a pause must not hide jobs", func(s *suite) {
+		{"parked jobs can be found, cancelled and replaced", "a pause must not hide jobs", func(s *suite) {
+			newest := of("plain", "acme", "acme-replaced")
+			newest.Unique, newest.Scope = "key", driver.Replace
+			s.push(newest)
 			s.push(some("acme", 3)...)
 			s.pause(acme)
 			s.join("w", time.Minute)
 			s.all("w", 10)
-			s.stats(driver.Stats{Parked: 3})
+			s.stats(driver.Stats{Parked: 4})
 			s.equal("cancelled", 1, s.resolve(driver.Cancel, "acme-001"))
 			s.equal("not requeued", 0, s.resolve(driver.Requeue, "acme-000"))
 			s.equal("not deleted", 0, s.resolve(driver.Delete, "acme-000"))
-			s.stats(driver.Stats{Parked: 2})
+			newest.ID, newest.Delay = "other", time.Hour
+			pushed, err := s.d.Push(s.Context(), driver.Push{Jobs: []driver.Job{newest}})
+			s.must(err)
+			s.equal("replaced", []driver.Pushed{{Holder: "acme-replaced", Replaced: true}}, pushed)
+			s.stats(driver.Stats{Parked: 2, Scheduled: 1})
 			s.resume(acme)
 			s.equal("the rest", []string{"acme-000", "acme-002"}, s.all("w", 10))
 		}},

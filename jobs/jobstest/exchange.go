@@ -137,14 +137,10 @@ func (d *Driver) take(worker string, want int) []string {
 		share = (want + 1) / 2
 	}
 	for _, j := range d.in(driver.Parked) {
-		if len(ids) == share {
-			break
-		}
-		switch holds := g.holds(j); holds {
-		case "":
+		switch holds := g.holds(j); {
+		case holds == "" && len(ids) < share:
 			start(j)
-		case j.group:
-		default:
+		case holds != "" && holds != j.group:
 			d.park(j, holds)
 		}
 	}

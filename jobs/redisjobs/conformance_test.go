@@ -36,3 +36,8 @@ func TestConformanceMiniredis(t *testing.T) {
 		return open(t, rdb)
 	}, jobstest.Features{})
 }
+
+func TestWalks(t *testing.T) {
+	t.Parallel()
+	jobstest.RunWalks(t, func(t testing.TB) driver.Driver { return open(t, testenv.Redis(t)) }, jobstest.Features{}, testenv.Rounds(8, 600))
+}

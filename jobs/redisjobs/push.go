@@ -106,7 +106,7 @@ func appendJobs(args []any, batch []driver.Job) ([]any, error) {
 func dueText(j *driver.Job) string {
 	switch {
 	case !j.At.IsZero():
-		return strconv.FormatInt(j.At.UnixMilli(), 10)
+		return strconv.FormatInt(j.At.Add(time.Millisecond-1).UnixMilli(), 10)
 	case j.Delay > 0:
 		return "+" + millis(j.Delay)
 	}

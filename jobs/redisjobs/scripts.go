@@ -28,7 +28,7 @@ type command struct {
 }
 
 const (
-	storeKeys = "ready due body clock unique window wake control"
+	storeKeys = "ready due body clock unique window wake control parked parkedat"
 	endKeys   = "dead done result progress cancel"
 	limitKeys = "control run rate parked parkedat open"
 	flowKeys  = "flow flowdue flowend"

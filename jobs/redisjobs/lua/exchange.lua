@@ -100,7 +100,7 @@ local function settle(id, action, delay, err, keep, value)
   elseif action == 'return' and delay == 0 then
     place().add(id, route, true)
   elseif action == 'return' then
-    redis.call('ZADD', due, int(now_ms() + delay), id)
+    redis.call('ZADD', due, int(after(now_ms(), delay)), id)
   else
     local attempts, crashes = read_meta(redis.call('HGET', meta, id))
     write_meta(meta, id, attempts + 1, crashes, err)
@@ -108,7 +108,7 @@ local function settle(id, action, delay, err, keep, value)
     if action == 'bury' then
       ends().bury(id, route, err)
     else
-      redis.call('ZADD', due, int(now_ms() + delay), id)
+      redis.call('ZADD', due, int(after(now_ms(), delay)), id)
     end
   end
   redis.call('HDEL', held, id)

@@ -2,13 +2,15 @@
 -- one and not in the future. Without a job it reads. A new schedule starts now;
 -- the ticks of a paused one are passed over.
 --
--- KEYS: ready due body clock unique window wake control cron ticks
+-- KEYS: ready due body clock unique window wake control parked parkedat cron ticks
 -- ARGV: name tick {id stored due key window}...
 -- returns: {fired 0|1, last ms, now ms, id of the job that holds the key or ""}
 -- include: clock route place store schedule
 local ready, due, body = KEYS[1], KEYS[2], KEYS[3]
 local clock, unique, window = KEYS[4], KEYS[5], KEYS[6]
-local wake, control, cron, ticks = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local wake, control = KEYS[7], KEYS[8]
+local parked, parkedat = KEYS[9], KEYS[10]
+local cron, ticks = KEYS[11], KEYS[12]
 local name, tick = ARGV[1], tonumber(ARGV[2])
 
 local now = now_ms()
@@ -24,7 +26,7 @@ if is_paused(ticks, name) then
   redis.call('HSET', cron, name, int(tick))
   return {0, int(tick), int(now), ''}
 end
-local k = {ready = ready, due = due, body = body, clock = clock, unique = unique, window = window, wake = wake, control = control}
+local k = {ready = ready, due = due, body = body, clock = clock, unique = unique, window = window, wake = wake, control = control, parked = parked, parkedat = parkedat}
 local holders = store(k, ARGV, 3)
 redis.call('HSET', cron, name, int(tick))
 return {1, int(tick), int(now), holders[1]}

@@ -13,13 +13,7 @@ local function canceller(k, ends)
     if not stored or redis.call('ZSCORE', k.dead, id) or redis.call('ZSCORE', k.done, id) then
       return nil
     end
-    local waited = redis.call('ZREM', k.ready, id) + redis.call('ZREM', k.due, id)
-    local member = redis.call('HGET', k.parkedat, id)
-    if member then
-      redis.call('ZREM', k.parked, member)
-      redis.call('HDEL', k.parkedat, id)
-      waited = 1
-    end
+    local waited = redis.call('ZREM', k.ready, id) + redis.call('ZREM', k.due, id) + unpark(k.parked, k.parkedat, id)
     if waited > 0 then
       ends.drop(id, route_of(stored))
       return 'dropped'

@@ -104,13 +104,8 @@ local function flower(k, place, cancel)
     local first = string.find(value, ' ', 1, true)
     local second = string.find(value, ' ', first + 1, true)
     local due, stored = string.sub(value, first + 1, second - 1), string.sub(value, second + 1)
-    local at = now_ms()
+    local at = due_at(now_ms(), due)
     if redis.call('HSETNX', k.body, id, stored) == 0 then return false end
-    if string.sub(due, 1, 1) == '+' then
-      at = at + tonumber(due)
-    elseif due ~= '' then
-      at = tonumber(due)
-    end
     if at > now_ms() then
       redis.call('ZADD', k.due, int(at), id)
     else

@@ -3,7 +3,7 @@
 --
 -- KEYS: none, they are passed in
 -- ARGV: none
--- returns: BAND, UNIT, weights_of, placer, wake_one
+-- returns: BAND, UNIT, weights_of, placer, unpark, wake_one
 --
 -- Every tenant has, per priority, a virtual finish time (field "<priority
 -- digit><tenant>" of the clock hash) and every priority a virtual clock (field
@@ -71,6 +71,14 @@ local function placer(ready, clock, weights)
     changed, pairs_, count = {}, {}, 0
   end
   return {add = add, flush = flush}
+end
+
+-- Takes a job out of the parked ones, if it is there; answers how many it took.
+local function unpark(parked, parkedat, id)
+  local member = redis.call('HGET', parkedat, id)
+  if not member then return 0 end
+  redis.call('HDEL', parkedat, id)
+  return redis.call('ZREM', parked, member)
 end
 
 -- One token wakes one worker; whoever leaves work behind puts it back.

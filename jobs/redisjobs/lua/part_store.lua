@@ -15,12 +15,7 @@ local function store(k, values, first)
 
   -- Makes a stored job ready or puts it off.
   local function put(id, route, due)
-    local at = now
-    if string.sub(due, 1, 1) == '+' then
-      at = now + tonumber(due)
-    elseif due ~= '' then
-      at = tonumber(due)
-    end
+    local at = due_at(now, due)
     if at <= now then
       place.add(id, route, false)
       placed = true
@@ -57,6 +52,7 @@ local function store(k, values, first)
       if scope_of(route) == 3 then
         place.flush() -- it may be of this call
         local waits = redis.call('ZREM', k.ready, holder) + redis.call('ZREM', k.due, holder)
+        if waits == 0 then waits = unpark(k.parked, k.parkedat, holder) end
         if waits > 0 then
           redis.call('HSET', k.body, holder, stored)
           put(holder, route, due)

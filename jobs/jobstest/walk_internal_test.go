@@ -1,0 +1,224 @@
+package jobstest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
+)
+
+// faulty is a good driver with one planted fault.
+type faulty struct {
+	*Driver
+	calls int // of what the fault is in
+
+	onPush      func(f *faulty, p *driver.Push)
+	onExchange  func(f *faulty, x *driver.Exchange)
+	onBatch     func(f *faulty, b *driver.Batch)
+	onBeat      func(f *faulty, b *driver.Beat)
+	onPulse     func(f *faulty, p *driver.Pulse)
+	onConfigure func(c []driver.Change)
+	onResolve   func(ids []string) []string
+	onWait      func(context.Context, time.Duration) error
+}
+
+func (f *faulty) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, error) {
+	if f.onPush != nil {
+		p.Jobs = slices.Clone(p.Jobs)
+		f.onPush(f, &p)
+	}
+	return f.Driver.Push(ctx, p)
+}
+
+func (f *faulty) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch, error) {
+	if f.onExchange != nil {
+		x.Done = slices.Clone(x.Done)
+		f.onExchange(f, &x)
+	}
+	b, err := f.Driver.Exchange(ctx, x)
+	if f.onBatch != nil {
+		f.onBatch(f, &b)
+	}
+	return b, err
+}
+
+func (f *faulty) Beat(ctx context.Context, b driver.Beat) (driver.Pulse, error) {
+	if f.onBeat != nil {
+		f.onBeat(f, &b)
+	}
+	p, err := f.Driver.Beat(ctx, b)
+	if f.onPulse != nil {
+		f.onPulse(f, &p)
+	}
+	return p, err
+}
+
+func (f *faulty) Configure(ctx context.Context, c []driver.Change) error {
+	if f.onConfigure != nil {
+		c = slices.Clone(c)
+		f.onConfigure(c)
+	}
+	return f.Driver.Configure(ctx, c)
+}
+
+func (f *faulty) Resolve(ctx context.Context, ids []string, how driver.Resolution) (int, error) {
+	if f.onResolve != nil {
+		ids = f.onResolve(ids)
+	}
+	return f.Driver.Resolve(ctx, ids, how)
+}
+
+func (f *faulty) Wait(ctx context.Context, d time.Duration) error {
+	if f.onWait != nil {
+		return f.onWait(ctx, d)
+	}
+	return f.Driver.Wait(ctx, d)
+}
+
+// eachTenth is true now and then.
+func (f *faulty) eachTenth() bool {
+	f.calls++
+	return f.calls%10 == 0
+}
+
+// settleAs makes another end of some outcomes.
+func settleAs(from, to driver.Action) func(*faulty) {
+	return func(f *faulty) {
+		f.onExchange = func(f *faulty, x *driver.Exchange) {
+			for i := range x.Done {
+				if x.Done[i].Action == from && f.eachTenth() {
+					x.Done[i].Action = to
+				}
+			}
+		}
+	}
+}
+
+// limits changes the limits that are set.
+func limits(change func(*driver.Limit)) func(*faulty) {
+	return func(f *faulty) {
+		f.onConfigure = func(c []driver.Change) {
+			for i := range c {
+				if c[i].Limit != nil {
+					l := *c[i].Limit
+					change(&l)
+					c[i].Limit = &l
+				}
+			}
+		}
+	}
+}
+
+// pushes changes some of the jobs that are pushed.
+func pushes(change func(*driver.Job)) func(*faulty) {
+	return func(f *faulty) {
+		f.onPush = func(f *faulty, p *driver.Push) {
+			for i := range p.Jobs {
+				if f.eachTenth() {
+					change(&p.Jobs[i])
+				}
+			}
+		}
+	}
+}
+
+var plantedFaults = map[string]func(*faulty){
+	"a reclaimed job is forgotten": func(f *faulty) {
+		f.onPulse = func(f *faulty, p *driver.Pulse) {
+			if ready := f.in(driver.Ready); p.Reclaimed > 0 && len(ready) > 0 {
+				delete(f.jobs, ready[0].ID)
+			}
+		}
+	},
+	"a reclaimed job counts no crash": func(f *faulty) {
+		f.onPulse = func(f *faulty, p *driver.Pulse) {
+			for _, j := range f.in(driver.Ready) {
+				j.crashes = 0
+			}
+		}
+	},
+	"a counter of running jobs leaks": func(f *faulty) {
+		f.onBatch = func(f *faulty, _ *driver.Batch) {
+			if l := f.rules.own["acme"]; l.Running > 1 && f.eachTenth() {
+				l.Running--
+				f.rules.own["acme"] = l
+			}
+		}
+	},
+	"a retried job is finished":        settleAs(driver.Retry, driver.Finish),
+	"a finished job is retried":        settleAs(driver.Finish, driver.Retry),
+	"a buried job is finished":         settleAs(driver.Bury, driver.Finish),
+	"a returned job counts an attempt": settleAs(driver.Return, driver.Retry),
+	"an outcome is lost":               settleAs(driver.Finish, "nonsense"),
+	"a limit is off by one":            limits(func(l *driver.Limit) { l.Running += min(l.Running, 1) }),
+	"a limit is too low":               limits(func(l *driver.Limit) { l.Running = max(l.Running-1, min(l.Running, 1)) }),
+	"a burst is off by one":            limits(func(l *driver.Limit) { l.Burst += min(l.Burst, 1) }),
+	"a unique key is not kept":         pushes(func(j *driver.Job) { j.Unique = "" }),
+	"a scope is another":               pushes(func(j *driver.Job) { j.Scope = driver.UntilStarted }),
+	"a job is late":                    pushes(func(j *driver.Job) { j.Delay *= 3 }),
+	"a job is early":                   pushes(func(j *driver.Job) { j.Delay /= 3 }),
+	"a priority is lost":               pushes(func(j *driver.Job) { j.Priority = 0 }),
+	"a body is another's":              pushes(func(j *driver.Job) { j.Body = []byte("x") }),
+	"a batch is turned round":          func(f *faulty) { f.onPush = func(f *faulty, p *driver.Push) { slices.Reverse(p.Jobs) } },
+	"a pause holds nothing": func(f *faulty) {
+		f.onConfigure = func(c []driver.Change) {
+			if c[0].Pause != nil && c[0].Target.Tenant != "" {
+				c[0].Pause = new(false)
+			}
+		}
+	},
+	"a repeated exchange is done again": func(f *faulty) {
+		f.onExchange = func(f *faulty, x *driver.Exchange) {
+			f.calls++
+			x.Seq = uint64(f.calls)
+		}
+	},
+	"a lease goes on without its worker": func(f *faulty) {
+		f.onBeat = func(f *faulty, b *driver.Beat) { b.Lease = max(b.Lease, time.Hour) }
+	},
+	"a cancellation is forgotten": func(f *faulty) {
+		f.onResolve = func(ids []string) []string { return ids[:len(ids)-1] }
+	},
+	"a cancellation is not told": func(f *faulty) {
+		f.onBatch = func(f *faulty, b *driver.Batch) { b.Cancel = nil }
+	},
+	"nothing is said to be ready": func(f *faulty) {
+		f.onBatch = func(f *faulty, b *driver.Batch) { b.Ready = 0 }
+	},
+	"nobody is woken": func(f *faulty) {
+		f.onWait = func(ctx context.Context, d time.Duration) error {
+			<-time.After(d)
+			return ctx.Err()
+		}
+	},
+}
+
+// The walks are worth as much as the faults that they find.
+func TestWalksFindFaults(t *testing.T) {
+	t.Parallel()
+	for name, plant := range plantedFaults {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				open := func() driver.Driver {
+					f := &faulty{Driver: NewDriver()}
+					plant(f)
+					return f
+				}
+				for seed := range uint64(100) {
+					if failure := tryWalk(t.Context(), open, seed, walkSteps, 20); failure != "" {
+						require.Contains(t, failure, errWalk.Error())
+						t.Logf("found by seed %d, shown in %d lines: %.300s", seed, strings.Count(failure, "\n"), failure)
+						return
+					}
+				}
+				t.Error("not found")
+			})
+		})
+	}
+}
