@@ -143,7 +143,12 @@ func (w *worker) patience() time.Duration { return 4*w.trip + 5*time.Millisecond
 
 // stale tells whether jobs wait here that should not.
 func (w *worker) stale(now time.Time, b books) bool {
-	return w.stopping || now.Sub(b.first) >= w.patience()
+	if w.stopping {
+		return true
+	}
+	// While a call is under way or to be repeated, what it brings is younger than
+	// what waits here, and would run before what was given back.
+	return !w.calling && w.call == nil && now.Sub(b.first) >= w.patience()
 }
 
 // sleep waits for the next reason to do something.
