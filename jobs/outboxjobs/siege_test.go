@@ -189,7 +189,7 @@ func (s *siege) attack(kills int) (lost, twice, disordered int) {
 			s.startPostgres()
 			s.restarts++
 		case time.Since(s.saved) > 1500*time.Millisecond:
-			if rand.N(2) == 0 {
+			if s.throws == 0 || rand.N(2) == 0 {
 				s.redis.ThrowBack()
 				s.throws++
 			}
