@@ -135,8 +135,7 @@ func TestStoppedAndCutRelaysLoseAndDuplicateNothing(t *testing.T) {
 			case 0:
 				proxy.Reset()
 			case 1:
-				// One at a time: where nothing is delivered they would pile up, and the last relay would
-				// spend its time on them.
+				// One at a time, or they pile up for the last relay where nothing is delivered.
 				if at, _ := sink.Position(t.Context()); at != planted {
 					planted = at
 					sink.FailNext(errors.New("answer lost"))
