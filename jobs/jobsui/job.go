@@ -25,7 +25,22 @@ type jobPage struct {
 type document struct {
 	Text   string
 	Cut    bool // there is more
-	Hidden bool // Options.Redact left nothing
+	Hidden bool // Options.Redact left nothing, or it is sealed
+}
+
+// progress is what a handler told with jobs.Progress.
+type progress struct {
+	Done, Total int // of a Total of zero nothing is known
+	Note        string
+}
+
+// progressOf answers nil for none and for what it cannot read.
+func progressOf(data []byte) *progress {
+	var p progress
+	if json.Unmarshal(data, &p) != nil || p.Done < 0 || p.Total < 0 {
+		return nil
+	}
+	return &p
 }
 
 // job shows one job.
@@ -45,13 +60,18 @@ func (d *dashboard) job(w http.ResponseWriter, r *http.Request, f *frame, q *job
 	e := found[0]
 	f.Page = jobPage{
 		Entry: e, Actions: d.actionsFor(r, e.State),
-		Args: d.document(e.Info.Kind, e.Args), Result: d.document(e.Info.Kind, e.Result),
+		Args: d.document(e.Info.Kind, e.Args, e.Sealed), Result: d.document(e.Info.Kind, e.Result, e.Sealed),
 	}
 	d.show(w, r, f, "job", http.StatusOK)
 }
 
-func (d *dashboard) document(kind string, data []byte) document {
-	if len(data) == 0 {
+// document never opens what is sealed. A result can be sealed where the
+// arguments are not: an outbox stores those as they are.
+func (d *dashboard) document(kind string, data []byte, sealed bool) document {
+	switch {
+	case sealed || len(data) > 0 && !json.Valid(data):
+		return document{Hidden: true}
+	case len(data) == 0:
 		return document{}
 	}
 	shown := d.opts.redact(kind, data)

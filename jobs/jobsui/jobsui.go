@@ -86,8 +86,8 @@ func New(queues map[string]*jobs.Queue, opts *Options) (http.Handler, error) {
 		guard:  http.NewCrossOriginProtection(),
 	}
 	d.mux.HandleFunc("GET /{$}", d.overview)
-	d.mux.HandleFunc("GET /style.css", asset("assets/style.css", "text/css; charset=utf-8"))
-	d.mux.HandleFunc("GET /app.js", asset("assets/app.js", "text/javascript; charset=utf-8"))
+	d.mux.Handle("GET /style.css", asset())
+	d.mux.Handle("GET /app.js", asset())
 	d.mux.HandleFunc("GET /{queue}/{$}", d.queue(d.summary))
 	d.mux.HandleFunc("GET /{queue}/jobs", d.queue(d.list))
 	d.mux.HandleFunc("GET /{queue}/job", d.queue(d.job))

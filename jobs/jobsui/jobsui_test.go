@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,8 +32,9 @@ func (mail) Kind() string { return "mail.send" }
 // scheduled and two ready jobs.
 type site struct {
 	*testing.T
-	q *jobs.Queue
-	h http.Handler
+	q      *jobs.Queue
+	h      http.Handler
+	finish func() // lets the running handler return
 }
 
 func newSite(t *testing.T, opts *jobsui.Options) *site {
@@ -177,9 +179,73 @@ func TestRefusals(t *testing.T) {
 	s = newSite(t, &jobsui.Options{ReadOnly: true, Redact: func(string, []byte) []byte { return nil }})
 	require.NotContains(t, s.get("/mail/jobs?state=dead"), `name="action"`)
 	require.NotContains(t, s.get("/mail/"), `method="post"`)
-	require.Contains(t, s.get("/mail/job?id=dead"), "Hidden by this program")
+	require.Contains(t, s.get("/mail/job?id=dead"), "Hidden or sealed by this program")
 	code, _, _ = s.post("/mail/control", url.Values{"action": {"pause"}})
 	require.Equal(t, http.StatusForbidden, code)
+}
+
+// newRunning is a site whose only job runs and has told its progress.
+func newRunning(t *testing.T, opts *jobs.Options) *site {
+	opts.Logger = slog.New(slog.DiscardHandler)
+	q, err := jobs.New(jobstest.New(t), opts)
+	require.NoError(t, err)
+	release := make(chan struct{})
+	jobs.HandleResult(q, func(ctx context.Context, _ mail) (string, error) {
+		jobs.Progress(ctx, 30, 120, "page <3>")
+		<-release
+		return "delivered", nil
+	})
+	_, err = q.Enqueue(t.Context(), mail{"ann@example.com"}, &jobs.EnqueueOptions{ID: "one", Keep: time.Hour})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- q.Run(ctx) }()
+	ui, err := jobsui.New(map[string]*jobs.Queue{"mail": q}, nil)
+	require.NoError(t, err)
+	s := &site{T: t, q: q, h: http.StripPrefix("/ops", ui), finish: sync.OnceFunc(func() { close(release) })}
+	t.Cleanup(func() {
+		s.finish()
+		cancel()
+		require.NoError(t, <-ended)
+	})
+	return s
+}
+
+func (s *site) eventually(path, want string) string {
+	s.Helper()
+	var body string
+	require.Eventually(s, func() bool {
+		body = s.get(path)
+		return strings.Contains(body, want)
+	}, time.Minute, 10*time.Millisecond, want)
+	return body
+}
+
+func TestARunningJobShowsItsProgress(t *testing.T) {
+	t.Parallel()
+	s := newRunning(t, &jobs.Options{})
+	list := s.eventually("/mail/jobs?state=running", `<progress max="120" value="30"`)
+	require.Contains(t, list, "30 of 120")
+	require.Contains(t, list, "page &lt;3&gt;")
+	page := s.get("/mail/job?id=one")
+	require.Contains(t, page, `<progress max="120" value="30"`)
+	require.Contains(t, page, "ann@example.com")
+	s.finish()
+	require.Contains(t, s.eventually("/mail/job?id=one", "Result"), "&#34;delivered&#34;")
+}
+
+func TestWhatIsSealedStaysSealed(t *testing.T) {
+	t.Parallel()
+	ring, err := jobs.NewKeyring("k1", map[string][]byte{"k1": make([]byte, 32)})
+	require.NoError(t, err)
+	s := newRunning(t, &jobs.Options{Codec: ring})
+	page := s.eventually("/mail/job?id=one", "Worker")
+	require.Contains(t, page, "Hidden or sealed by this program")
+	require.NotContains(t, page, "ann@example.com")
+	s.finish()
+	page = s.eventually("/mail/job?id=one", "Result")
+	require.Equal(t, 2, strings.Count(page, "Hidden or sealed by this program"))
+	require.NotContains(t, page, "delivered")
 }
 
 func TestNewRefuses(t *testing.T) {

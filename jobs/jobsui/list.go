@@ -60,16 +60,15 @@ func jobURL(id string) template.URL { return template.URL("job?" + url.Values{"i
 // listPage is the dot of the list.
 type listPage struct {
 	selection
-	States      []stateTab
-	Rows        []row
-	Actions     []action
-	Previous    template.URL
-	Next        template.URL
-	From, To    int
-	Narrow      bool // a kind or tenant is given
-	WithTime    bool
-	TimeLabel   string
-	HasProgress bool
+	States    []stateTab
+	Rows      []row
+	Actions   []action
+	Previous  template.URL
+	Next      template.URL
+	From, To  int
+	Narrow    bool // a kind or tenant is given
+	WithTime  bool
+	TimeLabel string
 }
 
 // action is a button.

@@ -3,11 +3,9 @@ package jobsui
 import (
 	"bytes"
 	"embed"
-	"fmt"
-	"hash/fnv"
 	"html/template"
+	"io/fs"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -16,7 +14,7 @@ import (
 var assets embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"ago": ago, "number": number, "utc": utc, "span": span,
+	"ago": ago, "number": number, "utc": utc, "span": span, "progress": progressOf,
 }).ParseFS(assets, "assets/*.html"))
 
 // frame is what every page has around its content.
@@ -61,7 +59,9 @@ func (d *dashboard) show(w http.ResponseWriter, r *http.Request, f *frame, name 
 		http.Error(w, "the page cannot be shown; see the log", http.StatusInternalServerError)
 		return
 	}
-	reply(w, r, status, "text/html; charset=utf-8", b.Bytes())
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the reader may have gone
 }
 
 // broken answers a page whose data could not be read.
@@ -71,31 +71,14 @@ func (d *dashboard) broken(w http.ResponseWriter, r *http.Request, f *frame, err
 	d.show(w, r, f, "broken", http.StatusBadGateway)
 }
 
-// reply answers with an ETag.
-func reply(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
-	sum := fnv.New64a()
-	_, _ = sum.Write(body) // never fails
-	tag := fmt.Sprintf(`"%x"`, sum.Sum64())
-	w.Header().Set("ETag", tag)
-	if status == http.StatusOK && r.Header.Get("If-None-Match") == tag {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the reader may have gone
-}
-
-func asset(name, contentType string) http.HandlerFunc {
-	body, err := assets.ReadFile(name)
+// asset serves the style sheet and the script; the patterns of the mux say that
+// nothing else is served.
+func asset() http.Handler {
+	files, err := fs.Sub(assets, "assets")
 	if err != nil {
-		panic(err) // the file is embedded: it can only be missing at build time
+		panic(err) // the name is a constant
 	}
-	return func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-cache")
-		reply(w, r, http.StatusOK, contentType, body)
-	}
+	return http.FileServerFS(files)
 }
 
 // see leads the browser to a page after a change, relative to this one, so
@@ -103,65 +86,4 @@ func asset(name, contentType string) http.HandlerFunc {
 func see(w http.ResponseWriter, page string) {
 	w.Header().Set("Location", page)
 	w.WriteHeader(http.StatusSeeOther)
-}
-
-// notice turns "requeue.3" into a sentence. It reads what a browser sends, so
-// it knows every word that it may say.
-func notice(done string) string {
-	if said, ok := map[string]string{"pause": "Paused.", "resume": "Resumed.", "limit": "The limit is set."}[done]; ok {
-		return said
-	}
-	action, count, _ := strings.Cut(done, ".")
-	n, err := strconv.Atoi(count)
-	if err != nil || n < 0 {
-		return ""
-	}
-	verb := map[string]string{
-		"requeue": "requeued", "cancel": "cancelled", "delete": "deleted",
-	}[action]
-	switch {
-	case verb == "":
-		return ""
-	case n == 1:
-		return "1 job " + verb + "."
-	}
-	return number(n) + " jobs " + verb + "."
-}
-
-// number groups the digits of a count.
-func number(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "\u202f" + s[i:]
-	}
-	return s
-}
-
-func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
-
-// ago says how far an instant is away, in one unit.
-func ago(now, t time.Time) string {
-	if d := now.Sub(t); d >= 0 {
-		return span(d) + " ago"
-	}
-	return "in " + span(t.Sub(now))
-}
-
-// span writes a duration in the unit in which people say it.
-func span(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return "<1 ms"
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d d", int(d.Hours()/24))
 }
