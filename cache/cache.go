@@ -83,26 +83,25 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, load func(context.Contex
 			return it.get()
 		}
 	}
-	return c.fetch(ctx, id, dirty, load)
+	return c.fetch(ctx, id, dirty, plain(key, load))
 }
 
 // fetch is what of Fetch is left when memory did not answer.
-func (c *Cache[K, V]) fetch(ctx context.Context, id localKey[K], dirty bool, load func(context.Context, K) (V, error)) (V, error) {
+func (c *Cache[K, V]) fetch(ctx context.Context, id localKey[K], dirty bool, load loader[V]) (V, error) {
 	var zero V
 	sp, err := c.spec(id)
 	if err != nil {
 		return zero, err
 	}
-	bound := func(ctx context.Context) (V, error) { return load(ctx, id.key) }
 	if dirty {
 		if c.hub.private(ctx, sp) {
-			return c.space.bypass(ctx, sp, bound).get()
+			return c.space.bypass(ctx, sp, load).get()
 		}
 		if it := c.inMemory(ctx, &id); it != nil {
 			return it.get()
 		}
 	}
-	return c.space.fetch(ctx, sp, bound).get()
+	return c.space.fetch(ctx, sp, load).get()
 }
 
 func (c *Cache[K, V]) inMemory(ctx context.Context, id *localKey[K]) *item[V] {

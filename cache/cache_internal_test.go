@@ -92,6 +92,7 @@ func TestKeyTypes(t *testing.T) {
 func FuzzParseBody(f *testing.F) {
 	full := body{schema: 1 << 60, fresh: time.Minute, life: time.Hour, cost: time.Millisecond, payload: []byte(`{"a":1}`)}
 	f.Add(full.append(nil))
+	f.Add((&body{validator: "W/\"r7\"", ownTTL: true, fresh: time.Minute, life: time.Hour, payload: []byte("7")}).append(nil))
 	f.Add((&body{notFound: true, fresh: time.Second, life: time.Second}).append(nil))
 	f.Add([]byte{})
 	f.Add([]byte("1\x00aaaaaaaa\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))

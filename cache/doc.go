@@ -8,7 +8,8 @@
 // and [Define] a [Cache] for each kind of value. [Cache.Fetch] returns the value of a key,
 // loading it if need be; after a change of the data call [Cache.Invalidate], or give entries
 // tags with [Cache.TagBy] and call [Hub.Invalidate]. [Cache.FetchMany] is Fetch for many keys
-// with one load, [Cache.Peek] looks without loading, [Cache.Refresh] loads at once, and
+// with one load, [Cache.FetchWith] one whose load asks the source whether the cached value is
+// still current, [Cache.Peek] looks without loading, [Cache.Refresh] loads at once, and
 // [Cache.Put] leaves a new value behind for values with versions ([Cache.VersionBy]).
 // [Hub.GetOrLoad] is Fetch for bytes under free keys, for HTTP caches.
 //

@@ -10,8 +10,9 @@ import (
 
 // The body of an entry, as the store keeps it:
 //
-//	version byte '1' | flags byte | schema 8 bytes | fresh | life | cost | payload
+//	version byte '1' | flags byte | schema 8 bytes | fresh | life | cost | validator | payload
 //
+// The validator is there if its flag is: its length, an unsigned varint, and the text.
 // fresh, life and cost are unsigned varints of milliseconds (encoding/binary): how long the
 // value is fresh and how long the store keeps it, both counted from when it was stored, and
 // how long its load took. There is no absolute time in it: the store's own countdown
@@ -19,14 +20,17 @@ import (
 const (
 	bodyVersion   = '1'
 	flagNotFound  = 1 << 0
+	flagOwnTTL    = 1 << 1 // fresh is what the load said, whatever the policy says
+	flagValidator = 1 << 2
 	bodyFixed     = 10
 	maxMillis     = uint64(1<<63-1) / uint64(time.Millisecond)
-	bodyFlagsMask = flagNotFound
+	bodyFlagsMask = flagNotFound | flagOwnTTL | flagValidator
 )
 
 type body struct {
-	notFound          bool
+	notFound, ownTTL  bool
 	schema            uint64
+	validator         string
 	fresh, life, cost time.Duration
 	payload           []byte
 }
@@ -36,10 +40,20 @@ func (b *body) append(dst []byte) []byte {
 	if b.notFound {
 		flags |= flagNotFound
 	}
+	if b.ownTTL {
+		flags |= flagOwnTTL
+	}
+	if b.validator != "" {
+		flags |= flagValidator
+	}
 	dst = append(dst, bodyVersion, flags)
 	dst = binary.BigEndian.AppendUint64(dst, b.schema)
 	for _, d := range []time.Duration{b.fresh, b.life, b.cost} {
 		dst = binary.AppendUvarint(dst, uint64(max(d, 0).Milliseconds()))
+	}
+	if b.validator != "" {
+		dst = binary.AppendUvarint(dst, uint64(len(b.validator)))
+		dst = append(dst, b.validator...)
 	}
 	return append(dst, b.payload...)
 }
@@ -51,7 +65,11 @@ func parseBody(data []byte) (body, error) {
 	if len(data) < bodyFixed || data[0] != bodyVersion || data[1]&^byte(bodyFlagsMask) != 0 {
 		return body{}, errBody
 	}
-	b := body{notFound: data[1]&flagNotFound != 0, schema: binary.BigEndian.Uint64(data[2:])}
+	b := body{
+		notFound: data[1]&flagNotFound != 0,
+		ownTTL:   data[1]&flagOwnTTL != 0,
+		schema:   binary.BigEndian.Uint64(data[2:]),
+	}
 	rest := data[bodyFixed:]
 	for _, d := range []*time.Duration{&b.fresh, &b.life, &b.cost} {
 		ms, n := binary.Uvarint(rest)
@@ -60,6 +78,13 @@ func parseBody(data []byte) (body, error) {
 		}
 		*d = time.Duration(ms) * time.Millisecond
 		rest = rest[n:]
+	}
+	if data[1]&flagValidator != 0 {
+		size, n := binary.Uvarint(rest)
+		if n <= 0 || size > uint64(len(rest)-n) {
+			return body{}, errBody
+		}
+		b.validator, rest = string(rest[n:n+int(size)]), rest[n+int(size):]
 	}
 	b.payload = rest
 	return b, nil

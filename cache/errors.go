@@ -7,6 +7,11 @@ var (
 	// cached for [Policy.NotFoundTTL], and a later Fetch returns ErrNotFound without loading.
 	ErrNotFound = errors.New("cache: not found")
 
+	// ErrNotModified is what a load of [Cache.FetchWith] returns if the previous value, which it
+	// was shown, is still what the source has: then that one is kept as if it had been loaded
+	// anew. If it was shown none, it is an error like any other.
+	ErrNotModified = errors.New("cache: not modified")
+
 	// ErrNoTenant answers every call on a hub with [Options.Tenant] whose context names no
 	// tenant, before any memory or store is read. Data of no tenant goes through [Hub.Shared].
 	ErrNoTenant = errors.New("cache: no tenant in the context; set one, or use Hub.Shared for data of no tenant")

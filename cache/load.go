@@ -20,28 +20,29 @@ type grant struct {
 func (g *grant) beside() bool { return g.entry.State == Filled }
 
 // bypass loads without the store.
-func (s *space[V]) bypass(ctx context.Context, sp *spec, load func(context.Context) (V, error)) result[V] {
+func (s *space[V]) bypass(ctx context.Context, sp *spec, load loader[V]) result[V] {
 	s.opts.count(ctx, "cache.bypasses", "cache", s.name)
 	proof := s.coherence.ticks.Add(1)
-	var v V
+	var l Loaded[V]
 	err := s.call(ctx, sp, func(ctx context.Context) (err error) {
-		v, err = load(ctx)
+		l, err = load(ctx, nil)
 		return err
 	})
-	return result[V]{value: v, err: err, stored: time.Now(), status: StatusBypass, proof: proof}
+	return result[V]{value: l.Value, err: err, stored: time.Now(), status: StatusBypass, proof: proof}
 }
 
-// load runs the caller's function and stores what it returns, if the lease lives until then.
-func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context) (V, error), g grant) result[V] {
+// load runs the caller's function, which may look at what the entry has so far, and stores what
+// it returns, if the lease lives until then.
+func (s *space[V]) load(ctx context.Context, sp *spec, load loader[V], g grant, prev *found[V]) result[V] {
 	s.opts.count(ctx, "cache.misses", "cache", s.name)
 	began, since := s.coherence.ticks.Add(1), s.now()
-	var v V
+	var l Loaded[V]
 	err := s.callLeased(ctx, sp, []Lease{g.lease}, func(ctx context.Context) (err error) {
-		v, err = load(ctx)
+		l, err = load(ctx, prev)
 		return err
 	})
-	r := result[V]{value: v, err: err, stored: time.Now(), status: StatusMiss, proof: began}
-	b, data := s.pack(ctx, sp, &g, v, err, s.now()-since)
+	r := result[V]{value: l.Value, err: err, stored: time.Now(), status: StatusMiss, proof: began}
+	b, data := s.pack(ctx, sp, &g, l, err, s.now()-since)
 	sent := s.coherence.ticks.Add(1)
 	if data == nil || s.pending.blocks(sp.key, sp.tags) { // the store does not know what this process knows
 		s.abandon(ctx, g.lease)
@@ -49,7 +50,7 @@ func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context
 	}
 	if !s.fill(ctx, g, Fill{
 		Key: sp.key, Tags: sp.tags, Token: g.lease.Token, Seq: g.entry.Seq,
-		Body: data, TTL: b.life, Version: sp.versionOf(v, err),
+		Body: data, TTL: b.life, Version: sp.versionOf(l.Value, err),
 	}) {
 		return r
 	}
@@ -60,12 +61,23 @@ func (s *space[V]) load(ctx context.Context, sp *spec, load func(context.Context
 
 // pack writes what a load came to as the store is to keep it. Nil data is for what is not to be
 // kept: then the lease is to be given back, with the Pause that pack gave it.
-func (s *space[V]) pack(ctx context.Context, sp *spec, g *grant, v V, err error, cost time.Duration) (b body, data []byte) {
-	b = body{schema: s.schema, fresh: sp.shorten(sp.fresh), cost: cost}
+func (s *space[V]) pack(ctx context.Context, sp *spec, g *grant, l Loaded[V], err error, cost time.Duration) (b body, data []byte) {
+	b = body{schema: s.schema, cost: cost, validator: l.Validator}
+	fresh := sp.fresh
+	if b.ownTTL = l.TTL > 0; b.ownTTL {
+		fresh = min(max(l.TTL, time.Millisecond), longest)
+	}
+	b.fresh = sp.shorten(fresh)
 	b.life = b.fresh + sp.stale + sp.ifError
 	switch {
+	case err == nil && l.TTL < 0:
+		if !g.beside() {
+			return b, nil
+		}
+		// An old value is replaced by nothing.
+		b.notFound, b.fresh, b.life = true, 0, time.Millisecond
 	case err == nil:
-		if b.payload, err = encode(v); err != nil {
+		if b.payload, err = encode(l.Value); err != nil {
 			s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, err), nil)
 			return b, nil
 		}

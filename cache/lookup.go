@@ -45,7 +45,7 @@ func (s *space[V]) usable(ctx context.Context, sp *spec) bool {
 }
 
 // lookup is one flight: read, or take the lease and load, or wait for whoever has it.
-func (s *space[V]) lookup(ctx context.Context, sp *spec, load func(context.Context) (V, error)) result[V] {
+func (s *space[V]) lookup(ctx context.Context, sp *spec, load loader[V]) result[V] {
 	var (
 		wake    <-chan struct{}
 		mode    Mode
@@ -77,7 +77,7 @@ func (s *space[V]) lookup(ctx context.Context, sp *spec, load func(context.Conte
 			old = &result[V]{value: f.value, stored: f.stored, status: StatusStale, proof: proof}
 		}
 		if e.Granted {
-			r := s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m})
+			r := s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m}, f.previous())
 			return s.orOld(ctx, sp, r, old)
 		}
 		switch {
@@ -142,14 +142,15 @@ func (s *space[V]) await(wake <-chan struct{}, pause time.Duration) {
 
 // found is what an entry of the store has for a request.
 type found[V any] struct {
-	ok       bool // it may be served, if need be only when loading fails
-	value    V
-	notFound bool
-	stored   time.Time
-	age      time.Duration
-	fresh    time.Duration // of which age is to be less
-	cost     time.Duration // of its load
-	size     int
+	ok        bool // it may be served, if need be only when loading fails
+	value     V
+	notFound  bool
+	validator string
+	stored    time.Time
+	age       time.Duration
+	fresh     time.Duration // of which age is to be less
+	cost      time.Duration // of its load
+	size      int
 }
 
 // served reports whether the value is served without trying to load first.
@@ -164,6 +165,14 @@ func (f *found[V]) stale(sp *spec) time.Duration {
 	return sp.stale
 }
 
+// previous is what a load may be shown of f: a copy, or f would be on the heap for each hit.
+func (f found[V]) previous() *found[V] {
+	if !f.ok || f.notFound {
+		return nil
+	}
+	return &f
+}
+
 // read decodes a stored entry, if it is one that may be served.
 func (s *space[V]) read(ctx context.Context, sp *spec, e Entry) (f found[V]) {
 	if e.State != Filled || !e.Valid {
@@ -173,7 +182,10 @@ func (s *space[V]) read(ctx context.Context, sp *spec, e Entry) (f found[V]) {
 	if err != nil || b.schema != s.schema {
 		return f
 	}
-	f.age, f.fresh, f.cost, f.size = max(b.life-e.Left, 0), min(b.fresh, sp.fresh), b.cost, len(e.Body)
+	f.age, f.fresh, f.cost, f.size = max(b.life-e.Left, 0), b.fresh, b.cost, len(e.Body)
+	if !b.ownTTL {
+		f.fresh = min(f.fresh, sp.fresh)
+	}
 	life := f.fresh + sp.stale + sp.ifError
 	if f.notFound = b.notFound; f.notFound {
 		f.fresh = min(b.fresh, sp.notFound)
@@ -188,12 +200,12 @@ func (s *space[V]) read(ctx context.Context, sp *spec, e Entry) (f found[V]) {
 			return found[V]{}
 		}
 	}
-	f.ok, f.stored = true, time.Now().Add(-f.age)
+	f.ok, f.validator, f.stored = true, b.validator, time.Now().Add(-f.age)
 	return f
 }
 
 // serve turns what was found into a result, and sees to it that it is refreshed in time.
-func (s *space[V]) serve(ctx context.Context, sp *spec, f found[V], m mark, proof uint64, load func(context.Context) (V, error)) result[V] {
+func (s *space[V]) serve(ctx context.Context, sp *spec, f found[V], m mark, proof uint64, load loader[V]) result[V] {
 	r := result[V]{value: f.value, stored: f.stored, status: StatusHit, proof: proof}
 	if f.notFound {
 		r.err = ErrNotFound

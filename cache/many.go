@@ -142,17 +142,17 @@ func (b *batch[V]) claimAll(ctx context.Context, which []int, mode Mode, seen []
 }
 
 // one is the load of a single key.
-func (b *batch[V]) one(i int) func(context.Context) (V, error) {
-	return func(ctx context.Context) (v V, err error) {
+func (b *batch[V]) one(i int) loader[V] {
+	return func(ctx context.Context, _ *found[V]) (l Loaded[V], err error) {
 		values, err := b.load(ctx, []int{i})
 		if err != nil {
-			return v, err
+			return l, err
 		}
 		v, ok := values(i)
 		if !ok {
-			return v, ErrNotFound
+			return l, ErrNotFound
 		}
-		return v, nil
+		return Loaded[V]{Value: v}, nil
 	}
 }
 
@@ -195,7 +195,7 @@ func (b *batch[V]) loadGranted(ctx context.Context) {
 	)
 	for n, i := range b.granted {
 		sp, r, g := b.specs[i], &b.results[i], &b.grants[n]
-		bd, data := b.pack(ctx, sp, g, r.value, r.err, b.now()-since)
+		bd, data := b.pack(ctx, sp, g, Loaded[V]{Value: r.value}, r.err, b.now()-since)
 		if data == nil || b.pending.blocks(sp.key, sp.tags) {
 			back = append(back, g.lease)
 			continue

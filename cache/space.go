@@ -90,7 +90,7 @@ type flight[V any] struct {
 // the value was proven up to date after the caller came (otherwise it might have come after
 // an invalidation that the flight did not see). Failing that it joins or starts the next
 // flight, which begins after it came. Ticks, not times, order these moments.
-func (s *space[V]) fetch(ctx context.Context, sp *spec, load func(context.Context) (V, error)) result[V] {
+func (s *space[V]) fetch(ctx context.Context, sp *spec, load loader[V]) result[V] {
 	start := s.coherence.ticks.Add(1)
 	var soft <-chan time.Time
 	if sp.soft > 0 {
@@ -133,7 +133,7 @@ func (s *space[V]) fetch(ctx context.Context, sp *spec, load func(context.Contex
 }
 
 // join returns the flight for the entry, and whether this call started it.
-func (s *space[V]) join(ctx context.Context, sp *spec, load func(context.Context) (V, error)) (*flight[V], bool) {
+func (s *space[V]) join(ctx context.Context, sp *spec, load loader[V]) (*flight[V], bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f, ok := s.flights[sp.key]; ok {
@@ -161,7 +161,7 @@ func (s *space[V]) join(ctx context.Context, sp *spec, load func(context.Context
 
 // refresh loads a newer value in the background, at most once at a time; it is dropped, not
 // queued, when too many are at work.
-func (s *space[V]) refresh(ctx context.Context, sp *spec, load func(context.Context) (V, error)) {
+func (s *space[V]) refresh(ctx context.Context, sp *spec, load loader[V]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.renewing[sp.key] {
@@ -190,11 +190,12 @@ func (s *space[V]) refresh(ctx context.Context, sp *spec, load func(context.Cont
 	})
 }
 
-func (s *space[V]) refreshNow(ctx context.Context, sp *spec, load func(context.Context) (V, error)) {
+func (s *space[V]) refreshNow(ctx context.Context, sp *spec, load loader[V]) {
 	m := s.coherence.mark(sp.key, sp.tags)
 	claim := s.claimOf(sp, ClaimBeside)
 	if e, err := s.claim(ctx, claim); err == nil && e.Granted {
-		r := s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m})
+		f := s.read(ctx, sp, e)
+		r := s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m}, f.previous())
 		if r.err != nil && !errors.Is(r.err, ErrNotFound) && !errors.Is(r.err, ErrLoadShed) {
 			s.opts.report(ctx, fmt.Errorf("cache: %s: refresh: %w", s.name, r.err), nil)
 		}

@@ -64,7 +64,7 @@ func (c *Cache[K, V]) Put(ctx context.Context, key K, v V) error {
 	if err != nil {
 		return err
 	}
-	b, data := c.space.pack(ctx, sp, &grant{}, v, nil, 0)
+	b, data := c.space.pack(ctx, sp, &grant{}, Loaded[V]{Value: v}, nil, 0)
 	names := []string{sp.key}
 	if data == nil { // reported; what is cached is old all the same
 		return c.hub.invalidate(ctx, names, nil)
@@ -88,8 +88,7 @@ func (c *Cache[K, V]) Refresh(ctx context.Context, key K, load func(context.Cont
 	if err != nil {
 		return zero, err
 	}
-	bound := func(ctx context.Context) (V, error) { return load(ctx, key) }
-	r, err := detach(ctx, c.space, func(ctx context.Context) result[V] { return c.space.renew(ctx, sp, bound) })
+	r, err := detach(ctx, c.space, func(ctx context.Context) result[V] { return c.space.renew(ctx, sp, plain(key, load)) })
 	if err != nil {
 		return zero, err
 	}
@@ -97,7 +96,7 @@ func (c *Cache[K, V]) Refresh(ctx context.Context, key K, load func(context.Cont
 }
 
 // renew loads under a lease of its own, beside the value if there is one.
-func (s *space[V]) renew(ctx context.Context, sp *spec, load func(context.Context) (V, error)) result[V] {
+func (s *space[V]) renew(ctx context.Context, sp *spec, load loader[V]) result[V] {
 	wake, remove := s.waiters.add(sp.key)
 	defer remove()
 	pause, patient := firstPoll, s.now()+sp.timeout+s.opts.lease()
@@ -109,7 +108,8 @@ func (s *space[V]) renew(ctx context.Context, sp *spec, load func(context.Contex
 			break
 		}
 		if e.Granted {
-			return s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m})
+			f := s.read(ctx, sp, e)
+			return s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m}, f.previous())
 		}
 		if e.State == Held || e.State == Missing || e.Paused || sp.timeout >= 0 && s.now() > patient {
 			break

@@ -1,0 +1,66 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Loaded is a value with what its load knows of it. The zero value of each field says nothing.
+type Loaded[V any] struct {
+	Value V
+
+	// Validator is what the source recognizes the value by, such as an ETag or a revision. It
+	// is kept with the value, for the next load.
+	Validator string
+
+	// TTL is how long the value is fresh, in place of Policy.TTL, as the source says, for
+	// example; Jitter, Stale and StaleIfError apply as usual. It is at least a millisecond and
+	// at most 100 years. Negative means that the value is not kept, nor the one before.
+	TTL time.Duration
+}
+
+// FetchWith is [Cache.Fetch] with a load that asks its source whether what is cached is still
+// current, and says how long the new value is. prev is what is cached and was not invalidated,
+// or the zero Loaded; it is there for as long after the TTL as Policy.Stale and StaleIfError
+// say, so give one of them for sources that can be asked. A load that returns [ErrNotModified]
+// keeps the value of prev, and its Validator if it returns none.
+func (c *Cache[K, V]) FetchWith(ctx context.Context, key K, load func(ctx context.Context, key K, prev Loaded[V]) (Loaded[V], error)) (V, error) {
+	tenant, err := c.hub.tenantOf(ctx)
+	if err != nil {
+		var zero V
+		return zero, err
+	}
+	id := localKey[K]{tenant, key}
+	dirty := c.hub.dirty.any()
+	if !dirty {
+		if it := c.inMemory(ctx, &id); it != nil {
+			return it.get()
+		}
+	}
+	return c.fetch(ctx, id, dirty, func(ctx context.Context, f *found[V]) (Loaded[V], error) {
+		var prev Loaded[V]
+		if f != nil {
+			prev = Loaded[V]{Value: f.value, Validator: f.validator}
+		}
+		l, err := load(ctx, key, prev)
+		if f != nil && errors.Is(err, ErrNotModified) {
+			l.Value, err = prev.Value, nil
+			if l.Validator == "" {
+				l.Validator = prev.Validator
+			}
+		}
+		return l, err
+	})
+}
+
+// loader is a load below its key. prev is what the entry has so far, nil for nothing.
+type loader[V any] func(ctx context.Context, prev *found[V]) (Loaded[V], error)
+
+// plain is the load of Fetch.
+func plain[K, V any](key K, load func(context.Context, K) (V, error)) loader[V] {
+	return func(ctx context.Context, _ *found[V]) (Loaded[V], error) {
+		v, err := load(ctx, key)
+		return Loaded[V]{Value: v}, err
+	}
+}
