@@ -79,13 +79,13 @@ type AuditChange struct {
 // context that Do was called with. The values are encoded before Audit returns.
 //
 // An entry that cannot be encoded, has no action or whose diff is larger than 1 MiB rolls the unit back; Do returns that
-// error. After the unit it does nothing.
+// error. Once the unit ends it does nothing.
 func (tx *Tx) Audit(a Audit) {
 	row, err := newAuditRow(a)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if tx.done || tx.ending {
-		return // the unit's caller has its answer already
+	if tx.over() {
+		return // with nobody to tell: the function that could be has returned
 	}
 	s := tx.top()
 	if err != nil {

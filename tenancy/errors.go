@@ -22,7 +22,7 @@ var (
 	// ErrTxBusy reports a second statement while one is running, or rows that were not closed.
 	ErrTxBusy = errors.New("tenancy: unit of work is busy; close its rows first and do not share it between goroutines")
 
-	// ErrTxDone reports use of a unit of work after its function has returned.
+	// ErrTxDone reports use of a unit of work that has ended or is about to: COMMIT or the rollback has begun.
 	ErrTxDone = errors.New("tenancy: unit of work is over")
 
 	// ErrNotFound is returned by One when no row matches. It also matches pgx.ErrNoRows.

@@ -26,7 +26,8 @@ type Event interface {
 }
 
 // Emit writes events into the outbox together with COMMIT, so they cost no round trip and exist only if the unit commits.
-// An event that cannot be encoded, has no type or is larger than 1 MiB rolls the unit back; Do returns that error.
+// An event that cannot be encoded, has no type or is larger than 1 MiB rolls the unit back; Do returns that error. Once the
+// unit ends it does nothing; the function Emit says so.
 func (tx *Tx) Emit(events ...Event) {
 	for _, e := range events {
 		key := ""
@@ -42,7 +43,7 @@ func (tx *Tx) Emit(events ...Event) {
 }
 
 // Emit is the untyped form of Tx.Emit, for the unit of ctx. Its shape is the event seam of all blocks.
-// It returns ErrNoUnit outside of a unit, ErrTxDone after it, and an error for an event that cannot be stored, which
+// It returns ErrNoUnit outside of a unit, ErrTxDone once it ends, and an error for an event that cannot be stored, which
 // also rolls the unit back. The body is copied.
 func Emit(ctx context.Context, typ, key string, body []byte) error {
 	tx, ok := TxFrom(ctx)
@@ -69,7 +70,7 @@ func (tx *Tx) emit(typ, key string, body []byte, err error) error {
 	}
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if tx.done || tx.ending {
+	if tx.over() {
 		return ErrTxDone
 	}
 	s := tx.top()

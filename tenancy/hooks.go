@@ -51,7 +51,7 @@ func bind(ctx context.Context, add func(*scope)) bool {
 func (tx *Tx) bind(add func(*scope)) bool {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if tx.done || tx.ending {
+	if tx.over() {
 		return false
 	}
 	add(tx.top())

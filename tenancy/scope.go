@@ -93,7 +93,7 @@ func (tx *Tx) release(ctx context.Context, s *scope) error {
 func (tx *Tx) rollbackTo(ctx context.Context, s *scope) {
 	tx.mu.Lock()
 	depth := slices.Index(tx.scopes, s)
-	if depth < 1 || tx.done {
+	if depth < 1 || tx.over() { // the end of the unit undoes s too, and runs its hooks
 		tx.mu.Unlock()
 		return
 	}
@@ -120,7 +120,7 @@ func (tx *Tx) rollbackTo(ctx context.Context, s *scope) {
 // endable reports use after the end and savepoints that two goroutines interleaved.
 func (tx *Tx) endable(s *scope) error {
 	switch {
-	case tx.done:
+	case tx.over():
 		return ErrTxDone
 	case tx.top() != s:
 		return errScope

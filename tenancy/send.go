@@ -9,10 +9,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// over tells whether the unit has ended, or has begun to: COMMIT has what it takes with it, so what came now would be
+// neither stored nor refused. The caller holds mu.
+func (tx *Tx) over() bool { return tx.done || tx.ending }
+
 // usable tells whether statements make sense. The caller holds mu.
 func (tx *Tx) usable() error {
 	switch {
-	case tx.done:
+	case tx.over():
 		return ErrTxDone
 	case tx.failed != nil:
 		return fmt.Errorf("tenancy: an earlier statement of this unit failed: %w", tx.failed.err)
@@ -37,7 +41,7 @@ func (tx *Tx) enter(ctx context.Context) error {
 	tx.use.Lock()
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if tx.done { // the unit ended meanwhile
+	if tx.over() { // the unit ended meanwhile
 		tx.leave()
 		return ErrTxDone
 	}

@@ -14,7 +14,8 @@ import (
 
 // Tx is an open unit of work. It is a pgx.Tx, so sqlc, pgx.CollectRows and hand-written SQL take it as it is.
 //
-// It is made by DB.Do and ends with it; later calls fail with ErrTxDone. Statements of one Tx run one at a time: a
+// It is made by DB.Do and ends with it: when its function has returned and its BeforeCommit hooks have run, calls fail with
+// ErrTxDone, those of other goroutines while COMMIT is under way included. Statements of one Tx run one at a time: a
 // second one meanwhile, or while rows are open, fails with ErrTxBusy instead of garbling the connection.
 // A context of another tenant fails with ErrTenantMismatch.
 //
@@ -35,7 +36,7 @@ type Tx struct {
 	rows     interface{ abandon() } // results that are being read
 	begun    bool                   // BEGIN has left
 	answered bool                   // BEGIN has been answered, so the fence is held
-	ending   bool                   // COMMIT has what it takes with it
+	ending   bool                   // the last BeforeCommit hook has run; see over
 	done     bool
 	pending  []step
 	scopes   []*scope
@@ -48,7 +49,8 @@ func (tx *Tx) ID() string { return tx.who.tenant }
 
 // Defer queues a statement whose result is not needed. It travels with the next statement or with COMMIT, so it costs no
 // round trip; order is kept. Its error comes from whatever it travelled with, and spoils the unit like any other.
-// The args are kept until then and must not be changed. Without one of these restrictions use Exec.
+// The args are kept until then and must not be changed. Once the unit ends it does nothing. Without one of these
+// restrictions use Exec.
 func (tx *Tx) Defer(sql string, args ...any) {
 	tx.queue(Step{Op: OpExec, SQL: sql, Args: args})
 }
@@ -56,8 +58,8 @@ func (tx *Tx) Defer(sql string, args ...any) {
 func (tx *Tx) queue(s Step) {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if tx.done || tx.ending {
-		return // the unit's caller has its answer already
+	if tx.over() {
+		return // with nobody to tell: the function that could be has returned
 	}
 	tx.pending = append(tx.pending, step{s, len(tx.scopes) - 1})
 }

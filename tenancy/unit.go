@@ -73,7 +73,6 @@ func (tx *Tx) commit(ctx context.Context) (outcome, error) {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
-	tx.ending = true // what comes now would be neither stored nor refused
 	events, marker := root.events, root.marker()
 	if s, ok := tx.auditStep(root.audits); ok && err == nil {
 		tx.pending = append(tx.pending, s)
@@ -136,12 +135,14 @@ func (tx *Tx) giveBack(ctx context.Context) {
 	}
 }
 
-// runBeforeCommit runs the hooks, those included that hooks register.
+// runBeforeCommit runs the hooks, those included that hooks register. Then the unit is ending: in the same breath as the
+// last look, or a hook that another goroutine registered after it would never run.
 func (tx *Tx) runBeforeCommit(ctx context.Context) error {
 	for {
 		tx.mu.Lock()
 		hooks := tx.scopes[0].before
 		tx.scopes[0].before = nil
+		tx.ending = len(hooks) == 0
 		tx.mu.Unlock()
 		if len(hooks) == 0 {
 			return nil

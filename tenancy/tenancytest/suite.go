@@ -88,7 +88,7 @@ type Features struct {
 // Run is the conformance suite of the unit of work. open returns an empty database with both Migrations applied (or
 // Kit.Migrate done) and Options.System set; it is called once per case.
 func Run(t *testing.T, open func(t *testing.T) *tenancy.DB, f Features) {
-	for _, c := range slices.Concat(unitCases, assertCases, poolCases, eventCases, auditCases) {
+	for _, c := range slices.Concat(unitCases, assertCases, poolCases, eventCases, auditCases, endCases) {
 		t.Run(c.name, func(t *testing.T) {
 			body := func(t *testing.T) {
 				c.run(&suite{T: t, db: open(t), ctx: tenancy.WithID(t.Context(), "acme")})
