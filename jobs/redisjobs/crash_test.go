@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -22,16 +23,25 @@ import (
 
 // TestMain makes the test binary a worker process too: with "-- worker <addr>"
 // it works on the queue there until it is killed, with "-- careless <addr>" it
-// does so with a driver that has a planted fault.
+// does so with a driver that has a planted fault. "-- chaos <mode> <addr>
+// <journal> <drift>" is one of the chaos tests.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	redis.SetLogger(silent{}) // servers die here on purpose
-	if flag.NArg() != 2 {
+	var err error
+	switch {
+	case flag.NArg() == 2:
+		err = work(flag.Arg(0), redis.NewClient(&redis.Options{Addr: flag.Arg(1)}))
+	case flag.NArg() == 5 && flag.Arg(0) == "chaos":
+		drift, _ := strconv.Atoi(flag.Arg(4))
+		err = chaosWorker(flag.Arg(1), flag.Arg(2), flag.Arg(3), drift)
+	default:
 		os.Exit(m.Run())
 	}
-	err := work(flag.Arg(0), redis.NewClient(&redis.Options{Addr: flag.Arg(1)}))
-	fmt.Fprintln(os.Stderr, "worker:", err)
-	os.Exit(1)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		os.Exit(1)
+	}
 }
 
 type silent struct{}
