@@ -16,7 +16,7 @@ import (
 
 func TestEnqueueChecksItsOptions(t *testing.T) {
 	bubble(t, &jobs.Options{MaxPayload: 100}, func(b *bench) {
-		b.d.Fail(jobstest.OpPush, -1, errors.New("nothing may be sent"))
+		b.d.Fail(jobstest.OpPush, errors.New("nothing may be sent"))
 		for name, tt := range map[string]struct {
 			args jobs.Args
 			opts jobs.EnqueueOptions
@@ -84,11 +84,11 @@ func TestEnqueueManyReportsWhatIsStored(t *testing.T) {
 			items[i] = jobs.Item{Args: Mail{To: strings.Repeat("x", 200<<10)}}
 		}
 		// 20 of these fit into one call.
-		b.d.Fail(jobstest.OpPush, 0, nil)
+		b.d.Fail(jobstest.OpPush, nil)
 		receipts, err := b.q.EnqueueMany(b.Context(), items)
 		require.NoError(b, err)
 		require.Len(b, receipts, 40)
-		b.d.Fail(jobstest.OpPush, 1, jobs.ErrFull)
+		b.d.FailNext(jobstest.OpPush, jobs.ErrFull)
 		receipts, err = b.q.EnqueueMany(b.Context(), items)
 		require.ErrorIs(b, err, jobs.ErrFull)
 		require.Empty(b, receipts)
@@ -121,10 +121,10 @@ func TestTenantTravelsWithTheJob(t *testing.T) {
 			seen = append(seen, fmt.Sprintf("%s %t %s", id, ok, info.Tenant))
 			return nil
 		})
-		b.d.Fail(jobstest.OpPush, -1, errors.New("nothing may be sent"))
+		b.d.Fail(jobstest.OpPush, errors.New("nothing may be sent"))
 		_, err := b.q.Enqueue(b.Context(), Mail{}, nil)
 		require.ErrorIs(b, err, jobs.ErrNoTenant)
-		b.d.Fail(jobstest.OpPush, 0, nil)
+		b.d.Fail(jobstest.OpPush, nil)
 
 		acme := opts.WithTenant(b.Context(), "acme")
 		first, err := b.q.Enqueue(acme, Mail{}, &jobs.EnqueueOptions{Key: "k"})

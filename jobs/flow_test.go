@@ -157,7 +157,7 @@ func TestStartIsIdempotent(t *testing.T) {
 			big[i] = Note{N: i}
 		}
 		f := jobs.Flow{ID: "f", Stages: [][]jobs.Item{jobs.Items(big...)}}
-		b.d.LoseReply(jobstest.OpPush, 1, errors.New("connection reset"))
+		b.d.LoseReply(jobstest.OpPush, errors.New("connection reset"))
 		_, err := b.q.Start(b.Context(), f)
 		require.ErrorContains(b, err, "connection reset")
 		b.stats(jobs.Stats{})
@@ -178,7 +178,7 @@ func TestUnfinishedFlowIsForgotten(t *testing.T) {
 		for i := range many {
 			many[i] = Note{N: i}
 		}
-		b.d.LoseReply(jobstest.OpPush, 1, errors.New("connection reset"))
+		b.d.LoseReply(jobstest.OpPush, errors.New("connection reset"))
 		_, err := b.q.Start(b.Context(), jobs.Flow{ID: "f", Stages: [][]jobs.Item{jobs.Items(many...)}})
 		require.Error(b, err)
 		stop := run(b, b.q)

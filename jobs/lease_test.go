@@ -38,7 +38,7 @@ func TestOutageCancelsHandlersBeforeTheLeaseEnds(t *testing.T) {
 		stop := run(b, b.q)
 		b.sleep(time.Millisecond)
 		for _, op := range []jobstest.Op{jobstest.OpBeat, jobstest.OpExchange, jobstest.OpWait} {
-			b.d.Fail(op, -1, errDown)
+			b.d.Fail(op, errDown)
 		}
 		began := time.Now()
 		require.ErrorIs(b, <-ended, jobs.ErrLeaseLost)
@@ -46,7 +46,7 @@ func TestOutageCancelsHandlersBeforeTheLeaseEnds(t *testing.T) {
 		require.Greater(b, time.Since(began), 10*time.Second)
 		b.sleep(time.Minute)
 		for _, op := range []jobstest.Op{jobstest.OpBeat, jobstest.OpExchange, jobstest.OpWait} {
-			b.d.Fail(op, 0, nil)
+			b.d.Fail(op, nil)
 		}
 		b.sleep(5 * time.Second)
 		require.EqualValues(b, 2, started.Load(), "the queue goes on without a restart")
@@ -105,7 +105,7 @@ func TestLostRepliesRunNothingTwice(t *testing.T) {
 		}
 		stop := run(b, b.q)
 		for range 60 {
-			b.d.LoseReply(jobstest.OpExchange, 1, errors.New("connection reset"))
+			b.d.LoseReply(jobstest.OpExchange, errors.New("connection reset"))
 			b.sleep(100 * time.Millisecond)
 		}
 		b.sleep(time.Minute)

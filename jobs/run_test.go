@@ -214,7 +214,7 @@ func TestRunOnce(t *testing.T) {
 
 func TestRunFailsWhereTheStoreRefuses(t *testing.T) {
 	bubble(t, nil, func(b *bench) {
-		b.d.Fail(jobstest.OpBeat, 1, errors.New("wrong password"))
+		b.d.FailNext(jobstest.OpBeat, errors.New("wrong password"))
 		require.ErrorContains(b, b.q.Run(b.Context()), "jobs: run: wrong password")
 	})
 }
@@ -222,7 +222,7 @@ func TestRunFailsWhereTheStoreRefuses(t *testing.T) {
 func TestRunRefusesAContextWithATenant(t *testing.T) {
 	opts := tenantOptions()
 	bubble(t, opts, func(b *bench) {
-		b.d.Fail(jobstest.OpBeat, 1, errors.New("nothing may be sent"))
+		b.d.FailNext(jobstest.OpBeat, errors.New("nothing may be sent"))
 		err := b.q.Run(opts.WithTenant(b.Context(), "acme"))
 		require.ErrorContains(b, err, "the context has a tenant")
 	})

@@ -219,10 +219,11 @@ func TestScheduleOutlivesAnOutage(t *testing.T) {
 		b.schedule(b.Context(), b.q, "all", "* * * * *", Mail{To: "all"}, &jobs.CronOptions{CatchUp: jobs.CatchUpAll})
 		b.schedule(b.Context(), b.q, "skip", "*/5 * * * *", Mail{To: "skip"}, &jobs.CronOptions{CatchUp: jobs.CatchUpSkip})
 		b.sleep(time.Second)
-		b.d.Fail(jobstest.OpSchedule, -1, errDown)
+		b.d.Fail(jobstest.OpSchedule, errDown)
 		b.sleep(8*time.Minute - time.Second)
 		require.Empty(b, r.take())
-		b.d.LoseReply(jobstest.OpSchedule, 2, errors.New("connection reset"))
+		b.d.Fail(jobstest.OpSchedule, nil)
+		b.d.LoseReply(jobstest.OpSchedule, errors.New("connection reset"), errors.New("connection reset"))
 		b.sleep(20 * time.Second)
 		counts := map[string]int{}
 		for _, text := range r.take() {

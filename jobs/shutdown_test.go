@@ -77,7 +77,7 @@ func TestShutdownGivesBackWhatItDidNotStart(t *testing.T) {
 		})
 		// The first exchange takes the job, but its answer gets lost; the worker
 		// is told to stop before it hears of the job.
-		b.d.LoseReply(jobstest.OpExchange, 1, errors.New("connection reset"))
+		b.d.LoseReply(jobstest.OpExchange, errors.New("connection reset"))
 		b.enqueue(Note{}, nil)
 		stop := run(b, b.q)
 		b.sleep(time.Millisecond)
@@ -97,8 +97,8 @@ func TestShutdownWithoutStore(t *testing.T) {
 		stop := run(b, b.q)
 		b.sleep(time.Second)
 		down := errors.New("connection refused")
-		b.d.Fail(jobstest.OpExchange, -1, down)
-		b.d.Fail(jobstest.OpBeat, -1, down)
+		b.d.Fail(jobstest.OpExchange, down)
+		b.d.Fail(jobstest.OpBeat, down)
 		began := time.Now()
 		err := stop()
 		require.ErrorContains(b, err, "1 outcomes could not be stored")

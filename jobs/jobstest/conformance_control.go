@@ -117,6 +117,16 @@ func controlCases() []testCase {
 			s.limit(wholeQueue, driver.Limit{Rate: 10})
 			s.equal("limit", driver.Limit{Rate: 10, Per: time.Second, Burst: 10}, s.control().Limit)
 		}},
+		{"an end that is told twice makes room once", "a counter that goes below the truth lets too many run", func(s *suite) {
+			s.limit(acme, driver.Limit{Running: 2})
+			s.push(some("acme", 4)...)
+			s.join("w", time.Minute)
+			s.equal("two", 2, len(s.all("w", 10)))
+			end := driver.Outcome{ID: "acme-000", Action: driver.Finish}
+			s.equal("one for one", []string{"acme-002"}, ids(s.exchange("w", 10, end, end).Jobs))
+			s.equal("no more", 0, len(s.all("w", 10)))
+			s.equal("nor for what is gone", []string{}, ids(s.exchange("w", 10, end).Jobs))
+		}},
 		{"a weight is a share of the turns", "who pays more waits less", func(s *suite) {
 			s.configure(driver.Change{Target: acme, Weight: new(3)})
 			s.push(some("acme", 40)...)

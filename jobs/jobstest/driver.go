@@ -30,8 +30,7 @@ type Driver struct {
 	wake      chan struct{}
 	nudged    chan struct{} // closed and made anew by each nudge
 	faults    map[Op]*fault
-	failing   map[string][]error // by kind
-	idle      chan struct{}      // closed when Drain is done
+	idle      chan struct{} // closed when Drain is done
 }
 
 var (
@@ -88,7 +87,6 @@ func NewDriver() *Driver {
 		wake:      make(chan struct{}, 1),
 		nudged:    make(chan struct{}),
 		faults:    map[Op]*fault{},
-		failing:   map[string][]error{},
 	}
 }
 

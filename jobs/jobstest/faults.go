@@ -2,7 +2,7 @@ package jobstest
 
 import "context"
 
-// Op names a kind of call for Fail and LoseReply.
+// Op names a kind of call for Fail, FailNext and LoseReply.
 type Op string
 
 // The kinds of calls.
@@ -19,27 +19,39 @@ const (
 	OpSchedule  Op = "schedule" // what changes, claims or fires stored schedules
 )
 
+// fault is what calls of an operation meet.
 type fault struct {
-	err   error
-	left  int  // calls it still hits; negative: all
-	after bool // the call takes effect and then fails
+	down error   // all of them fail
+	next []error // what the next ones fail with, one each
+	lost []error // what the next ones answer after they took effect, one each
 }
 
-// Fail makes the next n calls of an operation fail with err and do nothing: a
-// server that cannot be reached. A negative n means until the next Fail or
-// LoseReply, zero ends a fault.
-func (d *Driver) Fail(op Op, n int, err error) { d.setFault(op, &fault{err: err, left: n}) }
-
-// LoseReply makes the next n calls of an operation take effect and yet answer
-// err: a connection that breaks in between.
-func (d *Driver) LoseReply(op Op, n int, err error) {
-	d.setFault(op, &fault{err: err, left: n, after: true})
+// Fail makes all calls of an operation fail with err and do nothing: a server
+// that cannot be reached. It ends with Fail(op, nil).
+func (d *Driver) Fail(op Op, err error) {
+	d.plan(op, func(f *fault) { f.down = err })
 }
 
-func (d *Driver) setFault(op Op, f *fault) {
+// FailNext makes the next calls of an operation fail, one per error, and do
+// nothing. Errors of further calls of FailNext come after them.
+func (d *Driver) FailNext(op Op, errs ...error) {
+	d.plan(op, func(f *fault) { f.next = append(f.next, errs...) })
+}
+
+// LoseReply makes the next calls of an operation take effect and yet answer an
+// error, one per error: a connection that breaks in between. What the call
+// itself fails with is not hidden.
+func (d *Driver) LoseReply(op Op, errs ...error) {
+	d.plan(op, func(f *fault) { f.lost = append(f.lost, errs...) })
+}
+
+func (d *Driver) plan(op Op, change func(*fault)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.faults[op] = f
+	if d.faults[op] == nil {
+		d.faults[op] = &fault{}
+	}
+	change(d.faults[op])
 }
 
 // Crash ends every lease as if the workers had died long ago: their jobs are
@@ -63,15 +75,26 @@ func (d *Driver) call(ctx context.Context, op Op, f func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	defer d.checkIdle()
-	hit := d.faults[op]
-	if hit == nil || hit.left == 0 {
-		return f()
-	}
-	hit.left--
-	if hit.after {
+	fault := d.faults[op]
+	switch {
+	case fault == nil:
+	case fault.down != nil:
+		return fault.down
+	case len(fault.next) > 0:
+		return shift(&fault.next)
+	case len(fault.lost) > 0:
+		lost := shift(&fault.lost)
 		if err := f(); err != nil {
 			return err
 		}
+		return lost
 	}
-	return hit.err
+	return f()
+}
+
+// shift takes the first of a list.
+func shift(list *[]error) error {
+	first := (*list)[0]
+	*list = (*list)[1:]
+	return first
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/ashlar-go/ashlar/jobs"
 	"github.com/ashlar-go/ashlar/jobs/driver"
@@ -56,24 +57,40 @@ func (d *Driver) bodies() [][]byte {
 // away. A job whose kind has no handler keeps it waiting for ever.
 func Drain(t testing.TB, d *Driver, q *jobs.Queue) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	idle := make(chan struct{})
 	d.mu.Lock()
 	d.idle = idle
 	d.checkIdle()
 	d.mu.Unlock()
 
+	run(t, "drain", q, idle)
+}
+
+// Advance runs the queue for a duration and then stops it, which waits for its
+// handlers: schedules fire and delayed jobs run whose time comes. It belongs into
+// a bubble of testing/synctest, where a day takes about a second.
+func Advance(t testing.TB, q *jobs.Queue, d time.Duration) {
+	t.Helper()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	run(t, "advance", q, timer.C)
+}
+
+// run runs the queue until a channel has something to say.
+func run[T any](t testing.TB, what string, q *jobs.Queue, until <-chan T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- q.Run(ctx) }() // received below, always
 	select {
-	case <-idle:
+	case <-until:
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("jobstest: drain: %v", err)
+			t.Errorf("jobstest: %s: %v", what, err)
 		}
 	case err := <-ended:
-		t.Errorf("jobstest: drain: queue stopped: %v", err)
+		t.Errorf("jobstest: %s: queue stopped: %v", what, err)
 	}
 }
 

@@ -92,7 +92,7 @@ func (w *walk) lift(all bool) error {
 
 // work takes and finishes all that can be had.
 func (w *walk) work() error {
-	time.Sleep(8 * time.Millisecond) // all short delays, on any clock
+	w.pass(8 * time.Millisecond) // all short delays, on any clock
 	worker := w.workers()[0]
 	for range 2*len(w.m.jobs) + 50 {
 		w.m.workers[worker].seq++

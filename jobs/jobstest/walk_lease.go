@@ -70,7 +70,7 @@ func (w *walk) pulse(worker string, want driver.Pulse, maxCrashes int) error {
 // expire lets the lease of a worker end.
 func (w *walk) expire(worker string) error {
 	_, err := w.d.Beat(w.ctx, driver.Beat{Worker: worker, Lease: time.Millisecond})
-	time.Sleep(2 * time.Millisecond) // the lease, on any clock
+	w.pass(2 * time.Millisecond) // the lease, on any clock
 	return err
 }
 

@@ -330,7 +330,7 @@ func TestSinkErrors(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.False(t, moved)
 	}
-	driver.Fail(jobstest.OpPush, 2, jobs.ErrFull)
+	driver.FailNext(jobstest.OpPush, jobs.ErrFull, jobs.ErrFull)
 	_, err = sink.Deliver(t.Context(), "", "a", nil)
 	require.ErrorIs(t, err, jobs.ErrFull)
 	_, err = sink.Position(t.Context())
