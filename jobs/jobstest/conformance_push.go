@@ -3,6 +3,7 @@ package jobstest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -43,6 +44,21 @@ func pushCases() []testCase {
 			s.join("w", time.Minute)
 			batch := s.exchange("w", 1)
 			s.equal("body", true, bytes.Equal(body, batch.Jobs[0].Body))
+			s.finish("w", "big")
+			// A store may know what most bodies begin with.
+			opening := `{"v":1,"kind":"`
+			bodies := []string{"", "=", "a", "a=", "20000", opening, opening[:9], opening + `"`, opening + "=", opening + opening, opening + `a"}`, "=" + opening + `a"}`, " " + opening}
+			var odd []driver.Job
+			for i, text := range bodies {
+				odd = append(odd, driver.Job{ID: fmt.Sprint("odd", i), Body: []byte(text), Tenant: "20000"[:i%5]})
+			}
+			s.push(odd...)
+			for _, j := range s.exchange("w", len(odd)).Jobs {
+				var i int
+				_, err := fmt.Sscanf(j.ID, "odd%d", &i)
+				s.must(err)
+				s.equal("body", bodies[i], string(j.Body))
+			}
 		}},
 		{"a unique key is held until the job is finished", "double clicks must not send two invoices", func(s *suite) {
 			unique := func(id string) driver.Job { return driver.Job{ID: id, Body: []byte(id), Unique: "key"} }

@@ -1,6 +1,7 @@
 package redisjobs
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -113,17 +114,28 @@ func dueText(j *driver.Job) string {
 	return ""
 }
 
-// stored is the route, as lua/part_route.lua reads it, and the body.
+// opening is what an envelope begins with, see lua/part_route.lua: it is not
+// stored. Other bodies are, behind a mark that no kind begins with.
+const (
+	opening = `{"v":1,"kind":"`
+	whole   = '='
+)
+
+// stored is the route and the body, as lua/part_route.lua reads them.
 func stored(j *driver.Job) []byte {
 	flags := byte('0')
 	if j.Unique != "" {
 		flags = scopeDigit(j.Scope)
 	}
 	n := len(j.Tenant)
-	b := make([]byte, 0, routeSize+n+len(j.Body))
+	b := make([]byte, 0, routeSize+n+1+len(j.Body))
 	b = append(b, priorityDigit(j), flags, '0'+byte(n/100), '0'+byte(n/10%10), '0'+byte(n%10))
 	b = append(b, j.Tenant...)
-	return append(b, j.Body...)
+	rest, cut := bytes.CutPrefix(j.Body, []byte(opening))
+	if !cut || len(rest) == 0 || rest[0] == whole {
+		b, rest = append(b, whole), j.Body
+	}
+	return append(b, rest...)
 }
 
 func scopeDigit(s driver.UniqueScope) byte {
@@ -141,16 +153,22 @@ func scopeDigit(s driver.UniqueScope) byte {
 // routeSize is the length of a route without its tenant.
 const routeSize = 5
 
-// bodyOf leaves the route out.
+// bodyOf is the body of what stored made. What somebody else put there comes
+// back as it is: what reads it will say so.
 func bodyOf(stored string) []byte {
 	if len(stored) < routeSize {
 		return []byte(stored)
 	}
-	n, err := strconv.Atoi(stored[2:routeSize])
-	if err != nil || n < 0 || routeSize+n > len(stored) {
-		return []byte(stored) // not ours: what reads it will say so
+	tenant, err := strconv.ParseUint(stored[2:routeSize], 10, 16)
+	n := int(tenant)
+	if err != nil || routeSize+n >= len(stored) {
+		return []byte(stored)
 	}
-	return []byte(stored[routeSize+n:])
+	rest := stored[routeSize+n:]
+	if rest[0] == whole {
+		return []byte(rest[1:])
+	}
+	return append(append(make([]byte, 0, len(opening)+len(rest)), opening...), rest...)
 }
 
 // millis rounds up: a job is never early.

@@ -123,7 +123,7 @@ local function limiter(k, mode, now)
       end
     end
     if on.k then
-      local kind = string.match(stored, '^{"v":%d+,"kind":"([^"]+)"', #route + 1)
+      local kind = kind_of(stored, route)
       if kind and redis.call('HEXISTS', k.control, 'K' .. kind) == 1 then
         return group_of('k', kind)
       end

@@ -2,12 +2,15 @@
 --
 -- KEYS: none, they are passed in
 -- ARGV: none
--- returns: PLAIN, route_of, tenant_of, scope_of, is_flow, held_route
+-- returns: PLAIN, route_of, tenant_of, scope_of, is_flow, kind_of, held_route
 --
 -- A stored body is "<route><envelope>". A route is a digit for the priority (0
 -- first), a hexadecimal digit of flags, three digits for the tenant's length,
 -- and the tenant. The flags are a unique scope (0 none, 1 until done, 2 until
 -- started, 3 replaceable, 4 for a window) plus 8 for a job of a workflow.
+--
+-- Envelopes begin with {"v":1,"kind":" and that is left out: what is stored
+-- begins with the kind. Any other body is stored whole, behind "=".
 local PLAIN = '20000' -- stands in for that of a body that somebody removed or overwrote
 
 local function route_of(stored)
@@ -26,6 +29,15 @@ end
 
 local function is_flow(route)
   return tonumber(string.sub(route, 2, 2), 16) >= 8
+end
+
+-- The kind of a stored job; nil if its body does not tell.
+local function kind_of(stored, route)
+  local first = #route + 1
+  if string.byte(stored, first) == 61 then -- "="
+    return string.match(stored, '^{"v":%d+,"kind":"([^"]+)"', first + 1)
+  end
+  return string.match(stored, '^([^"]+)"', first)
 end
 
 -- A held hash has id → "<seq of the exchange>", for a job with flags or while
