@@ -55,14 +55,14 @@ func benchJobs(ctx context.Context, l *lab) error {
 	)
 }
 
-func (l *lab) benchEnqueue(ctx context.Context, ours *ashlarJobs, asynq, river contender) error {
+func (l *lab) benchEnqueue(ctx context.Context, ours *ashlarJobs, asynq *asynqJobs, river contender) error {
 	enqueue := func(c contender, n, callers int) measure {
 		return func(ctx context.Context) (float64, error) { return c.enqueue(ctx, n, callers) }
 	}
 	many := func(ctx context.Context) (float64, error) { return ours.enqueueMany(ctx, 40_000) }
 	return errors.Join(
 		l.ratio(ctx, "jobs.enqueue16_rate_vs_asynq", enqueue(ours, 30_000, 16), enqueue(asynq, 30_000, 16)),
-		l.ratio(ctx, "jobs.enqueue1_rate_vs_asynq", enqueue(ours, 10_000, 1), enqueue(asynq, 10_000, 1)),
+		l.enqueueAlone(ctx, "jobs.enqueue1_rate_vs_asynq", ours, asynq),
 		l.ratio(ctx, "jobs.enqueue_many_rate_vs_asynq16", many, enqueue(asynq, 30_000, 16)),
 		l.ratio(ctx, "jobs.enqueue16_rate_vs_river", enqueue(ours, 30_000, 16), enqueue(river, 5_000, 16)),
 		l.ratio(ctx, "jobs.enqueue1_rate_vs_river", enqueue(ours, 10_000, 1), enqueue(river, 1_500, 1)),

@@ -82,20 +82,16 @@ func items(n int) []jobs.Item {
 	return list
 }
 
-func (a *ashlarJobs) enqueue(ctx context.Context, n, callers int) (float64, error) {
-	rdb, err := a.l.flushed(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer rdb.Close()
+func (a *ashlarJobs) enqueuer(rdb *redis.Client) (func(context.Context) error, error) {
 	q, err := a.queue(rdb, nil)
-	if err != nil {
-		return 0, err
-	}
-	return calls(ctx, n, callers, func(ctx context.Context) error {
+	return func(ctx context.Context) error {
 		_, err := q.Enqueue(ctx, filler, nil)
 		return err
-	})
+	}, err
+}
+
+func (a *ashlarJobs) enqueue(ctx context.Context, n, callers int) (float64, error) {
+	return a.l.enqueue(ctx, a, n, callers)
 }
 
 func (a *ashlarJobs) enqueueMany(ctx context.Context, n int) (float64, error) {

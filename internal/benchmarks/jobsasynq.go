@@ -38,29 +38,28 @@ func (a *asynqJobs) work(ctx context.Context, rdb *redis.Client, s setting) (flo
 }
 
 func (a *asynqJobs) fill(ctx context.Context, rdb *redis.Client, n int) error {
-	_, err := a.push(ctx, rdb, n, 16)
+	one, err := a.enqueuer(rdb)
+	if err != nil {
+		return err
+	}
+	_, err = calls(ctx, n, 16, one)
 	return err
 }
 
-func (a *asynqJobs) push(ctx context.Context, rdb *redis.Client, n, callers int) (float64, error) {
+func (a *asynqJobs) enqueuer(rdb *redis.Client) (func(context.Context) error, error) {
 	client := asynq.NewClientFromRedisClient(rdb)
-	return calls(ctx, n, callers, func(ctx context.Context) error {
+	return func(ctx context.Context) error {
 		body, err := json.Marshal(filler)
 		if err != nil {
 			return err
 		}
 		_, err = client.EnqueueContext(ctx, asynq.NewTask("bench", body))
 		return err
-	})
+	}, nil
 }
 
 func (a *asynqJobs) enqueue(ctx context.Context, n, callers int) (float64, error) {
-	rdb, err := a.l.flushed(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer rdb.Close()
-	return a.push(ctx, rdb, n, callers)
+	return a.l.enqueue(ctx, a, n, callers)
 }
 
 // quiet is an asynq.Logger.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,6 +18,9 @@ import (
 type redisContender interface {
 	fill(ctx context.Context, rdb *redis.Client, n int) error
 	work(ctx context.Context, rdb *redis.Client, s setting) (float64, error)
+
+	// enqueuer returns what stores one job.
+	enqueuer(rdb *redis.Client) (func(context.Context) error, error)
 }
 
 // process fills the queue at full speed and works at the setting's.
@@ -32,6 +36,41 @@ func (l *lab) process(ctx context.Context, c redisContender, s setting) (float64
 	late := l.client(s.delay)
 	defer late.Close()
 	return c.work(ctx, late, s)
+}
+
+func (l *lab) enqueue(ctx context.Context, c redisContender, n, callers int) (float64, error) {
+	rdb, err := l.flushed(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer rdb.Close()
+	one, err := c.enqueuer(rdb)
+	if err != nil {
+		return 0, err
+	}
+	return calls(ctx, n, callers, one)
+}
+
+// enqueueAlone compares single callers, call by call: the rate of one is the
+// inverse of what its calls take.
+func (l *lab) enqueueAlone(ctx context.Context, bench string, ours, theirs redisContender) error {
+	if !l.wanted(bench) {
+		return nil
+	}
+	rdb, err := l.flushed(ctx)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	mine, err1 := ours.enqueuer(rdb)
+	other, err2 := theirs.enqueuer(rdb)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	return l.pairs(ctx, bench, "x", 4000,
+		func(ctx context.Context, _ int) error { return mine(ctx) },
+		func(ctx context.Context, _ int) error { return other(ctx) },
+		func(ours, theirs float64) float64 { return theirs / ours })
 }
 
 // info reads a figure of the server.
