@@ -54,17 +54,6 @@ func pauseCases() []testCase {
 			}
 			s.equal("order", []string{"acme-000", "acme-001", "acme-002", "new"}, order)
 		}},
-		{"a kind is paused in whatever version its jobs are", "releases overlap", func(s *suite) {
-			for i, body := range []string{`{"v":1,"kind":"mail"}`, `{"v":2,"kind":"mail","args":{}}`, `{"v":10,"kind":"mail"}`} {
-				s.push(driver.Job{ID: fmt.Sprint("m", i), Kind: "mail", Tenant: acme.Tenant, Body: []byte(body)})
-			}
-			s.pause(mail)
-			s.join("w", time.Minute)
-			s.equal("paused", 0, len(s.all("w", 10)))
-			s.stats(driver.Stats{Parked: 3})
-			s.resume(mail)
-			s.equal("order", []string{"m0", "m1", "m2"}, s.all("w", 10))
-		}},
 		{"a paused kind is parked and comes back in order", "the mail server is down, the rest goes on", func(s *suite) {
 			s.push(of("mail", "a", "m1"), of("plain", "a", "p1"), of("mail", "b", "m2"), of("mailing", "b", "p2"))
 			s.pause(mail)
