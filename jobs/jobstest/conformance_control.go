@@ -76,17 +76,6 @@ func some(tenant string, n int) []driver.Job {
 
 func controlCases() []testCase {
 	return []testCase{
-		{"a kind is paused in whatever version its jobs are", "releases overlap", func(s *suite) {
-			for i, body := range []string{`{"v":1,"kind":"mail"}`, `{"v":2,"kind":"mail","args":{}}`, `{"v":10,"kind":"mail"}`} {
-				s.push(driver.Job{ID: fmt.Sprint("m", i), Kind: "mail", Tenant: acme.Tenant, Body: []byte(body)})
-			}
-			s.pause(mail)
-			s.join("w", time.Minute)
-			s.equal("paused", 0, len(s.all("w", 10)))
-			s.stats(driver.Stats{Parked: 3})
-			s.resume(mail)
-			s.equal("order", []string{"m0", "m1", "m2"}, s.all("w", 10))
-		}},
 		{"what is in force can be asked", "an operator wants to know why nothing runs", func(s *suite) {
 			limit := func(running, rate int) *driver.Limit {
 				return &driver.Limit{Running: running, Rate: rate, Per: time.Duration(min(rate, 1)) * time.Minute, Burst: rate}

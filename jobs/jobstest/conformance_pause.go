@@ -54,17 +54,6 @@ func pauseCases() []testCase {
 			}
 			s.equal("order", []string{"acme-000", "acme-001", "acme-002", "new"}, order)
 		}},
-		{"a paused kind is parked and comes back in order", "the mail server is down, the rest goes on", func(s *suite) {
-			s.push(of("mail", "a", "m1"), of("plain", "a", "p1"), of("mail", "b", "m2"), of("mailing", "b", "p2"))
-			s.pause(mail)
-			s.join("w", time.Minute)
-			got := s.all("w", 10)
-			slices.Sort(got)
-			s.equal("the others", []string{"p1", "p2"}, got)
-			s.stats(driver.Stats{Parked: 2, Running: 2})
-			s.resume(mail)
-			s.equal("order", []string{"m1", "m2"}, s.all("w", 10))
-		}},
 		{"pauses are independent", "two operators may look at two things", func(s *suite) {
 			s.push(of("mail", "acme", "a"), of("mail", "", "b"), of("plain", "acme", "c"))
 			s.pause(acme)
@@ -80,6 +69,33 @@ func pauseCases() []testCase {
 			s.resume(acme)
 			s.equal("none is", []string{"a"}, s.all("w", 10))
 			s.stats(driver.Stats{Running: 3})
+		}},
+	}
+}
+
+func kindCases() []testCase {
+	return []testCase{
+		{"a paused kind is parked and comes back in order", "the mail server is down, the rest goes on", func(s *suite) {
+			s.push(of("mail", "a", "m1"), of("plain", "a", "p1"), of("mail", "b", "m2"), of("mailing", "b", "p2"))
+			s.pause(mail)
+			s.join("w", time.Minute)
+			got := s.all("w", 10)
+			slices.Sort(got)
+			s.equal("the others", []string{"p1", "p2"}, got)
+			s.stats(driver.Stats{Parked: 2, Running: 2})
+			s.resume(mail)
+			s.equal("order", []string{"m1", "m2"}, s.all("w", 10))
+		}},
+		{"a kind is paused in whatever version its jobs are", "releases overlap", func(s *suite) {
+			for i, body := range []string{`{"v":1,"kind":"mail"}`, `{"v":2,"kind":"mail","args":{}}`, `{"v":10,"kind":"mail"}`} {
+				s.push(driver.Job{ID: fmt.Sprint("m", i), Kind: "mail", Tenant: acme.Tenant, Body: []byte(body)})
+			}
+			s.pause(mail)
+			s.join("w", time.Minute)
+			s.equal("paused", 0, len(s.all("w", 10)))
+			s.stats(driver.Stats{Parked: 3})
+			s.resume(mail)
+			s.equal("order", []string{"m0", "m1", "m2"}, s.all("w", 10))
 		}},
 	}
 }
