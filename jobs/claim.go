@@ -105,7 +105,7 @@ func (q *Queue) settleTicks(ctx context.Context, s driver.Scheduler, ticks []dri
 		if try == 5 || ctx.Err() != nil {
 			return err
 		}
-		pause(ctx, time.Duration(try)*200*time.Millisecond)
+		nap(ctx, time.Duration(try)*200*time.Millisecond, nil)
 	}
 	for i, f := range fired {
 		if f.Fired && ticks[i].Job != nil {

@@ -128,11 +128,3 @@ func (q *Queue) Cron(name, spec string, args Args, opts *CronOptions) error {
 	hint(q.changed)
 	return nil
 }
-
-// hint wakes who waits for c, now or later, once.
-func hint(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}

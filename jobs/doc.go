@@ -13,6 +13,14 @@
 // may do all three, or producers only Enqueue and workers only Run. See the
 // examples.
 //
+// A handler's error is a failed attempt, to be repeated after a backoff; the
+// verdicts Retry, Snooze and Discard say otherwise. HandleResult keeps what a
+// handler returns for Result and Await.
+//
+// A Flow is stages of jobs: each stage begins when the one before has ended,
+// and reads its results with Inputs. Stages of one job are a chain, of many a
+// batch, many and then one a chord.
+//
 // Cron declares a schedule that is part of the program. Queue.Schedule stores
 // one at run time, for a monitor or a report of a customer; there may be very
 // many. Both take crontab expressions in any time zone, are fired by whichever
@@ -38,6 +46,9 @@
 // however many processes run the schedule, and never before its time on the
 // store's clock. Ticks that nobody was there for are caught up with, as
 // CronOptions.CatchUp says.
+//
+// Pause, SetLimit and SetWeight hold a queue, a tenant or a kind back, in all
+// processes at once. What one tenant may not start makes way for the others.
 //
 // # Tenancy
 //

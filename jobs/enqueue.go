@@ -67,7 +67,11 @@ const maxPushBytes = 4 << 20
 // whole or not at all. On an error the receipts are those of the parts that
 // are stored.
 func (q *Queue) EnqueueMany(ctx context.Context, items []Item) ([]Receipt, error) {
-	return q.around(ctx, items, q.enqueueMany)
+	receipts, err := q.around(ctx, items, q.enqueueMany)
+	if err == nil && len(receipts) != len(items) {
+		return receipts, fmt.Errorf("jobs: enqueue: OnEnqueue answered %d receipts for %d jobs", len(receipts), len(items))
+	}
+	return receipts, err
 }
 
 // around calls next within OnEnqueue.

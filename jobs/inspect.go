@@ -87,8 +87,11 @@ const maxSearch = 10_000
 
 // Search is List for the jobs that a filter selects, of which it answers up to
 // limit. One call looks at 10,000 jobs at most; next is the offset to go on
-// with, or negative at the end.
+// with, or negative at the end. A limit below 1 is an error.
 func (q *Queue) Search(ctx context.Context, f Filter, offset, limit int) (found []Entry, next int, err error) {
+	if limit < 1 {
+		return nil, 0, fmt.Errorf("jobs: search: limit is %d, not 1 or more", limit)
+	}
 	page := driver.MaxBatch
 	if f.Kind == "" && f.Tenant == "" {
 		page = min(limit, driver.MaxBatch)

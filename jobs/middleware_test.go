@@ -76,6 +76,19 @@ func TestOnEnqueueGoesAroundEnqueues(t *testing.T) {
 	})
 }
 
+// TestOnEnqueueOwesReceipts: who asked for a job must not take silence for its receipt.
+func TestOnEnqueueOwesReceipts(t *testing.T) {
+	silent := func(context.Context, []jobs.Item, func(context.Context, []jobs.Item) ([]jobs.Receipt, error)) ([]jobs.Receipt, error) {
+		return nil, nil
+	}
+	bubble(t, &jobs.Options{OnEnqueue: []func(context.Context, []jobs.Item, func(context.Context, []jobs.Item) ([]jobs.Receipt, error)) ([]jobs.Receipt, error){silent}}, func(b *bench) {
+		_, err := b.q.Enqueue(b.Context(), Note{}, nil)
+		require.ErrorContains(b, err, "0 receipts for 1 jobs")
+		_, err = b.q.EnqueueMany(b.Context(), []jobs.Item{{Args: Note{N: 2}}, {Args: Note{N: 3}}})
+		require.ErrorContains(b, err, "0 receipts for 2 jobs")
+	})
+}
+
 func TestTraceTravels(t *testing.T) {
 	const parent, state = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "vendor=a\"b"
 	opts := &jobs.Options{}

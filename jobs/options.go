@@ -69,7 +69,8 @@ type Options struct {
 	}
 
 	// OnEnqueue goes around each Enqueue and EnqueueMany, the first outermost.
-	// It may change items, and must call next once at most.
+	// It may change items, must call next once at most, and answers a receipt
+	// for each item or an error.
 	OnEnqueue []func(ctx context.Context, items []Item, next func(context.Context, []Item) ([]Receipt, error)) ([]Receipt, error)
 
 	// OnWork goes around each handler, the first outermost; InfoFrom knows the

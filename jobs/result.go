@@ -67,7 +67,7 @@ func Await[R any](ctx context.Context, q *Queue, id string) (R, error) {
 		if !errors.Is(err, ErrPending) {
 			return result, err
 		}
-		pause(ctx, d)
+		nap(ctx, d, nil)
 		if ctx.Err() != nil {
 			return result, fmt.Errorf("jobs: result of %s: %w", id, context.Cause(ctx))
 		}

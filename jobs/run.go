@@ -82,7 +82,7 @@ func (w *worker) listen(ctx context.Context) {
 		}
 		if err := w.q.driver.Wait(ctx, waitFor); err != nil && ctx.Err() == nil {
 			w.log.WarnContext(ctx, "jobs: waiting for jobs failed", "error", err)
-			pause(ctx, time.Second)
+			nap(ctx, time.Second, nil)
 		}
 		w.wake <- struct{}{} // never blocks: one slot, one request at a time
 	}
@@ -91,24 +91,29 @@ func (w *worker) listen(ctx context.Context) {
 // heed turns the store's nudges into early beats.
 func (w *worker) heed(ctx context.Context, nudger driver.Nudger) {
 	for ctx.Err() == nil {
-		err := nudger.Nudges(ctx, func() {
-			select {
-			case w.nudge <- struct{}{}:
-			default:
-			}
-		})
+		err := nudger.Nudges(ctx, func() { hint(w.nudge) })
 		if err != nil && ctx.Err() == nil {
 			w.log.WarnContext(ctx, "jobs: not told of cancelled jobs at once", "error", err)
 		}
-		pause(ctx, time.Second)
+		nap(ctx, time.Second, nil)
 	}
 }
 
-func pause(ctx context.Context, d time.Duration) {
+// nap waits for a time, a hint (nil: none will come) or the end of ctx.
+func nap(ctx context.Context, d time.Duration, hint <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
+	case <-hint:
+	}
+}
+
+// hint wakes who waits for c, now or later, once.
+func hint(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }

@@ -35,17 +35,6 @@ func (q *Queue) schedule(ctx context.Context) {
 	}
 }
 
-// nap waits for a time, a hint or the end of ctx.
-func nap(ctx context.Context, d time.Duration, hint <-chan struct{}) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-hint:
-	}
-}
-
 // advance fires what is due of e and says how long until it is again.
 func (q *Queue) advance(ctx context.Context, e *entry) (time.Duration, error) {
 	for {
