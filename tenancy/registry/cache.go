@@ -81,14 +81,14 @@ func (l *lookups[V]) fetch(ctx context.Context, ref reference, load func(context
 	era := l.era
 	l.mu.Unlock()
 
-	keep := time.Duration(0)
+	keep, asked := time.Duration(0), time.Now() // it may have changed since it was asked for
 	defer func() { // also when load panics: nobody may wait for ever
 		l.mu.Lock()
 		if l.loading[ref] == c {
 			delete(l.loading, ref)
 		}
-		if keep > 0 && l.era == era {
-			l.put(ref, lookup[V]{c.value, c.err, time.Now().Add(keep)})
+		if expires := asked.Add(keep); time.Now().Before(expires) && l.era == era {
+			l.put(ref, lookup[V]{c.value, c.err, expires})
 		}
 		l.mu.Unlock()
 		close(c.done)

@@ -43,7 +43,8 @@ type ResolverOptions struct {
 	// Size is how many names are remembered, and how many that do not exist. Zero or negative means 10000.
 	Size int
 
-	// Shared is a second level for look-ups by name, e.g. a cache.Hub's Shared(); API keys stay in the process.
+	// Shared is a second level for look-ups by name, e.g. a cache.Hub's Shared(); API keys stay in the process. What it has
+	// is remembered for the rest of its TTL, by the time stored that it answers; without that time it is not remembered here.
 	// Nil means none.
 	Shared interface {
 		GetOrLoad(ctx context.Context, key string, fresh, stale time.Duration, tags []string,
@@ -241,39 +242,33 @@ func (v *Resolver) lookup(ctx context.Context, kind, name string) (*found, error
 		name, ref.name = slug, slug
 	}
 	return v.cache.fetch(ctx, ref, func(ctx context.Context) (*found, time.Duration, error) {
-		f, err := v.load(ctx, kind, name)
+		f, age, err := v.load(ctx, kind, name)
 		switch {
 		case err == nil && f.key != nil && f.key.ExpiresAt != nil:
 			return f, min(v.opts.TTL, f.key.ExpiresAt.Sub(f.Now)), nil
 		case err == nil:
-			return f, v.opts.TTL, nil
+			return f, v.opts.TTL - age, nil
 		case errors.Is(err, ErrUnknownTenant), errors.Is(err, ErrInvalidToken), errors.Is(err, ErrRevoked), errors.Is(err, ErrExpired):
-			return nil, v.opts.NegativeTTL, err
+			return nil, v.opts.NegativeTTL - age, err
 		}
 		return nil, 0, err
 	})
 }
 
-func (v *Resolver) load(ctx context.Context, kind, name string) (*found, error) {
-	switch kind {
-	case kindSecret:
+// load finds a tenant in the shared cache or in the database. age is how long ago the database said so.
+func (v *Resolver) load(ctx context.Context, kind, name string) (f *found, age time.Duration, err error) {
+	if kind == kindSecret {
 		key, ref, err := v.reg.Authenticate(ctx, name)
-		return &found{ref, &key}, err
-	case kindSlug:
-		slug, err := foldSlug(name)
-		if err != nil {
-			return nil, ErrUnknownTenant
-		}
-		name = slug
+		return &found{ref, &key}, 0, err
 	}
 	if v.opts.Shared == nil || v.opts.TTL < 0 {
 		ref, err := v.ask(ctx, kind, name)
-		return &found{Ref: ref}, err
+		return &found{Ref: ref}, 0, err
 	}
-	text, _, _, err := v.opts.Shared.GetOrLoad(ctx, sharedTag+":"+kind+":"+name, max(v.opts.TTL, 0), 0, []string{sharedTag},
+	text, stored, _, err := v.opts.Shared.GetOrLoad(ctx, sharedTag+":"+kind+":"+name, v.opts.TTL, 0, []string{sharedTag},
 		func(ctx context.Context) ([]byte, error) {
 			ref, err := v.ask(ctx, kind, name)
-			if errors.Is(err, ErrUnknownTenant) {
+			if errors.Is(err, ErrUnknownTenant) && v.opts.NegativeTTL > 0 {
 				return []byte("null"), nil
 			}
 			if err != nil {
@@ -282,16 +277,21 @@ func (v *Resolver) load(ctx context.Context, kind, name string) (*found, error) 
 			return json.Marshal(ref)
 		})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var ref *Ref
 	if err := json.Unmarshal(text, &ref); err != nil {
-		return nil, fmt.Errorf("registry: shared cache: %w", err)
+		return nil, 0, fmt.Errorf("registry: shared cache: %w", err)
 	}
-	if ref == nil {
-		return nil, ErrUnknownTenant
+	age = max(time.Since(stored), 0) // its clock may be ahead
+	if ref != nil {
+		return &found{Ref: *ref}, age, nil
 	}
-	return &found{Ref: *ref}, nil
+	if age < v.opts.NegativeTTL {
+		return nil, age, ErrUnknownTenant
+	}
+	own, err := v.ask(ctx, kind, name) // the shared cache keeps everything for TTL, a refusal counts for less
+	return &found{Ref: own}, 0, err
 }
 
 // ask asks the database.
