@@ -45,7 +45,7 @@ func inspect(query string) (*savepoint, error) {
 }
 
 func inspectOne(query string) (*savepoint, error) {
-	words := sqlsplit.Words(query, 8)
+	words := sqlsplit.Words(query, 9) // DECLARE name BINARY INSENSITIVE NO SCROLL CURSOR WITH HOLD
 	if len(words) == 0 {
 		return nil, nil
 	}

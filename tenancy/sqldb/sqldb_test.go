@@ -182,7 +182,7 @@ func TestRefused(t *testing.T) {
 		`set search_path = x`, `SET SESSION statement_timeout = 1`, `/* orm */ set role x`, "-- c\nset time zone 'UTC'",
 		`reset all`, `discard all`, `listen x`, `prepare p as select 1`, `deallocate all`, `execute p`, `load 'x'`,
 		`begin`, `start transaction`, `commit`, `END`, `abort`, `rollback`, `rollback work`,
-		`declare c cursor with hold for select 1`, `declare c insensitive scroll cursor with hold for select 1`,
+		`declare c cursor with hold for select 1`, `declare c binary insensitive no scroll cursor with hold for select 1`, `declare c insensitive scroll cursor with hold for select 1`,
 		`create table t (a int)`, `create temp table t (a int)`, `alter table notes add x int`, `drop table notes`,
 		`grant select on notes to public`, `select 1; set search_path = x`, `savepoint a`, `release a`, `rollback to a`,
 		`select 1; commit; select 2`,

@@ -65,7 +65,11 @@ func numericText(c pgtype.NumericCodec, m *pgtype.Map, oid uint32, raw []byte) (
 		return s, err
 	}
 	_, fraction, _ := strings.Cut(s, ".")
-	missing := int(binary.BigEndian.Uint16(raw[6:8])) - len(fraction)
+	scale := int(binary.BigEndian.Uint16(raw[6:8]))
+	if scale > 1<<14-1 { // PostgreSQL's limit
+		return "", fmt.Errorf("numeric of %d decimal places", scale)
+	}
+	missing := scale - len(fraction)
 	if missing <= 0 {
 		return s, nil
 	}
