@@ -82,7 +82,7 @@ func (l *lookups[V]) fetch(ctx context.Context, ref reference, load func(context
 	l.mu.Unlock()
 
 	keep, asked := time.Duration(0), time.Now() // it may have changed since it was asked for
-	defer func() { // also when load panics: nobody may wait for ever
+	defer func() {                              // also when load panics: nobody may wait for ever
 		l.mu.Lock()
 		if l.loading[ref] == c {
 			delete(l.loading, ref)

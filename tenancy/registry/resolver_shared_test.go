@@ -115,4 +115,3 @@ func TestNegativeTTLOff(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, acme.ID, ref.ID)
 }
-
