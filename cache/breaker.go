@@ -2,6 +2,7 @@ package cache
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,16 +14,20 @@ const (
 // breaker stops asking a failing store: after three failures in a row, reads load without it
 // for a second; then one of them tries again. Invalidations never ask it.
 type breaker struct {
-	mu       sync.Mutex
-	failures int
-	until    time.Time
+	failures atomic.Int32 // in a row; changed with the lock held
+
+	mu    sync.Mutex
+	until time.Time
 }
 
 func (b *breaker) allow() bool {
+	if b.failures.Load() < breakerFailures {
+		return true
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.failures < breakerFailures {
-		return true
+	if b.failures.Load() < breakerFailures {
+		return true // since a moment ago
 	}
 	now := time.Now()
 	if now.Before(b.until) {
@@ -34,21 +39,22 @@ func (b *breaker) allow() bool {
 
 // succeeded reports whether the store was failing until now.
 func (b *breaker) succeeded() bool {
+	if b.failures.Load() == 0 {
+		return false
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	was := b.failures >= breakerFailures
-	b.failures = 0
-	return was
+	return b.failures.Swap(0) >= breakerFailures
 }
 
 // failed reports whether this failure opened the breaker.
 func (b *breaker) failed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failures++
-	if b.failures < breakerFailures {
+	n := b.failures.Add(1)
+	if n < breakerFailures {
 		return false
 	}
 	b.until = time.Now().Add(breakerPause)
-	return b.failures == breakerFailures
+	return n == breakerFailures
 }

@@ -17,7 +17,8 @@ type Cache[K comparable, V any] struct {
 	tagsOf  func(K) []string
 	version func(any) int64 // of a V
 
-	local bool // whether memory is used
+	local  bool     // whether memory is used
+	scopes []string // of an entry without tenant and tags; never changed
 }
 
 // Define makes the cache called name, which is part of its keys in the store: at most 64
@@ -38,7 +39,7 @@ func Define[K comparable, V any](hub *Hub, name string, p *Policy) *Cache[K, V] 
 	}
 	return &Cache[K, V]{
 		hub: hub, space: newSpace[V](hub.core, name, p.maxLoads()), policy: *p, encode: enc,
-		local: hub.local != nil && !p.NoLocal,
+		local: hub.local != nil && !p.NoLocal, scopes: scopes(name, "", nil),
 	}
 }
 
@@ -65,7 +66,8 @@ func (c *Cache[K, V]) VersionBy(version func(V) int64) *Cache[K, V] {
 
 // Fetch returns the value of key, from memory, from the store, or from load. Of all callers
 // in all processes that miss at the same time one runs load; the others wait for its value,
-// each no longer than its own ctx. load gets a context with the values of the ctx of that
+// each no longer than its own ctx (and a call of the store that has begun, which
+// Options.StoreTimeout bounds). load gets a context with the values of the ctx of that
 // one caller, but which ends only with Policy.LoadTimeout; it must not use a transaction that
 // its caller ends, nor Fetch the same key, which would wait for itself. An error of load goes
 // to all who wait for it and is not kept, except [ErrNotFound]. Fetch does not fail when the
@@ -83,25 +85,25 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, load func(context.Contex
 			return it.get()
 		}
 	}
-	return c.fetch(ctx, id, dirty, plain(key, load))
+	return c.fetch(ctx, id, dirty, func() loader[V] { return plain(key, load) })
 }
 
-// fetch is what of Fetch is left when memory did not answer.
-func (c *Cache[K, V]) fetch(ctx context.Context, id localKey[K], dirty bool, load loader[V]) (V, error) {
+// fetch is what of Fetch is left when memory did not answer. load makes the function that loads.
+func (c *Cache[K, V]) fetch(ctx context.Context, id localKey[K], dirty bool, load func() loader[V]) (V, error) {
 	var zero V
 	sp, err := c.spec(id)
 	if err != nil {
 		return zero, err
 	}
 	if dirty {
-		if c.hub.private(ctx, sp) {
-			return c.space.bypass(ctx, sp, load).get()
+		if c.hub.private(ctx, &sp) {
+			return c.space.bypass(ctx, &sp, load()).get()
 		}
 		if it := c.inMemory(ctx, &id); it != nil {
 			return it.get()
 		}
 	}
-	return c.space.fetch(ctx, sp, load).get()
+	return c.space.fetch(ctx, &sp, load).get()
 }
 
 func (c *Cache[K, V]) inMemory(ctx context.Context, id *localKey[K]) *item[V] {
@@ -112,18 +114,22 @@ func (c *Cache[K, V]) inMemory(ctx context.Context, id *localKey[K]) *item[V] {
 }
 
 // spec is what a request for an entry asks of the space.
-func (c *Cache[K, V]) spec(id localKey[K]) (*spec, error) {
+func (c *Cache[K, V]) spec(id localKey[K]) (sp spec, err error) {
 	name, err := c.name(id.tenant, id.key)
 	if err != nil {
-		return nil, err
+		return sp, err
 	}
-	var tags []string
-	if c.tagsOf != nil {
-		tags = c.tagsOf(id.key)
+	tags := c.scopes
+	if c.tagsOf != nil || id.tenant != "" {
+		var own []string
+		if c.tagsOf != nil {
+			own = c.tagsOf(id.key)
+		}
+		tags = scopes(c.space.name, id.tenant, own)
 	}
-	sp := &spec{
+	sp = spec{
 		key:      name,
-		tags:     scopes(c.space.name, id.tenant, tags),
+		tags:     tags,
 		fresh:    c.policy.TTL,
 		stale:    c.policy.Stale,
 		ifError:  c.policy.StaleIfError,

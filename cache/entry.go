@@ -105,15 +105,27 @@ func encode[V any](v V) ([]byte, error) {
 	return data, nil
 }
 
-func decode[V any](data []byte) (v V, err error) {
+func decode[V any](data []byte) (V, error) {
+	if v, ok := decodeText[V](data); ok {
+		return v, nil
+	}
+	return decodeJSON[V](data)
+}
+
+// decodeText is a function of its own because its v need not be allocated.
+func decodeText[V any](data []byte) (v V, ok bool) {
 	switch p := any(&v).(type) {
 	case *[]byte:
 		*p = data
-		return v, nil
+		return v, true
 	case *string:
 		*p = string(data)
-		return v, nil
+		return v, true
 	}
+	return v, false
+}
+
+func decodeJSON[V any](data []byte) (v V, err error) {
 	if err := json.Unmarshal(data, &v); err != nil {
 		return v, fmt.Errorf("decode %T: %w", v, err)
 	}

@@ -39,7 +39,7 @@ func (h *Hub) GetOrLoad(ctx context.Context, key string, fresh, stale time.Durat
 			return it.value, it.stored, StatusHit, nil
 		}
 	}
-	sp := &spec{
+	sp := spec{
 		key:      entryKey(bytesName, tenant, key),
 		tags:     scopes("", tenant, tags),
 		fresh:    fresh,
@@ -50,19 +50,21 @@ func (h *Hub) GetOrLoad(ctx context.Context, key string, fresh, stale time.Durat
 	if h.local != nil {
 		sp.local, sp.hash = id.own(), id.hash(h.bytes.seed)
 	}
-	bound := func(ctx context.Context, _ *found[[]byte]) (l Loaded[[]byte], err error) {
-		l.Value, err = load(ctx)
-		return l, err
+	bound := func() loader[[]byte] {
+		return func(ctx context.Context, _ *found[[]byte]) (l Loaded[[]byte], err error) {
+			l.Value, err = load(ctx)
+			return l, err
+		}
 	}
 	if dirty {
-		if h.private(ctx, sp) {
-			return bytesOf(h.bytes.bypass(ctx, sp, bound))
+		if h.private(ctx, &sp) {
+			return bytesOf(h.bytes.bypass(ctx, &sp, bound()))
 		}
 		if it := h.bytesInMemory(ctx, &id); it != nil {
 			return it.value, it.stored, StatusHit, nil
 		}
 	}
-	return bytesOf(h.bytes.fetch(ctx, sp, bound))
+	return bytesOf(h.bytes.fetch(ctx, &sp, bound))
 }
 
 func bytesOf(r result[[]byte]) (val []byte, stored time.Time, status string, err error) {

@@ -23,6 +23,7 @@ type core struct {
 	store Store
 	opts  *Options
 	clock
+	bounds bounds
 
 	coherence coherence
 	local     *local // nil when off
@@ -112,12 +113,6 @@ func (c *core) reserve(name string) error {
 	}
 	c.names[name] = true
 	return nil
-}
-
-// storeContext is for one call of the store: with the values of ctx but not its end, because
-// a lease that nobody fills or gives back costs the others its whole length.
-func (c *core) storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return withTimeout(context.WithoutCancel(ctx), c.opts.storeTimeout())
 }
 
 func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {

@@ -73,9 +73,7 @@ func (c *core) suspect() {
 
 // send leaves the breaker alone: that is for reads, which have a way around the store.
 func (c *core) send(ctx context.Context, do func(context.Context) error) error {
-	sctx, cancel := c.storeContext(ctx)
-	defer cancel()
-	err := do(sctx)
+	err := do(c.storeContext(ctx))
 	if err != nil {
 		c.opts.count(ctx, "cache.store_errors", "op", "invalidate")
 		c.suspect()

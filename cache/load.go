@@ -96,6 +96,9 @@ func (s *space[V]) pack(ctx context.Context, sp *spec, g *grant, l Loaded[V], er
 
 // keep puts what was loaded since, and is in the store now, into memory.
 func (s *space[V]) keep(sp *spec, r *result[V], b *body, m mark, since time.Duration, size int) {
+	if sp.local == nil {
+		return
+	}
 	s.putLocal(sp, &item[V]{
 		value: r.value, notFound: b.notFound, stored: r.stored,
 		fresh: since + b.cost + b.fresh - earliest(b.cost, b.fresh), mark: m, size: size + len(sp.key),
@@ -103,9 +106,7 @@ func (s *space[V]) keep(sp *spec, r *result[V], b *body, m mark, since time.Dura
 }
 
 func (s *space[V]) fill(ctx context.Context, g grant, f Fill) bool {
-	sctx, cancel := s.storeContext(ctx)
-	defer cancel()
-	ok, err := s.store.Fill(sctx, []Fill{f})
+	ok, err := s.store.Fill(s.storeContext(ctx), []Fill{f})
 	s.outcome(ctx, "fill", err)
 	if err != nil {
 		s.abandon(ctx, g.lease) // a full store refuses values, yet takes leases back
@@ -118,9 +119,7 @@ func (s *space[V]) fill(ctx context.Context, g grant, f Fill) bool {
 }
 
 func (s *space[V]) abandon(ctx context.Context, l Lease) {
-	sctx, cancel := s.storeContext(ctx)
-	defer cancel()
-	s.outcome(ctx, "abandon", s.store.Abandon(sctx, []Lease{l}))
+	s.outcome(ctx, "abandon", s.store.Abandon(s.storeContext(ctx), []Lease{l}))
 }
 
 // callLeased runs load while renewing its leases at each third of their length, but not beyond
@@ -132,9 +131,7 @@ func (s *space[V]) callLeased(ctx context.Context, sp *spec, leases []Lease, loa
 	every, end := s.opts.lease()/3, s.now()+sp.timeout
 	mu.Lock()
 	t = time.AfterFunc(every, func() {
-		sctx, cancel := s.storeContext(ctx)
-		err := s.store.Renew(sctx, leases, s.opts.lease())
-		cancel()
+		err := s.store.Renew(s.storeContext(ctx), leases, s.opts.lease())
 		s.outcome(ctx, "renew", err) // a lost lease shows when the fill is refused
 		mu.Lock()
 		defer mu.Unlock()

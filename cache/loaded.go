@@ -38,7 +38,23 @@ func (c *Cache[K, V]) FetchWith(ctx context.Context, key K, load func(ctx contex
 			return it.get()
 		}
 	}
-	return c.fetch(ctx, id, dirty, func(ctx context.Context, f *found[V]) (Loaded[V], error) {
+	return c.fetch(ctx, id, dirty, func() loader[V] { return asking(key, load) })
+}
+
+// loader is a load below its key. prev is what the entry has so far, nil for nothing.
+type loader[V any] func(ctx context.Context, prev *found[V]) (Loaded[V], error)
+
+// plain is the load of Fetch.
+func plain[K, V any](key K, load func(context.Context, K) (V, error)) loader[V] {
+	return func(ctx context.Context, _ *found[V]) (Loaded[V], error) {
+		v, err := load(ctx, key)
+		return Loaded[V]{Value: v}, err
+	}
+}
+
+// asking is the load of FetchWith.
+func asking[K, V any](key K, load func(context.Context, K, Loaded[V]) (Loaded[V], error)) loader[V] {
+	return func(ctx context.Context, f *found[V]) (Loaded[V], error) {
 		var prev Loaded[V]
 		if f != nil {
 			prev = Loaded[V]{Value: f.value, Validator: f.validator}
@@ -51,16 +67,5 @@ func (c *Cache[K, V]) FetchWith(ctx context.Context, key K, load func(ctx contex
 			}
 		}
 		return l, err
-	})
-}
-
-// loader is a load below its key. prev is what the entry has so far, nil for nothing.
-type loader[V any] func(ctx context.Context, prev *found[V]) (Loaded[V], error)
-
-// plain is the load of Fetch.
-func plain[K, V any](key K, load func(context.Context, K) (V, error)) loader[V] {
-	return func(ctx context.Context, _ *found[V]) (Loaded[V], error) {
-		v, err := load(ctx, key)
-		return Loaded[V]{Value: v}, err
 	}
 }

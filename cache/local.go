@@ -102,9 +102,9 @@ func fromLocal[K comparable, V any](ctx context.Context, s *space[V], id *localK
 	return it
 }
 
-// putLocal keeps an item, if the request is for memory too.
+// putLocal keeps an item.
 func (s *space[V]) putLocal(sp *spec, it *item[V]) {
-	if sp.local == nil || !s.coherence.holds(&it.mark, s.now()) {
+	if !s.coherence.holds(&it.mark, s.now()) {
 		return
 	}
 	it.space, it.id = s, sp.local

@@ -22,9 +22,7 @@ func (s *space[V]) claimOf(sp *spec, mode Mode) Claim {
 }
 
 func (s *space[V]) claim(ctx context.Context, c Claim) (Entry, error) {
-	ctx, cancel := s.storeContext(ctx)
-	defer cancel()
-	entries, err := s.store.Acquire(ctx, []Claim{c})
+	entries, err := s.store.Acquire(s.storeContext(ctx), []Claim{c})
 	s.outcome(ctx, "acquire", err)
 	if err != nil {
 		return Entry{}, err
@@ -44,12 +42,15 @@ func (s *space[V]) usable(ctx context.Context, sp *spec) bool {
 	return !s.pending.blocks(sp.key, sp.tags)
 }
 
-// lookup is one flight: read, or take the lease and load, or wait for whoever has it.
-func (s *space[V]) lookup(ctx context.Context, sp *spec, load loader[V]) result[V] {
+// lookup is a flight that no glance could end: take the lease and load, or wait for whoever has it.
+func (s *space[V]) lookup(ctx context.Context, sp *spec, from sight, load loader[V]) result[V] {
+	if from.failed {
+		return s.bypass(ctx, sp, load)
+	}
 	var (
 		wake    <-chan struct{}
-		mode    Mode
-		seen    string
+		mode    = from.mode
+		seen    = from.seen
 		old     *result[V] // to be served if loading fails
 		pause   = firstPoll
 		patient = s.now() + sp.timeout + s.opts.lease()
@@ -58,7 +59,7 @@ func (s *space[V]) lookup(ctx context.Context, sp *spec, load loader[V]) result[
 		patient = min(patient, s.now()+sp.soft)
 	}
 	for rounds := 0; rounds < maxRounds; rounds++ {
-		m := s.coherence.mark(sp.key, sp.tags)
+		m := s.mark(sp)
 		proof := s.coherence.ticks.Add(1)
 		if !s.usable(ctx, sp) {
 			break
@@ -69,9 +70,13 @@ func (s *space[V]) lookup(ctx context.Context, sp *spec, load loader[V]) result[
 		if err != nil {
 			break
 		}
-		f := s.read(ctx, sp, e)
+		f := s.read(ctx, sp, &e)
 		if f.served(sp) {
-			return s.serve(ctx, sp, f, m, proof, load)
+			r, due := s.serve(ctx, sp, &f, m, proof)
+			if due {
+				s.refresh(ctx, sp, load)
+			}
+			return r
 		}
 		if old = nil; f.ok {
 			old = &result[V]{value: f.value, stored: f.stored, status: StatusStale, proof: proof}
@@ -174,7 +179,7 @@ func (f found[V]) previous() *found[V] {
 }
 
 // read decodes a stored entry, if it is one that may be served.
-func (s *space[V]) read(ctx context.Context, sp *spec, e Entry) (f found[V]) {
+func (s *space[V]) read(ctx context.Context, sp *spec, e *Entry) (f found[V]) {
 	if e.State != Filled || !e.Valid {
 		return f
 	}
@@ -204,28 +209,29 @@ func (s *space[V]) read(ctx context.Context, sp *spec, e Entry) (f found[V]) {
 	return f
 }
 
-// serve turns what was found into a result, and sees to it that it is refreshed in time.
-func (s *space[V]) serve(ctx context.Context, sp *spec, f found[V], m mark, proof uint64, load loader[V]) result[V] {
-	r := result[V]{value: f.value, stored: f.stored, status: StatusHit, proof: proof}
+// serve turns what was found into a result, and says whether it is due to be refreshed.
+func (s *space[V]) serve(ctx context.Context, sp *spec, f *found[V], m mark, proof uint64) (r result[V], due bool) {
+	r = result[V]{value: f.value, stored: f.stored, status: StatusHit, proof: proof}
 	if f.notFound {
 		r.err = ErrNotFound
 	}
 	if f.age >= f.fresh {
 		r.status = StatusStale
 		s.opts.count(ctx, "cache.stale", "cache", s.name)
-		s.refresh(ctx, sp, load)
-		return r
+		return r, true
 	}
 	s.opts.count(ctx, "cache.hits", s.l2...)
 	if f.age+early(f.cost, f.fresh) >= f.fresh {
 		s.opts.count(ctx, "cache.early", "cache", s.name)
-		s.refresh(ctx, sp, load)
+		due = true
 	}
-	s.putLocal(sp, &item[V]{
-		value: f.value, notFound: f.notFound, stored: f.stored,
-		fresh: s.now() + f.fresh - f.age - earliest(f.cost, f.fresh), mark: m, size: f.size + len(sp.key),
-	})
-	return r
+	if sp.local != nil {
+		s.putLocal(sp, &item[V]{
+			value: f.value, notFound: f.notFound, stored: f.stored,
+			fresh: s.now() + f.fresh - f.age - earliest(f.cost, f.fresh), mark: m, size: f.size + len(sp.key),
+		})
+	}
+	return r, due
 }
 
 // early is how long before its end a value that takes cost to load is loaded again, drawn
@@ -252,7 +258,7 @@ func (s *space[V]) spare(ctx context.Context, sp *spec) (r result[V], ok bool) {
 	if err != nil {
 		return r, false
 	}
-	f := s.read(ctx, sp, e)
+	f := s.read(ctx, sp, &e)
 	if !f.ok {
 		return r, false
 	}

@@ -39,7 +39,7 @@ func (c *Cache[K, V]) FetchMany(ctx context.Context, keys []K, load func(ctx con
 		if err != nil {
 			return nil, err
 		}
-		wanted, specs = append(wanted, k), append(specs, sp)
+		wanted, specs = append(wanted, k), append(specs, &sp)
 	}
 	if len(wanted) == 0 {
 		return values, nil
@@ -106,30 +106,31 @@ func (b *batch[V]) claimAll(ctx context.Context, which []int, mode Mode, seen []
 	}
 	claims, marks := make([]Claim, len(which)), make([]mark, len(which))
 	for n, i := range which {
-		marks[n] = b.coherence.mark(b.specs[i].key, b.specs[i].tags)
+		marks[n] = b.mark(b.specs[i])
 		claims[n] = b.claimOf(b.specs[i], mode)
 		if seen != nil {
 			claims[n].Seen = seen[n]
 		}
 	}
 	proof := b.coherence.ticks.Add(1)
-	sctx, cancel := b.storeContext(ctx)
-	entries, err := b.store.Acquire(sctx, claims)
-	cancel()
+	entries, err := b.store.Acquire(b.storeContext(ctx), claims)
 	b.outcome(ctx, "acquire", err)
 	if err != nil {
 		b.alone = append(b.alone, which...)
 		return nil, nil
 	}
 	for n, i := range which {
-		sp, e := b.specs[i], entries[n]
+		sp, e := b.specs[i], &entries[n]
 		f := b.read(ctx, sp, e)
 		switch {
 		case f.served(sp):
-			b.results[i] = b.serve(ctx, sp, f, marks[n], proof, b.one(i))
+			var due bool
+			if b.results[i], due = b.serve(ctx, sp, &f, marks[n], proof); due {
+				b.refresh(ctx, sp, b.one(i))
+			}
 		case e.Granted:
 			b.granted = append(b.granted, i)
-			b.grants = append(b.grants, grant{entry: e, lease: Lease{Key: sp.key, Token: claims[n].Token}, mark: marks[n]})
+			b.grants = append(b.grants, grant{entry: *e, lease: Lease{Key: sp.key, Token: claims[n].Token}, mark: marks[n]})
 		case e.State == Filled && !f.ok:
 			outdated, ids = append(outdated, i), append(ids, e.ID)
 		case e.State == Held, e.State == Missing:
@@ -220,9 +221,7 @@ func (b *batch[V]) fillAll(ctx context.Context, fills []Fill) []bool {
 	if len(fills) == 0 {
 		return nil
 	}
-	sctx, cancel := b.storeContext(ctx)
-	defer cancel()
-	done, err := b.store.Fill(sctx, fills)
+	done, err := b.store.Fill(b.storeContext(ctx), fills)
 	b.outcome(ctx, "fill", err)
 	if err != nil {
 		leases := make([]Lease, len(fills))
@@ -244,9 +243,7 @@ func (b *batch[V]) abandonAll(ctx context.Context, leases []Lease) {
 	if len(leases) == 0 {
 		return
 	}
-	sctx, cancel := b.storeContext(ctx)
-	defer cancel()
-	b.outcome(ctx, "abandon", b.store.Abandon(sctx, leases))
+	b.outcome(ctx, "abandon", b.store.Abandon(b.storeContext(ctx), leases))
 }
 
 func (b *batch[V]) loadAlone(ctx context.Context) {
@@ -272,7 +269,7 @@ func (b *batch[V]) fetchLater(ctx context.Context) {
 	for _, i := range b.later {
 		turns <- struct{}{}
 		wg.Go(func() {
-			b.results[i] = b.fetch(ctx, b.specs[i], b.one(i))
+			b.results[i] = b.fetch(ctx, b.specs[i], func() loader[V] { return b.one(i) })
 			<-turns
 		})
 	}

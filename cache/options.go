@@ -35,7 +35,8 @@ type Options struct {
 	// same key. Zero means 3 s, less than 10 ms is refused. Leases of the living are renewed.
 	Lease time.Duration
 
-	// StoreTimeout bounds each call of the store. Zero means 1 s. Negative means no bound.
+	// StoreTimeout bounds each call of the store, or an eighth less. Zero means 1 s. Negative
+	// means no bound.
 	StoreTimeout time.Duration
 
 	// Logger gets changes of state: the store failing and coming back, coherence lost and

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,6 +11,8 @@ const maxPending = 10_000
 // pending remembers the invalidations that did not get through to the store. As long as a
 // name is in it, this process neither reads nor fills entries that depend on the name.
 type pending struct {
+	count atomic.Int64 // of names, so that who finds none need not lock
+
 	mu    sync.Mutex
 	turn  uint64            // of the latest add
 	names map[string]uint64 // "k"+key or "t"+tag → turn
@@ -33,14 +36,15 @@ func (p *pending) add(keys, tags []string) {
 	if len(p.names) > maxPending {
 		p.names = map[string]uint64{"t" + scopeAll: p.turn}
 	}
+	p.count.Store(int64(len(p.names)))
 }
 
 func (p *pending) blocks(key string, tags []string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.names) == 0 {
+	if p.count.Load() == 0 {
 		return false
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if _, ok := p.names["k"+key]; ok {
 		return true
 	}
@@ -80,4 +84,5 @@ func (p *pending) settle(turn uint64) {
 			delete(p.names, name)
 		}
 	}
+	p.count.Store(int64(len(p.names)))
 }

@@ -100,6 +100,9 @@ func (p *process) count(op string) int64 {
 	return n.(*atomic.Int64).Load()
 }
 
+// missed is how often a Fetch asks the store that finds nothing there: a look, and for the lease.
+const missed = 2
+
 // source is data with a version; loads counts how often it was read.
 type source struct {
 	version atomic.Int64

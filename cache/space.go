@@ -21,6 +21,7 @@ type space[V any] struct {
 
 	mu       sync.Mutex
 	flights  map[string]*flight[V]
+	idle     []*flight[V]    // landed, to be used again
 	renewing map[string]bool // keys being refreshed in the background
 }
 
@@ -37,6 +38,14 @@ type spec struct {
 
 	local any    // *localKey for memory; nil to leave memory alone
 	hash  uint64 // of it
+}
+
+// mark is what the memory of this request depends on.
+func (s *space[V]) mark(sp *spec) (m mark) {
+	if sp.local != nil {
+		m = s.coherence.mark(sp.key, sp.tags)
+	}
+	return m
 }
 
 // versionOf is the version to store with what a load came to.
@@ -78,87 +87,6 @@ func (r *result[V]) shareable(start uint64) bool {
 	return r.proof >= start || r.err != nil && !errors.Is(r.err, ErrNotFound)
 }
 
-// flight is a request in progress, on behalf of all callers in this process.
-type flight[V any] struct {
-	done   chan struct{}
-	result result[V] // to be read after done
-}
-
-// fetch answers from the store or by loading, together with others who want the same.
-//
-// The rule for joining: a caller may take the result of a flight that others started only if
-// the value was proven up to date after the caller came (otherwise it might have come after
-// an invalidation that the flight did not see). Failing that it joins or starts the next
-// flight, which begins after it came. Ticks, not times, order these moments.
-func (s *space[V]) fetch(ctx context.Context, sp *spec, load loader[V]) result[V] {
-	start := s.coherence.ticks.Add(1)
-	var soft <-chan time.Time
-	if sp.soft > 0 {
-		t := time.NewTimer(sp.soft)
-		defer t.Stop()
-		soft = t.C
-	}
-	for {
-		if ctx.Err() != nil {
-			return result[V]{err: fmt.Errorf("cache: %s: %w", s.name, ctx.Err())}
-		}
-		f, mine := s.join(ctx, sp, load)
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			continue
-		case <-soft:
-			soft = nil
-			if r, ok := s.spare(ctx, sp); ok {
-				return r
-			}
-			select {
-			case <-f.done:
-			case <-ctx.Done():
-				continue
-			}
-		}
-		r := f.result
-		if mine {
-			return r
-		}
-		if r.shareable(start) {
-			if r.status == StatusMiss {
-				r.status = StatusCollapsed
-				s.opts.count(ctx, "cache.collapsed", "cache", s.name)
-			}
-			return r
-		}
-	}
-}
-
-// join returns the flight for the entry, and whether this call started it.
-func (s *space[V]) join(ctx context.Context, sp *spec, load loader[V]) (*flight[V], bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f, ok := s.flights[sp.key]; ok {
-		return f, false
-	}
-	f := &flight[V]{done: make(chan struct{})}
-	s.flights[sp.key] = f
-	ctx = context.WithoutCancel(ctx)
-	s.work.start(func() {
-		returned := false
-		defer func() {
-			if !returned {
-				f.result = result[V]{err: s.broken(ctx, recover())}
-			}
-			s.mu.Lock()
-			delete(s.flights, sp.key)
-			s.mu.Unlock()
-			close(f.done)
-		}()
-		f.result = s.lookup(ctx, sp, load)
-		returned = true
-	})
-	return f, true
-}
-
 // refresh loads a newer value in the background, at most once at a time; it is dropped, not
 // queued, when too many are at work.
 func (s *space[V]) refresh(ctx context.Context, sp *spec, load loader[V]) {
@@ -191,10 +119,10 @@ func (s *space[V]) refresh(ctx context.Context, sp *spec, load loader[V]) {
 }
 
 func (s *space[V]) refreshNow(ctx context.Context, sp *spec, load loader[V]) {
-	m := s.coherence.mark(sp.key, sp.tags)
+	m := s.mark(sp)
 	claim := s.claimOf(sp, ClaimBeside)
 	if e, err := s.claim(ctx, claim); err == nil && e.Granted {
-		f := s.read(ctx, sp, e)
+		f := s.read(ctx, sp, &e)
 		r := s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m}, f.previous())
 		if r.err != nil && !errors.Is(r.err, ErrNotFound) && !errors.Is(r.err, ErrLoadShed) {
 			s.opts.report(ctx, fmt.Errorf("cache: %s: refresh: %w", s.name, r.err), nil)

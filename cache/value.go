@@ -22,23 +22,21 @@ func (c *Cache[K, V]) Peek(ctx context.Context, key K) (v V, ok bool, err error)
 		return v, false, err
 	}
 	s := c.space
-	if s.pending.blocks(sp.key, sp.tags) || s.dirty.any() && s.private(ctx, sp) {
+	if s.pending.blocks(sp.key, sp.tags) || s.dirty.any() && s.private(ctx, &sp) {
 		return v, false, nil
 	}
 	if it := c.inMemory(ctx, &id); it != nil {
 		v, err = it.get()
 		return v, err == nil, err
 	}
-	sctx, cancel := s.storeContext(ctx)
-	defer cancel()
-	entries, err := s.store.Acquire(sctx, []Claim{{Key: sp.key, Tags: sp.tags, Mode: ClaimNothing}})
+	entries, err := s.store.Acquire(s.storeContext(ctx), []Claim{{Key: sp.key, Tags: sp.tags, Mode: ClaimNothing}})
 	s.outcome(ctx, "acquire", err)
 	if err != nil {
 		return v, false, fmt.Errorf("cache: %s: peek: %w", s.name, err)
 	}
-	f := s.read(ctx, sp, entries[0])
+	f := s.read(ctx, &sp, &entries[0])
 	switch {
-	case !f.served(sp):
+	case !f.served(&sp):
 		return v, false, nil
 	case f.notFound:
 		return v, false, ErrNotFound
@@ -64,7 +62,7 @@ func (c *Cache[K, V]) Put(ctx context.Context, key K, v V) error {
 	if err != nil {
 		return err
 	}
-	b, data := c.space.pack(ctx, sp, &grant{}, Loaded[V]{Value: v}, nil, 0)
+	b, data := c.space.pack(ctx, &sp, &grant{}, Loaded[V]{Value: v}, nil, 0)
 	names := []string{sp.key}
 	if data == nil { // reported; what is cached is old all the same
 		return c.hub.invalidate(ctx, names, nil)
@@ -88,7 +86,7 @@ func (c *Cache[K, V]) Refresh(ctx context.Context, key K, load func(context.Cont
 	if err != nil {
 		return zero, err
 	}
-	r, err := detach(ctx, c.space, func(ctx context.Context) result[V] { return c.space.renew(ctx, sp, plain(key, load)) })
+	r, err := detach(ctx, c.space, func(ctx context.Context) result[V] { return c.space.renew(ctx, &sp, plain(key, load)) })
 	if err != nil {
 		return zero, err
 	}
@@ -101,14 +99,14 @@ func (s *space[V]) renew(ctx context.Context, sp *spec, load loader[V]) result[V
 	defer remove()
 	pause, patient := firstPoll, s.now()+sp.timeout+s.opts.lease()
 	for s.usable(ctx, sp) && !(s.dirty.any() && s.private(ctx, sp)) {
-		m := s.coherence.mark(sp.key, sp.tags)
+		m := s.mark(sp)
 		claim := s.claimOf(sp, ClaimBeside)
 		e, err := s.claim(ctx, claim)
 		if err != nil {
 			break
 		}
 		if e.Granted {
-			f := s.read(ctx, sp, e)
+			f := s.read(ctx, sp, &e)
 			return s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m}, f.previous())
 		}
 		if e.State == Held || e.State == Missing || e.Paused || sp.timeout >= 0 && s.now() > patient {

@@ -84,7 +84,7 @@ func TestNilOfAnInterfaceType(t *testing.T) {
 			require.NoError(t, err)
 			require.Nil(t, v)
 		}
-		require.EqualValues(t, 1, p.count("acquire"), "memory answers")
+		require.EqualValues(t, missed, p.count("acquire"), "memory answers")
 	})
 }
 
@@ -128,6 +128,6 @@ func TestEndlessLives(t *testing.T) {
 			require.ErrorIs(t, err, cache.ErrNotFound)
 		}
 		require.EqualValues(t, 2, src.loads.Load())
-		require.EqualValues(t, 2, p.count("acquire"), "memory answers")
+		require.EqualValues(t, 2*missed, p.count("acquire"), "memory answers")
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/ashlar-go/ashlar/cache"
 )
 
-// reading is one claim on its way.
-type reading struct {
+// inquiry is one claim on its way.
+type inquiry struct {
 	claim cache.Claim
 	value interface { // of SET NX GET, for ClaimMissing, or of GET
 		Result() (string, error)
@@ -22,17 +22,23 @@ type reading struct {
 	full bool               // the server has no room for a lease; value is of GET
 }
 
-// Acquire reads all entries, and the stamps of all their tags, in one round trip; one more
-// where a stamp is missing, a tag is held, the server is full or lost its scripts.
+// Acquire reads all entries, and the stamps of all their tags, in one round trip, and a single
+// one without a lease in one command; one round trip more where a stamp is missing, a tag is
+// held, the server is full or lost its scripts.
 func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
 	if len(claims) == 0 {
 		return nil, nil
 	}
+	if len(claims) == 1 && claims[0].Mode == cache.ClaimNothing {
+		if entries, ok, err := s.glance(ctx, &claims[0]); ok || err != nil {
+			return entries, err
+		}
+	}
 	pipe := s.rdb.Pipeline()
-	readings := make([]reading, len(claims))
+	inquiries := make([]inquiry, len(claims))
 	var calls []*call
 	for i, c := range claims {
-		r := &readings[i]
+		r := &inquiries[i]
 		r.claim = c
 		if err := s.queueClaim(ctx, pipe, r); err != nil {
 			return nil, fmt.Errorf("rediscache: acquire: %w", err)
@@ -46,16 +52,24 @@ func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entr
 	if len(tags) > 0 {
 		mget = pipe.MGet(ctx, s.stampKeys(tags)...)
 	}
+	var clock *redis.TimeCmd
+	if !s.scattered.Load() {
+		clock = pipe.Time(ctx)
+	}
+	sent := time.Now()
 	s.exec(ctx, pipe, calls)
-	s.readFull(ctx, readings)
+	if clock != nil {
+		s.time.set(sent, clock)
+	}
+	s.readFull(ctx, inquiries)
 	stamps, err := s.settle(ctx, mget, tags)
 	if err != nil {
 		return nil, fmt.Errorf("rediscache: acquire: %w", err)
 	}
 	entries := make([]cache.Entry, len(claims))
 	var useless []cache.Lease
-	for i := range readings {
-		r := &readings[i]
+	for i := range inquiries {
+		r := &inquiries[i]
 		if entries[i], err = r.result(stamps); err != nil {
 			return nil, fmt.Errorf("rediscache: acquire: %w", err)
 		}
@@ -72,7 +86,7 @@ func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entr
 	return entries, nil
 }
 
-func (s *store) queueClaim(ctx context.Context, pipe redis.Pipeliner, r *reading) (err error) {
+func (s *store) queueClaim(ctx context.Context, pipe redis.Pipeliner, r *inquiry) (err error) {
 	c, key := r.claim, s.entry(r.claim.Key)
 	if c.Mode == cache.ClaimNothing {
 		r.value, r.left = pipe.Get(ctx, key), pipe.PTTL(ctx, key)
@@ -102,10 +116,10 @@ func (s *store) queueClaim(ctx context.Context, pipe redis.Pipeliner, r *reading
 
 // readFull reads the entries of the claims that a full server refused, as it does even where
 // there is a value and SET NX would change nothing.
-func (s *store) readFull(ctx context.Context, readings []reading) {
+func (s *store) readFull(ctx context.Context, inquiries []inquiry) {
 	pipe := s.rdb.Pipeline()
-	for i := range readings {
-		r := &readings[i]
+	for i := range inquiries {
+		r := &inquiries[i]
 		var err error
 		if r.call != nil {
 			err = r.call.cmd.Err()
@@ -150,7 +164,7 @@ func (s *store) settle(ctx context.Context, mget *redis.SliceCmd, tags []string)
 }
 
 // result turns the replies into an entry.
-func (r *reading) result(stamps map[string]stamp) (cache.Entry, error) {
+func (r *inquiry) result(stamps map[string]stamp) (cache.Entry, error) {
 	raw, left, granted, err := r.replies()
 	var e cache.Entry
 	var token string
@@ -180,7 +194,7 @@ func (r *reading) result(stamps map[string]stamp) (cache.Entry, error) {
 }
 
 // replies returns redis.Nil for a missing entry of which no lease was taken.
-func (r *reading) replies() (raw string, left time.Duration, granted bool, err error) {
+func (r *inquiry) replies() (raw string, left time.Duration, granted bool, err error) {
 	if r.call == nil {
 		raw, err = r.value.Result()
 		if errors.Is(err, redis.Nil) && r.claim.Mode == cache.ClaimMissing && !r.full {

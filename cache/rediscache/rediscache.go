@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -36,6 +38,12 @@ type store struct {
 	prefix  string
 	events  string // channel
 	scripts *scripts
+
+	time      serverTime
+	scattered atomic.Bool // the keys of one command must be in one slot
+
+	mu        sync.RWMutex
+	stampArgs map[string]any
 }
 
 var _ cache.Store = (*store)(nil)
@@ -58,7 +66,10 @@ func New(rdb redis.UniversalClient, opts *Options) (cache.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rediscache: New: %w", err)
 	}
-	return &store{rdb: rdb, prefix: prefix, events: prefix + ":events", scripts: sc}, nil
+	s := &store{rdb: rdb, prefix: prefix, events: prefix + ":events", scripts: sc}
+	_, cluster := rdb.(*redis.ClusterClient)
+	s.scattered.Store(cluster)
+	return s, nil
 }
 
 func refuse(rdb redis.UniversalClient) error {
@@ -81,6 +92,10 @@ func refuse(rdb redis.UniversalClient) error {
 }
 
 func (s *store) entry(key string) string { return s.prefix + ":e:{" + key + "}" }
+func (s *store) appendEntry(dst []byte, key string) []byte {
+	return append(append(append(append(dst, s.prefix...), ":e:{"...), key...), '}')
+}
+
 func (s *store) stamp(tag string) string { return s.prefix + ":{stamps}:" + tag }
 func (s *store) clock() string           { return s.prefix + ":{stamps}" }
 

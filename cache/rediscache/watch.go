@@ -24,7 +24,10 @@ func (s *store) Beat(ctx context.Context, node string, n int64) error {
 		ForEachMaster(context.Context, func(context.Context, *redis.Client) error) error
 	})
 	if !ok {
-		if err := s.rdb.Publish(ctx, channel, beat(n, 0, 1)).Err(); err != nil {
+		pipe := s.rdb.Pipeline()
+		pipe.Publish(ctx, channel, beat(n, 0, 1))
+		pipe.GetEx(ctx, s.clock(), redis.KeepTTL) // changes nothing, but only a master does that
+		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 			return fmt.Errorf("rediscache: beat: %w", err)
 		}
 		return nil

@@ -7,11 +7,11 @@ local value = redis.call('GET', KEYS[1])
 local mode = ARGV[3]
 
 local kind = ''
-if value and #value >= 68 then
+if value and #value >= 84 then
 	kind = string.sub(value, 1, 3)
 end
 if not value or (mode == 'replace' and kind ~= 'C1L' and kind ~= 'C1H' and string.sub(value, 1, 68) == ARGV[4]) then
-	local lease = 'C1L0' .. ARGV[1] .. string.rep('0', 48)
+	local lease = 'C1L0' .. ARGV[1] .. string.rep('0', 64)
 	redis.call('SET', KEYS[1], lease, 'PX', ARGV[2])
 	return {lease, tonumber(ARGV[2]), 1}
 end

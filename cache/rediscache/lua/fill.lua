@@ -18,7 +18,10 @@ if kind == 'C1V' and version > string.rep('0', 19) and version < string.sub(head
 	redis.call('SETRANGE', KEYS[1], 3, '0' .. string.rep('0', 29))
 	stored = 0
 else
+	local time = redis.call('TIME')
+	local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 	redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+	redis.call('SETRANGE', KEYS[1], 68, string.format('%016.0f', now + tonumber(ARGV[3])))
 end
 if string.sub(head, 4, 4) == '1' then
 	redis.call('PUBLISH', ARGV[4], ARGV[5])

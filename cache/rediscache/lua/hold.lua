@@ -11,7 +11,7 @@ local last = now + tonumber(ARGV[2])
 local holds = ARGV[1] .. string.format('%013.0f', last)
 local count = 1
 if redis.call('GETRANGE', KEYS[1], 0, 2) == 'C1H' then
-	for token, ends in string.gmatch(redis.call('GETRANGE', KEYS[1], 68, -1), '(................)(%d%d%d%d%d%d%d%d%d%d%d%d%d)') do
+	for token, ends in string.gmatch(redis.call('GETRANGE', KEYS[1], 84, -1), '(................)(%d%d%d%d%d%d%d%d%d%d%d%d%d)') do
 		ends = tonumber(ends)
 		if token ~= ARGV[1] and ends > now then
 			holds = holds .. token .. string.format('%013.0f', ends)
@@ -20,6 +20,6 @@ if redis.call('GETRANGE', KEYS[1], 0, 2) == 'C1H' then
 		end
 	end
 end
-redis.call('SET', KEYS[1], 'C1H0' .. string.rep('0', 64) .. holds, 'PX', string.format('%.0f', last - now))
+redis.call('SET', KEYS[1], 'C1H0' .. string.rep('0', 80) .. holds, 'PX', string.format('%.0f', last - now))
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 return count

@@ -15,6 +15,9 @@ end
 if kind == 'C1V' and version > string.rep('0', 19) then
 	seq = string.sub(head, 34, 49)
 	redis.call('SET', KEYS[1], string.sub(ARGV[1], 1, 33) .. seq .. string.sub(ARGV[1], 50), 'PX', ARGV[2])
+	local time = redis.call('TIME')
+	local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+	redis.call('SETRANGE', KEYS[1], 68, string.format('%016.0f', now + tonumber(ARGV[2])))
 else
 	redis.call('DEL', KEYS[1])
 end

@@ -11,7 +11,7 @@ local last = now
 local holds = ''
 local count = 0
 if redis.call('TYPE', KEYS[1]).ok == 'string' and redis.call('GETRANGE', KEYS[1], 0, 2) == 'C1H' then
-	for token, ends in string.gmatch(redis.call('GETRANGE', KEYS[1], 68, -1), '(................)(%d%d%d%d%d%d%d%d%d%d%d%d%d)') do
+	for token, ends in string.gmatch(redis.call('GETRANGE', KEYS[1], 84, -1), '(................)(%d%d%d%d%d%d%d%d%d%d%d%d%d)') do
 		ends = tonumber(ends)
 		if token ~= ARGV[1] and ends > now then
 			holds = holds .. token .. string.format('%013.0f', ends)
@@ -21,7 +21,7 @@ if redis.call('TYPE', KEYS[1]).ok == 'string' and redis.call('GETRANGE', KEYS[1]
 	end
 end
 if count > 0 then
-	redis.call('SET', KEYS[1], 'C1H0' .. string.rep('0', 64) .. holds, 'PX', string.format('%.0f', last - now))
+	redis.call('SET', KEYS[1], 'C1H0' .. string.rep('0', 80) .. holds, 'PX', string.format('%.0f', last - now))
 else
 	redis.call('DEL', KEYS[1])
 end
