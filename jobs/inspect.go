@@ -73,13 +73,16 @@ func (q *Queue) entry(s driver.Stored) Entry {
 
 // Filter selects jobs of one state; an empty Kind or Tenant selects all.
 type Filter struct {
-	State  State
-	Kind   string
-	Tenant string
+	State   State
+	Kind    string
+	Tenant  string
+	Retried bool // only those beyond their first attempt: of Scheduled ones, those that wait for another
 }
 
+// match needs no look at State: jobs are listed by it.
 func (f Filter) match(e Entry) bool {
-	return (f.Kind == "" || f.Kind == e.Info.Kind) && (f.Tenant == "" || f.Tenant == e.Info.Tenant)
+	return (f.Kind == "" || f.Kind == e.Info.Kind) && (f.Tenant == "" || f.Tenant == e.Info.Tenant) &&
+		(!f.Retried || e.Info.Attempt > 1)
 }
 
 // maxSearch bounds the jobs that one Search reads.
@@ -93,7 +96,7 @@ func (q *Queue) Search(ctx context.Context, f Filter, offset, limit int) (found 
 		return nil, 0, fmt.Errorf("jobs: search: limit is %d, not 1 or more", limit)
 	}
 	page := driver.MaxBatch
-	if f.Kind == "" && f.Tenant == "" {
+	if f == (Filter{State: f.State}) {
 		page = min(limit, driver.MaxBatch)
 	}
 	for seen := 0; seen < maxSearch; seen += page {

@@ -2,7 +2,9 @@ package jobsui
 
 import (
 	"errors"
+	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,11 +31,10 @@ type tenantRow struct {
 
 // tenantsPage is the dot of the tenants' page.
 type tenantsPage struct {
-	Rows     []tenantRow
-	Turns    int
-	Control  jobs.Control
-	CanPause bool
-	CanLimit bool
+	Rows                          []tenantRow
+	Turns                         int
+	Control                       jobs.Control
+	CanPause, CanResume, CanLimit bool
 }
 
 // tenants shows whose jobs run, whose turn comes next, and who is held back.
@@ -43,7 +44,10 @@ func (d *dashboard) tenants(w http.ResponseWriter, r *http.Request, f *frame, q 
 		d.broken(w, r, f, err)
 		return
 	}
-	p := tenantsPage{Control: control, CanPause: d.opts.allow(r, "pause"), CanLimit: d.opts.allow(r, "limit")}
+	p := tenantsPage{
+		Control:  control,
+		CanPause: d.opts.allow(r, "pause"), CanResume: d.opts.allow(r, "resume"), CanLimit: d.opts.allow(r, "limit"),
+	}
 	rows := map[string]*tenantRow{}
 	row := func(tenant string) *tenantRow {
 		if rows[tenant] == nil {
@@ -90,24 +94,22 @@ func (d *dashboard) tenants(w http.ResponseWriter, r *http.Request, f *frame, q 
 	d.show(w, r, f, "tenants", http.StatusOK)
 }
 
+// periods are what a rate may be counted by: the usual ones, and its own.
+func periods(own time.Duration) []time.Duration {
+	all := []time.Duration{time.Second, time.Minute, time.Hour}
+	if own > 0 && !slices.Contains(all, own) {
+		all = append(all, own)
+	}
+	return all
+}
+
 // control pauses, resumes and limits.
 func (d *dashboard) control(w http.ResponseWriter, r *http.Request, f *frame, q *jobs.Queue) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
-		http.Error(w, "the form is too large or not readable", http.StatusBadRequest)
+	form, name, ok := d.form(w, r, "pause", "resume", "limit")
+	if !ok {
 		return
 	}
-	form := r.PostForm
-	name := form.Get("action")
 	target := jobs.Target{Tenant: form.Get("tenant"), Kind: strings.TrimSpace(form.Get("kind")), EachTenant: form.Get("each") != ""}
-	if !slices.Contains([]string{"pause", "resume", "limit"}, name) {
-		http.Error(w, "unknown action", http.StatusBadRequest)
-		return
-	}
-	if !d.opts.allow(r, name) {
-		http.Error(w, "not allowed", http.StatusForbidden)
-		return
-	}
 	var err error
 	switch name {
 	case "pause":
@@ -115,33 +117,44 @@ func (d *dashboard) control(w http.ResponseWriter, r *http.Request, f *frame, q 
 	case "resume":
 		err = q.Resume(r.Context(), target)
 	case "limit":
-		var limit jobs.Limit
-		running, err1 := count(form.Get("running"))
-		rate, err2 := count(form.Get("rate"))
-		if err := errors.Join(err1, err2); err != nil {
-			http.Error(w, "a limit is a number of at least 1, or empty for none", http.StatusBadRequest)
+		limit, weight, bad := limitOf(form)
+		if bad != nil {
+			http.Error(w, "a limit, burst or weight is a number of at least 1, or empty for none", http.StatusBadRequest)
 			return
 		}
-		limit.Running, limit.Rate = running, rate
-		if rate > 0 && form.Get("per") == "minute" {
-			limit.Per = time.Minute
+		if err = q.SetLimit(r.Context(), target, limit); err == nil && weight > 0 && target.Tenant != "" {
+			err = q.SetWeight(r.Context(), target.Tenant, weight)
 		}
-		err = q.SetLimit(r.Context(), target, limit)
 	}
 	if err != nil {
 		d.broken(w, r, f, err)
 		return
 	}
 	d.opts.logger().InfoContext(r.Context(), "jobsui: control changed", "queue", f.Queue, "action", name)
-	page := "./"
+	page := template.URL("./")
 	if target.Tenant != "" || target.EachTenant {
 		page = "tenants"
 	}
-	see(w, page+"?done="+name)
+	see(w, page, name)
 }
 
-// count reads a number of a form; an empty field is none.
-func count(s string) (int, error) {
+// limitOf reads the fields of a limit, and of a weight where there is one.
+func limitOf(form url.Values) (l jobs.Limit, weight int, err error) {
+	var errs [5]error
+	l.Running, errs[0] = amount(form.Get("running"))
+	l.Rate, errs[1] = amount(form.Get("rate"))
+	weight, errs[2] = amount(form.Get("weight"))
+	if l.Rate > 0 {
+		l.Burst, errs[3] = amount(form.Get("burst"))
+		if per := form.Get("per"); per != "" {
+			l.Per, errs[4] = time.ParseDuration(per)
+		}
+	}
+	return l, weight, errors.Join(errs[:]...)
+}
+
+// amount reads a number of a form; an empty field is none.
+func amount(s string) (int, error) {
 	if s = strings.TrimSpace(s); s == "" {
 		return 0, nil
 	}

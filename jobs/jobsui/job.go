@@ -3,10 +3,13 @@ package jobsui
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"html/template"
 	"net/http"
 	"unicode/utf8"
 
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // maxShown bounds what a page shows of arguments or a result.
@@ -15,6 +18,7 @@ const maxShown = 64 << 10
 // jobPage is the dot of a job's page.
 type jobPage struct {
 	jobs.Entry
+	FlowURL template.URL
 	Args    document
 	Result  document
 	Actions []action
@@ -53,13 +57,23 @@ func (d *dashboard) job(w http.ResponseWriter, r *http.Request, f *frame, q *job
 	}
 	f.Title = "Job"
 	if len(found) == 0 {
+		// The flow of a job knows it before and after the queue does.
+		if flow, stage, index, ok := driver.FlowOf(id); ok {
+			found, err = q.FlowJobs(r.Context(), flow, stage, index, 1)
+			if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+				d.broken(w, r, f, err)
+				return
+			}
+		}
+	}
+	if len(found) == 0 || found[0].Info.ID != id {
 		f.Page = jobPage{Missing: id}
 		d.show(w, r, f, "job", http.StatusNotFound)
 		return
 	}
 	e := found[0]
 	f.Page = jobPage{
-		Entry: e, Actions: d.actionsFor(r, e.State),
+		Entry: e, FlowURL: flowURL(e.Info.Flow, -1, 0), Actions: d.actionsFor(r, e.State),
 		Args: d.document(e.Info.Kind, e.Args, e.Sealed), Result: d.document(e.Info.Kind, e.Result, e.Sealed),
 	}
 	d.show(w, r, f, "job", http.StatusOK)

@@ -20,8 +20,9 @@ type Options struct {
 	ReadOnly bool
 
 	// Allow is asked before each change and when buttons are drawn. The action
-	// is one of "requeue", "cancel", "delete", "pause", "resume", "limit". Nil
-	// means that all are allowed.
+	// is one of "requeue", "cancel" (jobs and flows), "delete", "run" (a
+	// schedule, now), "pause", "resume" (queues, tenants, kinds and schedules),
+	// "limit" (weights, too). Nil means that all are allowed.
 	Allow func(r *http.Request, action string) bool
 
 	// Redact returns what is shown of a job's arguments, their JSON, or of its
@@ -91,8 +92,13 @@ func New(queues map[string]*jobs.Queue, opts *Options) (http.Handler, error) {
 	d.mux.HandleFunc("GET /{queue}/{$}", d.queue(d.summary))
 	d.mux.HandleFunc("GET /{queue}/jobs", d.queue(d.list))
 	d.mux.HandleFunc("GET /{queue}/job", d.queue(d.job))
+	d.mux.HandleFunc("GET /{queue}/schedules", d.queue(d.schedules))
+	d.mux.HandleFunc("GET /{queue}/flows", d.queue(d.flows))
+	d.mux.HandleFunc("GET /{queue}/flow", d.queue(d.flow))
 	d.mux.HandleFunc("GET /{queue}/tenants", d.queue(d.tenants))
 	d.mux.HandleFunc("POST /{queue}/jobs", d.queue(d.resolve))
+	d.mux.HandleFunc("POST /{queue}/schedules", d.queue(d.schedule))
+	d.mux.HandleFunc("POST /{queue}/flow", d.queue(d.endFlow))
 	d.mux.HandleFunc("POST /{queue}/control", d.queue(d.control))
 	return d, nil
 }

@@ -23,7 +23,8 @@ import (
 )
 
 type mail struct {
-	To string `json:"to"`
+	To     string `json:"to"`
+	Recipe string `json:"recipe,omitempty"` // see newStage
 }
 
 func (mail) Kind() string { return "mail.send" }
@@ -48,11 +49,11 @@ func newSite(t *testing.T, opts *jobsui.Options) *site {
 		defer cancel()
 		return errors.New("no such <mailbox>")
 	})
-	_, err = q.Enqueue(t.Context(), mail{"<ann>"}, &jobs.EnqueueOptions{ID: "dead"})
+	_, err = q.Enqueue(t.Context(), mail{To: "<ann>"}, &jobs.EnqueueOptions{ID: "dead"})
 	require.NoError(t, err)
 	require.NoError(t, q.Run(ctx))
 	for id, delay := range map[string]time.Duration{"ready1": 0, "ready2": 0, "later": time.Hour} {
-		_, err = q.Enqueue(t.Context(), mail{id}, &jobs.EnqueueOptions{ID: id, Delay: delay})
+		_, err = q.Enqueue(t.Context(), mail{To: id}, &jobs.EnqueueOptions{ID: id, Delay: delay})
 		require.NoError(t, err)
 	}
 	if opts == nil {
@@ -146,7 +147,7 @@ func TestChanges(t *testing.T) {
 	code, _, _ = s.post("/mail/control", url.Values{"action": {"pause"}})
 	require.Equal(t, http.StatusSeeOther, code)
 	require.Contains(t, s.get("/mail/"), "Resume the queue")
-	code, _, _ = s.post("/mail/control", url.Values{"action": {"limit"}, "each": {"1"}, "running": {"4"}, "rate": {"90"}, "per": {"minute"}})
+	code, _, _ = s.post("/mail/control", url.Values{"action": {"limit"}, "each": {"1"}, "running": {"4"}, "rate": {"90"}, "per": {"1m0s"}})
 	require.Equal(t, http.StatusSeeOther, code)
 	control, err := s.q.Control(t.Context())
 	require.NoError(t, err)
@@ -195,7 +196,7 @@ func newRunning(t *testing.T, opts *jobs.Options) *site {
 		<-release
 		return "delivered", nil
 	})
-	_, err = q.Enqueue(t.Context(), mail{"ann@example.com"}, &jobs.EnqueueOptions{ID: "one", Keep: time.Hour})
+	_, err = q.Enqueue(t.Context(), mail{To: "ann@example.com"}, &jobs.EnqueueOptions{ID: "one", Keep: time.Hour})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

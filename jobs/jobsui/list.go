@@ -28,10 +28,16 @@ func selectionOf(v url.Values) selection {
 	if !slices.Contains([]jobs.State{jobs.Ready, jobs.Scheduled, jobs.Parked, jobs.Running, jobs.Dead, jobs.Done}, s.State) {
 		s.State = jobs.Dead // what needs a person comes first
 	}
-	if n, err := strconv.Atoi(v.Get("offset")); err == nil && n > 0 {
-		s.Offset = n
-	}
+	s.Retried, s.Offset = v.Get("retried") != "", offset(v)
 	return s
+}
+
+func offset(v url.Values) int {
+	n, err := strconv.Atoi(v.Get("offset"))
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
 }
 
 // ListURL is the list's address, relative to the pages of its queue.
@@ -42,6 +48,9 @@ func (s selection) ListURL() template.URL {
 	}
 	if s.Tenant != "" {
 		v.Set("tenant", s.Tenant)
+	}
+	if s.Retried {
+		v.Set("retried", "1")
 	}
 	if s.Offset > 0 {
 		v.Set("offset", strconv.Itoa(s.Offset))
@@ -66,7 +75,7 @@ type listPage struct {
 	Previous  template.URL
 	Next      template.URL
 	From, To  int
-	Narrow    bool // a kind or tenant is given
+	Narrow    bool // not all of the state
 	WithTime  bool
 	TimeLabel string
 }
@@ -91,7 +100,7 @@ func (d *dashboard) actionsFor(r *http.Request, state jobs.State) []action {
 func (d *dashboard) list(w http.ResponseWriter, r *http.Request, f *frame, q *jobs.Queue) {
 	s := selectionOf(r.URL.Query())
 	if s.ID != "" { // the search field leads to the job
-		see(w, string(jobURL(s.ID)))
+		see(w, jobURL(s.ID), "")
 		return
 	}
 	stats, err := q.Stats(r.Context())
@@ -105,8 +114,8 @@ func (d *dashboard) list(w http.ResponseWriter, r *http.Request, f *frame, q *jo
 		return
 	}
 	p := listPage{
-		selection: s, States: stateTabs(stats, s.State), Actions: d.actionsFor(r, s.State),
-		Narrow: s.Kind != "" || s.Tenant != "", From: s.Offset + 1, To: s.Offset + len(found),
+		selection: s, States: stateTabs(stats, s), Actions: d.actionsFor(r, s.State),
+		Narrow: s.Kind != "" || s.Tenant != "" || s.Retried, From: s.Offset + 1, To: s.Offset + len(found),
 		WithTime:  s.State == jobs.Scheduled || s.State == jobs.Dead || s.State == jobs.Done,
 		TimeLabel: map[jobs.State]string{jobs.Scheduled: "Due", jobs.Dead: "Died", jobs.Done: "Finished"}[s.State],
 	}

@@ -2,6 +2,7 @@ package jobsui
 
 import (
 	"errors"
+	"html/template"
 	"net/http"
 	"time"
 
@@ -50,7 +51,7 @@ func (d *dashboard) summary(w http.ResponseWriter, r *http.Request, f *frame, q 
 		return
 	}
 	p := summaryPage{
-		card: card{Name: f.Queue, Stats: stats, Chart: chart}, States: stateTabs(stats, ""),
+		card: card{Name: f.Queue, Stats: stats, Chart: chart}, States: stateTabs(stats, selection{}),
 		CanPause: d.opts.allow(r, "pause"), CanResume: d.opts.allow(r, "resume"), CanLimit: d.opts.allow(r, "limit"),
 	}
 	if p.Control, err = q.Control(r.Context()); err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -75,24 +76,27 @@ func (d *dashboard) figures(r *http.Request, f *frame, q *jobs.Queue) (jobs.Stat
 
 // stateTab is the way to the jobs of a state.
 type stateTab struct {
-	State  jobs.State
-	Label  string
-	Count  int
-	Active bool
-	Alarm  bool
+	Label   string
+	URL     template.URL
+	Count   int
+	Counted bool // Count is known
+	Active  bool
+	Alarm   bool
 }
 
-func stateTabs(s jobs.Stats, active jobs.State) []stateTab {
-	tabs := []stateTab{
-		{State: jobs.Running, Label: "Running", Count: s.Running},
-		{State: jobs.Ready, Label: "Ready", Count: s.Ready},
-		{State: jobs.Scheduled, Label: "Scheduled", Count: s.Scheduled},
-		{State: jobs.Parked, Label: "Parked", Count: s.Parked},
-		{State: jobs.Dead, Label: "Dead", Count: s.Dead, Alarm: s.Dead > 0},
-		{State: jobs.Done, Label: "Done", Count: s.Done},
+// stateTabs lead to the states, in the order of a job's life. The active one is
+// that of s.
+func stateTabs(n jobs.Stats, s selection) []stateTab {
+	tab := func(label string, state jobs.State, count int) stateTab {
+		to := selection{Filter: jobs.Filter{State: state}}
+		return stateTab{Label: label, URL: to.ListURL(), Count: count, Counted: true, Active: state == s.State && !s.Retried}
 	}
-	for i := range tabs {
-		tabs[i].Active = tabs[i].State == active
+	retries := selection{Filter: jobs.Filter{State: jobs.Scheduled, Retried: true}}
+	dead := tab("Dead", jobs.Dead, n.Dead)
+	dead.Alarm = n.Dead > 0
+	return []stateTab{
+		tab("Running", jobs.Running, n.Running), tab("Ready", jobs.Ready, n.Ready), tab("Scheduled", jobs.Scheduled, n.Scheduled),
+		{Label: "Retries", URL: retries.ListURL(), Active: s.Retried && s.State == jobs.Scheduled},
+		tab("Parked", jobs.Parked, n.Parked), dead, tab("Done", jobs.Done, n.Done),
 	}
-	return tabs
 }

@@ -3,9 +3,12 @@ package jobsui
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,6 +18,7 @@ var assets embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"ago": ago, "number": number, "utc": utc, "span": span, "progress": progressOf,
+	"moment": moment, "title": title, "periods": periods, "per": per,
 }).ParseFS(assets, "assets/*.html"))
 
 // frame is what every page has around its content.
@@ -48,8 +52,11 @@ func (d *dashboard) frame(r *http.Request) *frame {
 // show renders a page of a queue, or of all.
 func (d *dashboard) show(w http.ResponseWriter, r *http.Request, f *frame, name string, status int) {
 	if f.Queue != "" {
-		for _, t := range []tab{{Label: "Overview", URL: "./"}, {Label: "Jobs", URL: "jobs"}, {Label: "Tenants", URL: "tenants"}} {
-			t.Active = t.Label == f.Title || t.Label == "Jobs" && name == "job"
+		for _, t := range []tab{
+			{Label: "Overview", URL: "./"}, {Label: "Jobs", URL: "jobs"}, {Label: "Schedules", URL: "schedules"},
+			{Label: "Flows", URL: "flows"}, {Label: "Tenants", URL: "tenants"},
+		} {
+			t.Active = t.Label == f.Title || t.Label == f.Title+"s"
 			f.Tabs = append(f.Tabs, t)
 		}
 	}
@@ -64,11 +71,42 @@ func (d *dashboard) show(w http.ResponseWriter, r *http.Request, f *frame, name 
 	_, _ = w.Write(b.Bytes()) // the reader may have gone
 }
 
-// broken answers a page whose data could not be read.
+// brokenPage is the dot of a page that could not be made.
+type brokenPage struct {
+	Change  bool // it was to change something
+	Missing bool // the driver cannot
+}
+
+// broken answers a page whose data could not be read, or a change that was not
+// made.
 func (d *dashboard) broken(w http.ResponseWriter, r *http.Request, f *frame, err error) {
+	p, status := brokenPage{Change: r.Method == http.MethodPost, Missing: errors.Is(err, errors.ErrUnsupported)}, http.StatusBadGateway
+	if p.Missing {
+		status = http.StatusNotImplemented
+	}
 	d.opts.logger().ErrorContext(r.Context(), "jobsui: queue not readable", "queue", f.Queue, "path", r.URL.Path, "error", err)
-	f.Title = "Not readable"
-	d.show(w, r, f, "broken", http.StatusBadGateway)
+	f.Title, f.Page = "Not possible", p
+	d.show(w, r, f, "broken", status)
+}
+
+// form reads the form of a change and its action, which is one of names and
+// allowed. Otherwise it answers itself.
+func (d *dashboard) form(w http.ResponseWriter, r *http.Request, names ...string) (form url.Values, name string, ok bool) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, "the form is too large or not readable", http.StatusBadRequest)
+		return nil, "", false
+	}
+	form, name = r.PostForm, strings.TrimSuffix(r.PostForm.Get("action"), "-all")
+	switch {
+	case !slices.Contains(names, name):
+		http.Error(w, "unknown action", http.StatusBadRequest)
+	case !d.opts.allow(r, name):
+		http.Error(w, "not allowed", http.StatusForbidden)
+	default:
+		return form, name, true
+	}
+	return nil, "", false
 }
 
 // asset serves the style sheet and the script; the patterns of the mux say that
@@ -81,9 +119,17 @@ func asset() http.Handler {
 	return http.FileServerFS(files)
 }
 
-// see leads the browser to a page after a change, relative to this one, so
-// that it works under any mount point.
-func see(w http.ResponseWriter, page string) {
-	w.Header().Set("Location", page)
+// see leads the browser to a page, relative to this one, so that it works under
+// any mount point. There it reads what was done, see notice.
+func see(w http.ResponseWriter, page template.URL, done string) {
+	to := string(page)
+	if done != "" {
+		sign := "?"
+		if strings.Contains(to, "?") {
+			sign = "&"
+		}
+		to += sign + "done=" + done
+	}
+	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusSeeOther)
 }

@@ -7,27 +7,34 @@ import (
 	"time"
 )
 
-// notice turns "requeue.3" into a sentence. It reads what a browser sends, so
-// it knows every word that it may say.
+// notice turns what a button did, such as "requeue.3", into a sentence. It
+// reads what a browser sends, so it knows every word that it may say.
 func notice(done string) string {
-	if said, ok := map[string]string{"pause": "Paused.", "resume": "Resumed.", "limit": "The limit is set."}[done]; ok {
+	if said, ok := map[string]string{
+		"pause": "Paused.", "resume": "Resumed.", "limit": "The limit is set.",
+		"run":     "A job of the schedule is enqueued.",
+		"overlap": "Nothing was enqueued: an earlier job of the schedule is unfinished, and it does not overlap.",
+		"gone":    "There is no such schedule any more.",
+		"endflow": "The flow is being cancelled.",
+		"ended":   "The flow had ended before.",
+	}[done]; ok {
 		return said
 	}
-	action, count, _ := strings.Cut(done, ".")
-	n, err := strconv.Atoi(count)
-	if err != nil || n < 0 {
+	action, text, _ := strings.Cut(done, ".")
+	n, err := strconv.Atoi(text)
+	verb := map[string]string{"requeue": "requeued", "cancel": "cancelled", "delete": "deleted"}[action]
+	if err != nil || n < 0 || verb == "" {
 		return ""
 	}
-	verb := map[string]string{
-		"requeue": "requeued", "cancel": "cancelled", "delete": "deleted",
-	}[action]
-	switch {
-	case verb == "":
-		return ""
-	case n == 1:
-		return "1 job " + verb + "."
+	return plural("1 job", "%d jobs", n) + " " + verb + "."
+}
+
+// plural chooses between one and many; many has a %d.
+func plural(one, many string, n int) string {
+	if n == 1 {
+		return one
 	}
-	return number(n) + " jobs " + verb + "."
+	return strings.ReplaceAll(many, "%d", number(n))
 }
 
 // number groups the digits of a count.
@@ -40,6 +47,32 @@ func number(n int) string {
 }
 
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// moment is an instant on the clock of a zone.
+func moment(zone *time.Location, t time.Time) string {
+	return t.In(zone).Format("Mon 2 Jan 2006, 15:04:05 MST")
+}
+
+// per names the period of a rate.
+func per(d time.Duration) string {
+	switch d {
+	case 0, time.Second:
+		return "second"
+	case time.Minute:
+		return "minute"
+	case time.Hour:
+		return "hour"
+	}
+	return d.String()
+}
+
+// title begins a word with a capital.
+func title(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
 
 // ago says how far an instant is away, in one unit.
 func ago(now, t time.Time) string {

@@ -1,0 +1,243 @@
+package jobsui_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/testenv"
+	"github.com/ashlar-go/ashlar/jobs"
+)
+
+func pagesToLookAt() map[string]string {
+	return map[string]string{
+		"overview": "", "queue": "mail/", "empty-queue": "imports/",
+		"running": "mail/jobs?state=running", "ready": "mail/jobs?state=ready", "dead": "mail/jobs?state=dead",
+		"retries": "mail/jobs?state=scheduled&retried=1", "no-dead": "imports/jobs?state=dead", "no-match": "mail/jobs?state=ready&kind=none",
+		"job": "mail/job?id=dead-2", "running-job": "mail/job?id=running-acme", "flow-job": "mail/job?id=flow-done~0.1", "no-job": "mail/job?id=none",
+		"schedules": "mail/schedules", "no-schedules": "imports/schedules",
+		"flows": "mail/flows", "no-flows": "imports/flows", "flow": "mail/flow?id=flow-runs", "failed-flow": "mail/flow?id=flow-failed&stage=1",
+		"tenants": "mail/tenants", "no-tenants": "imports/tenants",
+	}
+}
+
+// fits says whether a page scrolls sideways.
+const fits = `String(document.documentElement.scrollWidth <= innerWidth)`
+
+// TestPagesLookRight checks what can be measured of how the pages look, and
+// leaves pictures for eyes: go test -run TestPagesLookRight -artifacts.
+func TestPagesLookRight(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	b := testenv.StartBrowser(t)
+	for name, path := range pagesToLookAt() {
+		for _, width := range []int{1280, 390} {
+			b.Resize(width)
+			for _, scheme := range []string{"light", "dark"} {
+				b.Scheme(scheme)
+				b.Open(s.url + path)
+				require.Equal(t, "true", b.Eval(fits), "%s at %d pixels", name, width)
+				require.Equal(t, "ok", b.Contrast(), "%s, %s", name, scheme)
+				b.Screenshot(fmt.Sprintf("%s-%d-%s", name, width, scheme))
+			}
+		}
+		s.accessible(b, name)
+	}
+	for _, line := range b.Logged() {
+		require.Contains(t, line, "404", "no page has an error or a violation but those that do not exist")
+	}
+
+	// The checks see what they are for.
+	b.Scheme("light")
+	b.Eval(`document.querySelector("main").append(Object.assign(document.createElement("div"), {className: "planted", textContent: "wide"})); ""`)
+	b.Eval(`Object.assign(document.querySelector(".planted").style, {width: "3000px", color: "#999"}); ""`)
+	require.Equal(t, "false", b.Eval(fits))
+	require.Contains(t, b.Contrast(), "planted")
+	seen := len(b.Logged())
+	b.Eval(`document.body.append(Object.assign(document.createElement("script"), {textContent: "window.pwned = 1"})); ""`)
+	require.Equal(t, "undefined", b.Eval(`typeof window.pwned`))
+	require.Contains(t, strings.Join(b.Logged()[seen:], ""), "Content Security Policy")
+}
+
+// accessible checks names, landmarks, headers of tables, and that the keyboard's
+// place is seen.
+func (s *stage) accessible(b *testenv.Browser, page string) {
+	s.Helper()
+	roles, nameless := b.Roles("link", "button", "textbox", "checkbox", "spinbutton", "combobox", "heading", "progressbar", "region", "navigation")
+	require.Empty(s, nameless, page)
+	for _, role := range []string{"main", "banner", "navigation", "contentinfo", "heading"} {
+		require.NotZero(s, roles[role], "%s has no %s: %v", page, role, roles)
+	}
+	require.Equal(s, "1", b.Eval(`document.querySelectorAll("h1, .blank h1").length`), page)
+	require.Equal(s, "0", b.Eval(`document.querySelectorAll("th:not([scope])").length`), page)
+	if page != "overview" {
+		require.NotEqual(s, "0", b.Eval(`document.querySelectorAll("nav [aria-current]").length`), page)
+	}
+	b.Eval(`document.activeElement.blur(); ""`)
+	for range 12 {
+		b.Press("Tab", 9)
+		got := b.Eval(`(() => {
+			const e = document.activeElement, s = getComputedStyle(e);
+			return e === document.body || s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 2 ? "seen" : e.outerHTML.slice(0, 80);
+		})()`)
+		require.Equal(s, "seen", got, page)
+	}
+}
+
+// TestInBrowser does an operator's work, with JavaScript and without.
+func TestInBrowser(t *testing.T) {
+	t.Parallel()
+	for _, scripts := range []bool{true, false} {
+		t.Run(fmt.Sprintf("scripts=%t", scripts), func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			b := testenv.StartBrowser(t)
+			b.Scripts(scripts)
+			b.Open(s.url)
+			require.Equal(t, fmt.Sprint(scripts), b.Eval(`String(document.documentElement.classList.contains("js"))`))
+			s.worksOnJobs(b)
+			s.worksOnSchedules(b)
+			s.worksOnFlows(b)
+			s.worksOnTenants(b)
+			if scripts {
+				s.staysLive(b)
+			}
+			require.Empty(t, b.Logged(), "no error, no violation of the policy")
+		})
+	}
+}
+
+func text(b *testenv.Browser) string { return b.Eval(`document.body.innerText`) }
+
+func (s *stage) dead(kind string) int {
+	s.Helper()
+	found, _, err := s.q.Search(s.Context(), jobs.Filter{State: jobs.Dead, Kind: kind}, 0, 100)
+	require.NoError(s, err)
+	return len(found)
+}
+
+func (s *stage) worksOnJobs(b *testenv.Browser) {
+	s.Helper()
+	b.Follow(`.cards a[href="mail/"]`)
+	b.Follow(`.tabs a[href="jobs"]`)
+	require.Contains(s, text(b), "report.render", "the dead come first")
+	b.Click(`input[name=kind]`)
+	b.Type("mail.send")
+	b.Follow(`.filters button`)
+	require.NotContains(s, text(b), "report.render")
+
+	b.Follow(`a[href="job?id=dead-0"]`)
+	require.Contains(s, text(b), "ann@example.com")
+	b.Follow(`button[value=requeue]`)
+	require.Contains(s, text(b), "1 job requeued.")
+	require.Equal(s, 2, s.dead("mail.send"))
+
+	b.Click(`input[value="dead-1"]`)
+	b.Follow(`button[value=delete]`)
+	require.Contains(s, text(b), "1 job deleted.")
+	b.Follow(`a[href^="jobs?state=dead"]`)
+	b.Click(`input[name=kind]`)
+	b.Type("mail.send")
+	b.Follow(`.filters button`)
+	b.Follow(`button[value=delete-all]`)
+	require.Contains(s, text(b), "Delete 1 job?")
+	require.Equal(s, 1, s.dead("mail.send"), "it was only asked")
+	b.Follow(`main form button`)
+	require.Contains(s, text(b), "1 job deleted.")
+	require.Zero(s, s.dead("mail.send"))
+	require.Equal(s, 1, s.dead("report.render"), "the others are there")
+}
+
+func (s *stage) worksOnSchedules(b *testenv.Browser) {
+	s.Helper()
+	b.Follow(`.tabs a[href="schedules"]`)
+	require.Contains(s, text(b), "Every day at 03:17")
+	b.Click(`input[name=text]`)
+	b.Type("monitor-1")
+	b.Follow(`.filters button`)
+	require.NotContains(s, text(b), "reports.nightly")
+	before, err := s.q.Stats(s.Context())
+	require.NoError(s, err)
+	b.Follow(`button[value=run]`)
+	require.Contains(s, text(b), "A job of the schedule is enqueued.")
+	after, err := s.q.Stats(s.Context())
+	require.NoError(s, err)
+	require.Equal(s, before.Ready+before.Parked+1, after.Ready+after.Parked)
+
+	paused := func() bool {
+		page, _, err := s.q.Schedules(s.as("acme"), "", 100)
+		require.NoError(s, err)
+		for _, one := range page {
+			if one.Name == "monitor-1" {
+				return one.Paused
+			}
+		}
+		s.Fatal("no monitor-1")
+		return false
+	}
+	b.Follow(`button[value=pause]`)
+	require.True(s, paused())
+	require.NotContains(s, text(b), "reports.nightly", "the filter stays")
+	b.Follow(`button[value=resume]`)
+	require.False(s, paused())
+}
+
+func (s *stage) worksOnFlows(b *testenv.Browser) {
+	s.Helper()
+	b.Follow(`.tabs a[href="flows"]`)
+	b.Follow(`a[href="flow?id=flow-runs"]`)
+	require.Contains(s, text(b), "running, 67 %", "the graph tells how far a job is")
+	b.Follow(`.graph a.done`)
+	require.Contains(s, text(b), "read index", "the result of a finished job")
+	b.Follow(`a[href="flow?id=flow-runs"]`)
+	b.Follow(`button[value=cancel]`)
+	require.Contains(s, text(b), "5 of its 9 jobs have finished")
+	b.Follow(`main form button`)
+	require.Contains(s, text(b), "The flow is being cancelled.")
+	require.Eventually(s, func() bool {
+		f, err := s.q.Flow(s.Context(), "flow-runs")
+		require.NoError(s, err)
+		return f.State == jobs.Cancelled
+	}, patience, tick)
+}
+
+func (s *stage) worksOnTenants(b *testenv.Browser) {
+	s.Helper()
+	b.Follow(`.tabs a[href="tenants"]`)
+	b.Follow(`form:has(input[value="initech"]) button[value=pause]`)
+	control, err := s.q.Control(s.Context())
+	require.NoError(s, err)
+	require.Equal(s, []string{"initech"}, control.PausedTenants)
+	require.Contains(s, text(b), "paused")
+	b.Click(`tr:has(input[value="globex"]) summary`)
+	b.Click(`tr:has(input[value="globex"]) input[name=weight]`)
+	b.Eval(`document.activeElement.value = ""; ""`)
+	b.Type("3")
+	b.Follow(`tr:has(input[value="globex"]) button[value=limit]`)
+	control, err = s.q.Control(s.Context())
+	require.NoError(s, err)
+	require.Equal(s, 3, control.Weights["globex"])
+	require.Equal(s, jobs.Limit{Running: 2, Rate: 100, Per: time.Minute, Burst: 100}, control.Tenants["globex"], "the limit stays as it was")
+}
+
+// staysLive is what JavaScript adds.
+func (s *stage) staysLive(b *testenv.Browser) {
+	s.Helper()
+	b.Open(s.url + "mail/jobs?state=dead&done=delete.2")
+	require.Equal(s, "?state=dead", b.Eval(`location.search`), "the notice is not said again after a reload")
+	require.Contains(s, text(b), "2 jobs deleted.")
+	rows := b.Eval(`document.querySelectorAll("tbody tr").length`)
+	b.Click(`#all`)
+	require.Equal(s, rows, b.Eval(`document.querySelectorAll("tbody input:checked").length`))
+	b.Click(`#all`)
+	b.Eval(`document.activeElement.blur(); ""`)
+	_, err := s.q.Requeue(s.Context(), "flow-failed~0.11")
+	require.NoError(s, err)
+	b.Wait(`document.querySelectorAll("tbody tr").length !== ` + rows)
+	b.Click(`#live`)
+	b.Open(s.url + "mail/")
+	require.Equal(s, "false", b.Eval(`document.getElementById("live").getAttribute("aria-pressed")`), "a pause outlives the page")
+}

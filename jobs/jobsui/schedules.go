@@ -1,0 +1,156 @@
+package jobsui
+
+import (
+	"cmp"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ashlar-go/ashlar/jobs"
+)
+
+const (
+	schedulesPage = 100   // about how many are shown at a time
+	schedulesScan = 5_000 // how many a filter looks at before it asks to go on
+	shownRuns     = 4     // of the future, for each schedule
+	unseen        = 2 * time.Hour
+	overdue       = 15 * time.Second // a schedule of a dead process is up to ten seconds late
+)
+
+// scheduleRow is a schedule in the list.
+type scheduleRow struct {
+	jobs.Schedule
+	Words  string // what the expression means; empty if it is hard to say
+	Next   []time.Time
+	Zone   *time.Location
+	Bad    string // why its next runs are not known
+	Unseen bool   // in code of no process that runs
+	Late   bool   // it should have fired
+}
+
+// schedulesPick is what the page of schedules shows, as it stands in its URL.
+type schedulesPick struct {
+	Text   string // part of a name, tenant or kind; in lower case
+	Cursor string
+}
+
+func schedulesPickOf(v url.Values) schedulesPick {
+	return schedulesPick{Text: strings.ToLower(strings.TrimSpace(v.Get("text"))), Cursor: v.Get("cursor")}
+}
+
+// URL is the address of the page, relative to the pages of its queue.
+func (p schedulesPick) URL() template.URL {
+	v := url.Values{}
+	for name, value := range map[string]string{"text": p.Text, "cursor": p.Cursor} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	return template.URL("schedules?" + v.Encode())
+}
+
+func (p schedulesPick) match(s jobs.Schedule) bool {
+	for _, field := range []string{s.Name, s.Tenant, s.Kind} {
+		if strings.Contains(strings.ToLower(field), p.Text) {
+			return true
+		}
+	}
+	return false
+}
+
+// schedulesView is the dot of the page.
+type schedulesView struct {
+	schedulesPick
+	Rows                        []scheduleRow
+	Next                        template.URL // empty on the last page
+	CanRun, CanPause, CanResume bool
+}
+
+// schedules shows what fires when.
+func (d *dashboard) schedules(w http.ResponseWriter, r *http.Request, f *frame, q *jobs.Queue) {
+	v := schedulesView{
+		schedulesPick: schedulesPickOf(r.URL.Query()),
+		CanRun:        d.opts.allow(r, "run"), CanPause: d.opts.allow(r, "pause"), CanResume: d.opts.allow(r, "resume"),
+	}
+	limit := schedulesPage
+	if v.Text != "" {
+		limit = 500 // fewer calls for what may be rare
+	}
+	cursor := v.Cursor
+	for seen := 0; seen < schedulesScan && len(v.Rows) < schedulesPage; seen += limit {
+		page, next, err := q.Schedules(r.Context(), cursor, limit)
+		if err != nil {
+			d.broken(w, r, f, err)
+			return
+		}
+		for _, s := range page {
+			if v.match(s) {
+				v.Rows = append(v.Rows, newScheduleRow(f.Now, s))
+			}
+		}
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	if cursor != "" {
+		v.Next = schedulesPick{Text: v.Text, Cursor: cursor}.URL()
+	}
+	slices.SortFunc(v.Rows, func(a, b scheduleRow) int {
+		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Name, b.Name))
+	})
+	f.Title, f.Page = "Schedules", v
+	d.show(w, r, f, "schedules", http.StatusOK)
+}
+
+func newScheduleRow(now time.Time, s jobs.Schedule) scheduleRow {
+	row := scheduleRow{
+		Schedule: s, Zone: time.UTC,
+		Unseen: s.InCode && now.Sub(s.Seen) > unseen,
+		Late:   !s.Due.IsZero() && now.Sub(s.Due) > overdue,
+	}
+	if zone, err := time.LoadLocation(s.Options.Zone); err == nil {
+		row.Zone = zone
+	}
+	var err error
+	if row.Next, err = s.Next(now, shownRuns); err != nil {
+		row.Bad = err.Error()
+		return row
+	}
+	row.Words = words(s.Spec)
+	return row
+}
+
+// schedule runs, pauses or resumes one.
+func (d *dashboard) schedule(w http.ResponseWriter, r *http.Request, f *frame, q *jobs.Queue) {
+	form, name, ok := d.form(w, r, "run", "pause", "resume")
+	if !ok {
+		return
+	}
+	id, done := form.Get("id"), name
+	var err error
+	switch name {
+	case "run":
+		var receipt jobs.Receipt
+		if receipt, err = q.RunNow(r.Context(), id); receipt.Duplicate {
+			done = "overlap"
+		}
+	case "pause":
+		err = q.PauseSchedule(r.Context(), id)
+	case "resume":
+		err = q.ResumeSchedule(r.Context(), id)
+	}
+	switch {
+	case errors.Is(err, jobs.ErrNoSchedule):
+		done = "gone"
+	case err != nil:
+		d.broken(w, r, f, err)
+		return
+	default:
+		d.opts.logger().InfoContext(r.Context(), "jobsui: schedule changed", "queue", f.Queue, "action", name, "schedule", id)
+	}
+	see(w, schedulesPickOf(form).URL(), done)
+}
