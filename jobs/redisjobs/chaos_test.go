@@ -314,13 +314,18 @@ func TestChaosFindsPlantedFaults(t *testing.T) {
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			c := newChaos(t, mode)
+			harms, letters := 4, all
 			if mode == "deaf" {
-				c.attack(5, "c")
-			} else {
-				c.attack(4, all)
+				harms, letters = 5, "c"
 			}
-			require.True(t, found(c.end()), "the attack does not find it")
+			for range 5 { // one attack may miss the moment
+				c := newChaos(t, mode)
+				c.attack(harms, letters)
+				if found(c.end()) {
+					return
+				}
+			}
+			t.Error("five attacks do not find it")
 		})
 	}
 }

@@ -2,6 +2,7 @@ package redisjobs_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -26,12 +27,13 @@ func TestConformance(t *testing.T) {
 }
 
 // miniredis has neither script flags nor CLIENT UNBLOCK: the driver must do
-// without, since demos run on it.
+// without, since demos run on it. Its scripts run in Go, under the race detector
+// many times slower than in a server.
 func TestConformanceMiniredis(t *testing.T) {
 	t.Parallel()
 	jobstest.Run(t, func(t testing.TB) driver.Driver {
 		server := miniredis.RunT(t)
-		rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
+		rdb := redis.NewClient(&redis.Options{Addr: server.Addr(), ReadTimeout: 30 * time.Second})
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 		return open(t, rdb)
 	}, jobstest.Features{})
