@@ -50,21 +50,27 @@ policies as materialized (                              -- of the app
 ),
 -- Expressions without literals, from the inside out: parentheses become braces, a sub-select of the tenant becomes
 -- "TENANT" and any other "OTHER", until none is left. What then still looks like a call is evaluated for each row.
-folded (expr, rest, depth) as (
-    select distinct expr, regexp_replace(expr, '''(?:[^'']|'''')*''', '''''', 'g'), 0 from policies
+-- Each is folded a second time, where the comparison with the tenant becomes "SAFE", and so do parentheses around that,
+-- alone or and-ed with more, unless they are those of a call. The whole is safe if that is what is left.
+safe (form) as (
+    select '(?<![\w"])\(([^()]*\sAND\s+)?(SAFE|\{*' || regexp_replace(quote_ident($1), '(\W)', '\\\1', 'g') || casts
+        || ' = \{*(TENANT|tenancy\.tenant_id\{\}\}*(::[\w ."]+)?)' || casts || ')(\sAND\s[^()]*)?\)'
+    from (values ('(\}*(::(text|character varying|uuid|bigint|integer|smallint))?)*')) c (casts)  -- which keep values apart
+),
+folded (expr, confines, rest, depth) as (
+    select distinct p.expr, c.confines, regexp_replace(p.expr, '''(?:[^'']|'''')*''', '''''', 'g'), 0
+    from policies p, (values (false), (true)) c (confines)
     union all
-    select expr, regexp_replace(regexp_replace(regexp_replace(rest,
+    select f.expr, f.confines, case when f.confines and n.rest ~ safe.form then regexp_replace(n.rest, safe.form, 'SAFE', 'g')
+        else regexp_replace(n.rest, '\((?!\s*SELECT\M)([^()]*)\)', '{\1}', 'g') end, f.depth + 1
+    from folded f
+    cross join safe
+    cross join lateral (select regexp_replace(regexp_replace(f.rest,
         '\(\s*SELECT\s+\{*tenancy\.tenant_id\{\}\}*(::[\w ."]+)?(\s+AS\s+\w+)?\s*\)', 'TENANT', 'g'),
-        '\(\s*SELECT\M[^()]*\)', 'OTHER', 'g'),
-        '\((?!\s*SELECT\M)([^()]*)\)', '{\1}', 'g'), depth + 1
-    from folded where rest ~ '[()]' and depth < 30
+        '\(\s*SELECT\M[^()]*\)', 'OTHER', 'g')) n (rest)
+    where f.rest ~ '[()]' and f.depth < 60
 ),
-shapes as materialized (
-    select distinct on (expr) expr, rest,
-        regexp_replace(regexp_replace(rest, '\{*tenancy\.tenant_id\{\}\}*(::[\w ."]+)?', 'TENANT', 'g'), '\mIS NOT NULL\M', '', 'g') as wide,
-        '(^|\{)\{*' || regexp_replace(quote_ident($1), '(\W)', '\\\1', 'g') || '\}*(::\w+)? = TENANT(\}|$)' as confined
-    from folded order by expr, depth desc
-),
+shapes as materialized (select distinct on (expr, confines) expr, confines, rest from folded order by expr, confines, depth desc),
 indexes as materialized (
     select i.*, t.name, t.attnum, c.relispartition, am.amname, format('%I.%I', s.nspname, c.relname) as index,
         (i.indkey::int2[])[0:i.indnkeyatts - 1] as keys
@@ -105,13 +111,13 @@ where relrowsecurity and not relispartition
 union all
 select distinct 'T04', p.name, 'calls a function outside of a sub-select, once per row: ' || p.expr,
        p.fix
-from policies p join shapes s using (expr) where s.rest ~ '[\w"]\{'
+from policies p join shapes s using (expr) where not s.confines and s.rest ~ '[\w"]\{'
 
 union all
 select distinct 'T05', p.name, 'lets more through than the rows of tenancy.tenant_id(): ' || p.expr,
        p.fix
 from policies p join shapes s using (expr)
-where p.polpermissive and (s.wide !~ s.confined or s.wide ~* '\m(or|not|case|coalesce)\M' or s.wide ~ '[()]')
+where s.confines and s.rest <> 'SAFE' and p.polpermissive
 
 union all
 select 'T06', name, format('allows null in %I, a row of nobody', $1),

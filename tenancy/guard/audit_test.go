@@ -76,6 +76,20 @@ var planted = []struct{ rule, object, sql string }{
 	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id = (select tenancy.tenant_id() from app.projects limit 1))`},
 	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (not tenant_id = (select tenancy.tenant_id()))`},
 	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id in ((select tenancy.tenant_id()), 'globex'))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using ((tenant_id = (select tenancy.tenant_id())) = false)`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using ((tenant_id = (select tenancy.tenant_id())) is false)`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using ((tenant_id = (select tenancy.tenant_id()) and at is not null) is unknown)`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using ((tenant_id = (select tenancy.tenant_id())) <> (body = 'shared'))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (coalesce(tenant_id = (select tenancy.tenant_id()), true))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (nullif(tenant_id = (select tenancy.tenant_id()), true) is null)`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (case when tenant_id = (select tenancy.tenant_id()) then true else true end)`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (body = 'x' and (at is null or tenant_id = (select tenancy.tenant_id())))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (body <> 'tenant_id = TENANT')`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (exists (select from app.projects p where p.tenant_id = (select tenancy.tenant_id()) and p.name = body))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id || '' = (select tenancy.tenant_id()))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (booleq(tenant_id = (select tenancy.tenant_id()), false))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id::"char" = (select tenancy.tenant_id()::"char"))`},
+	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes using (tenant_id::varchar(3) = (select tenancy.tenant_id()))`},
 	{"T05", "app.notes.tenancy_app", `alter policy tenancy_app on app.notes with check (true)`},
 	{"T05", "app.notes.member", `create role guard_group; grant guard_group to tenancy_app; create policy member on app.notes to guard_group using (body <> '')`},
 	{"T06", "app.logs", `create table app.logs (tenant_id text); create index on app.logs (tenant_id); select tenancy.protect('app.logs'); alter table app.logs alter tenant_id drop not null`},
@@ -183,4 +197,26 @@ func TestFiveHundredTables(t *testing.T) {
 	require.NoError(t, err)
 	t.Log("an audit of 500 tables took", time.Since(start))
 	require.Empty(t, found)
+}
+
+// TestSafePolicies: what only narrows the comparison with the tenant is no finding.
+func TestSafePolicies(t *testing.T) {
+	t.Parallel()
+	conn := superuser(t, testenv.Postgres(t, tenancy.Migrations, app))
+	for _, using := range []string{
+		`tenant_id = (select tenancy.tenant_id())`,
+		`tenant_id = (select tenancy.tenant_id()::text) and not (body = 'x')`,
+		`at is null and (body = 'x' or body is null) and tenant_id = (select tenancy.tenant_id()) and at is distinct from null`,
+		`(at is not null and (tenant_id = (select tenancy.tenant_id()) and body <> 'a or b')) and case when body = 'x' then true else false end`,
+		`tenant_id::varchar = (select tenancy.tenant_id()::varchar) and body in (select name from app.projects)`,
+	} {
+		tx, err := conn.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), `alter policy tenancy_app on app.notes using (`+using+`)`)
+		require.NoError(t, err)
+		found, err := guard.Audit(t.Context(), tx, nil)
+		require.NoError(t, err)
+		require.Empty(t, found, using)
+		require.NoError(t, tx.Rollback(t.Context()))
+	}
 }
