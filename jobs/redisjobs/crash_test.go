@@ -49,6 +49,9 @@ type silent struct{}
 func (silent) Printf(context.Context, string, ...any) {}
 
 func work(mode string, rdb *redis.Client) error {
+	if mode == "ticks" {
+		return tickWorker(rdb)
+	}
 	var d driver.Driver
 	d, err := redisjobs.New(rdb, nil)
 	if err != nil {
