@@ -24,7 +24,8 @@ import (
 // TestMain makes the test binary a worker process too: with "-- worker <addr>"
 // it works on the queue there until it is killed, with "-- careless <addr>" it
 // does so with a driver that has a planted fault. "-- chaos <mode> <addr>
-// <journal> <drift>" is one of the chaos tests.
+// <journal> <drift>" is one of the chaos tests, "-- flows <mode> <addr>
+// <journal>" one of the sieges of flows.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	redis.SetLogger(silent{}) // servers die here on purpose
@@ -32,6 +33,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case flag.NArg() == 2:
 		err = work(flag.Arg(0), redis.NewClient(&redis.Options{Addr: flag.Arg(1)}))
+	case flag.NArg() == 4 && flag.Arg(0) == "flows":
+		err = flowWorker(flag.Arg(1), flag.Arg(2), flag.Arg(3))
 	case flag.NArg() == 5 && flag.Arg(0) == "chaos":
 		drift, _ := strconv.Atoi(flag.Arg(4))
 		err = chaosWorker(flag.Arg(1), flag.Arg(2), flag.Arg(3), drift)

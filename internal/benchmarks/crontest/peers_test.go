@@ -44,11 +44,19 @@ func robfig(spec, zone string, from time.Time) (time.Time, bool) {
 
 // gron leaves out what it reads differently by design.
 func gron(spec, zone string, from time.Time) (time.Time, bool) {
-	if strings.Contains(spec[strings.LastIndexByte(spec, ' ')+1:], "7/") {
-		return time.Time{}, false
+	if f := strings.Fields(spec); len(f) >= 5 {
+		weekday := f[len(f)-1]
+		if strings.Contains(weekday, "7/") || starInList(weekday) || starInList(f[len(f)-3]) {
+			return time.Time{}, false
+		}
 	}
 	next, err := gronx.NextTickAfter(spec, from.In(location(zone)), false)
 	return next.UTC(), err == nil && next.After(from) // where it gives up it may answer the start
+}
+
+// starInList tells whether a field is a list that has a star in it.
+func starInList(field string) bool {
+	return strings.Contains(field, ",") && strings.ContainsAny(field, "*?")
 }
 
 func location(zone string) *time.Location {
