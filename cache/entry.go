@@ -5,38 +5,43 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"time"
 )
 
 // The body of an entry, as the store keeps it:
 //
-//	version byte '1' | flags byte | schema 8 bytes | fresh | life | cost | validator | payload
+//	version byte '2' | flags byte | schema 8 bytes | fresh | life | cost | validator | payload | sum
 //
-// The validator is there if its flag is: its length, an unsigned varint, and the text.
+// The validator is there if its flag is: its length, an unsigned varint, and the text. The sum
+// is the CRC-32C of all before it, in 4 bytes: what was damaged is a missing entry.
 // fresh, life and cost are unsigned varints of milliseconds (encoding/binary): how long the
 // value is fresh and how long the store keeps it, both counted from when it was stored, and
 // how long its load took. There is no absolute time in it: the store's own countdown
 // (Entry.Left) tells the age, so clocks of processes need not agree.
 const (
-	bodyVersion   = '1'
+	bodyVersion   = '2'
 	flagNotFound  = 1 << 0
 	flagOwnTTL    = 1 << 1 // fresh is what the load said, whatever the policy says
 	flagValidator = 1 << 2
+	flagPacked    = 1 << 3 // the payload is compressed
 	bodyFixed     = 10
+	bodySum       = 4
 	maxMillis     = uint64(1<<63-1) / uint64(time.Millisecond)
-	bodyFlagsMask = flagNotFound | flagOwnTTL | flagValidator
+	bodyFlagsMask = flagNotFound | flagOwnTTL | flagValidator | flagPacked
 )
 
 type body struct {
 	notFound, ownTTL  bool
 	schema            uint64
 	validator         string
+	packed            bool
 	fresh, life, cost time.Duration
 	payload           []byte
 }
 
 func (b *body) append(dst []byte) []byte {
-	flags := byte(0)
+	start, flags := len(dst), byte(0)
 	if b.notFound {
 		flags |= flagNotFound
 	}
@@ -45,6 +50,9 @@ func (b *body) append(dst []byte) []byte {
 	}
 	if b.validator != "" {
 		flags |= flagValidator
+	}
+	if b.packed {
+		flags |= flagPacked
 	}
 	dst = append(dst, bodyVersion, flags)
 	dst = binary.BigEndian.AppendUint64(dst, b.schema)
@@ -55,19 +63,27 @@ func (b *body) append(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(len(b.validator)))
 		dst = append(dst, b.validator...)
 	}
-	return append(dst, b.payload...)
+	dst = append(dst, b.payload...)
+	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli) // the one that processors compute themselves
 
 var errBody = errors.New("cache: entry has another format")
 
 // parseBody reads what append wrote. The payload shares data's memory.
 func parseBody(data []byte) (body, error) {
-	if len(data) < bodyFixed || data[0] != bodyVersion || data[1]&^byte(bodyFlagsMask) != 0 {
+	if len(data) < bodyFixed+bodySum || data[0] != bodyVersion || data[1]&^byte(bodyFlagsMask) != 0 {
+		return body{}, errBody
+	}
+	data, sum := data[:len(data)-bodySum], data[len(data)-bodySum:]
+	if binary.BigEndian.Uint32(sum) != crc32.Checksum(data, castagnoli) {
 		return body{}, errBody
 	}
 	b := body{
 		notFound: data[1]&flagNotFound != 0,
 		ownTTL:   data[1]&flagOwnTTL != 0,
+		packed:   data[1]&flagPacked != 0,
 		schema:   binary.BigEndian.Uint64(data[2:]),
 	}
 	rest := data[bodyFixed:]

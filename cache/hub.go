@@ -71,7 +71,7 @@ func New(store Store, opts *Options) (*Hub, error) {
 		}
 		c.local = l
 	}
-	c.bytes = newSpace[[]byte](c, bytesName, (&Policy{}).maxLoads())
+	c.bytes = newSpace[[]byte](c, bytesName, &Policy{})
 	return &Hub{core: c}, nil
 }
 
@@ -139,15 +139,16 @@ func (c *core) outcome(ctx context.Context, op string, err error) {
 }
 
 // newSpace makes the untyped-key half of a cache.
-func newSpace[V any](c *core, name string, maxLoads int) *space[V] {
+func newSpace[V any](c *core, name string, p *Policy) *space[V] {
 	return &space[V]{
-		slots:    newSlots(maxLoads),
+		slots:    newSlots(p.maxLoads()),
 		core:     c,
 		name:     name,
 		l1:       []string{"cache", name, "level", "l1"},
 		l2:       []string{"cache", name, "level", "l2"},
 		seed:     maphash.MakeSeed(),
-		schema:   schemaOf(reflect.TypeFor[V]()),
+		schema:   schemaOf(reflect.TypeFor[V](), p.Codec),
+		format:   format{codec: p.Codec, over: max(p.CompressOver, 0)},
 		flights:  make(map[string]*flight[V]),
 		renewing: make(map[string]bool),
 	}

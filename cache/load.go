@@ -77,7 +77,7 @@ func (s *space[V]) pack(ctx context.Context, sp *spec, g *grant, l Loaded[V], er
 		// An old value is replaced by nothing.
 		b.notFound, b.fresh, b.life = true, 0, time.Millisecond
 	case err == nil:
-		if b.payload, err = encode(l.Value); err != nil {
+		if b.payload, b.packed, err = encodeWith(&s.format, l.Value); err != nil {
 			s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, err), nil)
 			return b, nil
 		}

@@ -15,9 +15,9 @@ func TestItemsAreNotMistakenForOthers(t *testing.T) {
 	c := &core{clock: newClock(), local: l}
 	c.coherence.init()
 	c.coherence.trusted.Store(1 << 62)
-	users, other := newSpace[int64](c, "users", 1), newSpace[int64](c, "other", 1)
+	users, other := newSpace[int64](c, "users", &Policy{}), newSpace[int64](c, "other", &Policy{})
 	other.seed = users.seed
-	text := newSpace[string](c, "text", 1)
+	text := newSpace[string](c, "text", &Policy{})
 	text.seed = users.seed
 
 	put := func(kept, as localKey[string]) {

@@ -200,10 +200,12 @@ func (s *space[V]) read(ctx context.Context, sp *spec, e *Entry) (f found[V]) {
 		return f
 	}
 	if !f.notFound {
-		if f.value, err = decode[V](b.payload); err != nil {
+		var size int
+		if f.value, size, err = decodeWith[V](&s.format, b.payload, b.packed); err != nil {
 			s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, err), nil) // or it would never hit, silently
 			return found[V]{}
 		}
+		f.size += size - len(b.payload)
 	}
 	f.ok, f.validator, f.stored = true, b.validator, time.Now().Add(-f.age)
 	return f

@@ -54,6 +54,16 @@ type Policy struct {
 	// bound.
 	MaxLoads int
 
+	// Codec writes values for the store. Nil means JSON, and []byte and string as they are.
+	// Processes with another codec, like those with another type of value, take the entries
+	// for missing ones. It does not apply to memory, which has the values themselves.
+	Codec Codec
+
+	// CompressOver is the length in bytes from which on encoded values are compressed
+	// (DEFLATE at its fastest), if that makes them shorter. Zero and negative mean that
+	// nothing is compressed. It may differ between processes.
+	CompressOver int
+
 	// NoLocal keeps the values of this cache out of process memory: every Fetch then sees
 	// every invalidation acknowledged anywhere before it, for one round trip to the store.
 	NoLocal bool

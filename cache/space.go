@@ -17,6 +17,7 @@ type space[V any] struct {
 	l1, l2 []string     // labels of hits
 	seed   maphash.Seed // of its keys in memory
 	schema uint64
+	format format
 	slots  slots
 
 	mu       sync.Mutex
