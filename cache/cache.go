@@ -24,7 +24,8 @@ type Cache[K comparable, V any] struct {
 // Define makes the cache called name, which is part of its keys in the store: at most 64
 // letters, digits, dots, dashes and underscores, unique in the hub. Keys are strings,
 // integers, booleans, arrays and structs of those, or encoding.TextMarshalers; []byte and
-// string values are stored as they are, others as JSON, unless Policy.Codec says otherwise. Like http.ServeMux.Handle it panics
+// string values are stored as they are, others as JSON, unless Policy.Codec says otherwise. Like
+// http.ServeMux.Handle it panics
 // on misuse, so define caches when the program starts.
 func Define[K comparable, V any](hub *Hub, name string, p *Policy) *Cache[K, V] {
 	enc, err := keyEncoder(reflect.TypeFor[K]())
