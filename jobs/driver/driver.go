@@ -70,7 +70,7 @@ type Positioner interface {
 // Push is a request of Driver.Push.
 type Push struct {
 	Jobs     []Job // at most MaxBatch
-	MaxDepth int   // most unfinished jobs the queue may hold after it; zero means no limit
+	MaxDepth int   // most unfinished jobs the queue may hold after it; jobs that are not stored do not count; zero means no limit
 }
 
 // Pushed is what became of one job of a Push. The zero value means that it is
@@ -149,7 +149,8 @@ type Note struct {
 	Data []byte
 }
 
-// MaxBatch bounds the lists of one driver call.
+// MaxBatch bounds the lists of one driver call, where that says so: a longer
+// one is an error, and the call does nothing.
 const MaxBatch = 500
 
 // Batch is an answer of Driver.Exchange.

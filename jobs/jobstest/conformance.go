@@ -61,14 +61,14 @@ type testCase struct {
 
 func (f Features) cases() []testCase {
 	all := slices.Concat(
-		pushCases(), fairnessCases(), priorityCases(), uniqueCases(), replaceCases(),
+		pushCases(), boundCases(), fairnessCases(), priorityCases(), uniqueCases(), replaceCases(),
 		exchangeCases(), replayCases(), leaseCases(), auditCases(), timeCases(), inspectCases(),
 	)
 	for _, part := range []struct {
 		lacks bool
 		cases []testCase
 	}{
-		{f.NoFind, slices.Concat(findCases(), resultCases(), cancelCases())},
+		{f.NoFind, slices.Concat(findCases(), findBounds(), resultCases(), cancelCases())},
 		{f.NoNudge, nudgeCases()},
 		{f.NoControl, slices.Concat(pauseCases(), kindCases(), parkingCases(), limitCases(), limitChangeCases(), rateCases(), controlCases())},
 		{f.NoHistory, historyCases()},

@@ -10,6 +10,9 @@ import (
 
 // Exchange implements driver.Driver.
 func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch, error) {
+	if err := bounded("exchange", max(len(x.Done), len(x.Notes))); err != nil {
+		return driver.Batch{}, err
+	}
 	var batch driver.Batch
 	err := d.call(ctx, OpExchange, func() error {
 		l := d.leases[x.Worker]

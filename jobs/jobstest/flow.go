@@ -56,6 +56,9 @@ const unfinishedFlow = time.Hour
 
 // StartFlow implements driver.Flower.
 func (d *Driver) StartFlow(ctx context.Context, p driver.FlowPart) (driver.FlowStored, error) {
+	if err := bounded("start flow", len(p.Jobs)); err != nil {
+		return driver.FlowStored{}, err
+	}
 	var stored driver.FlowStored
 	err := d.call(ctx, OpPush, func() error {
 		f := d.flows[p.ID]

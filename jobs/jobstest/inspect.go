@@ -54,6 +54,9 @@ func (d *Driver) List(ctx context.Context, q driver.ListQuery) ([]driver.Stored,
 
 // Find implements driver.Finder.
 func (d *Driver) Find(ctx context.Context, ids []string) ([]driver.Stored, error) {
+	if err := bounded("find", len(ids)); err != nil {
+		return nil, err
+	}
 	var found []driver.Stored
 	err := d.call(ctx, OpInspect, func() error {
 		for _, id := range ids {

@@ -2,6 +2,7 @@ package jobstest
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -103,6 +104,24 @@ func (m *model) push(in driver.Job, now time.Time) driver.Pushed {
 		j.turn = m.turns
 	}
 	return driver.Pushed{}
+}
+
+// countNew is how many of the jobs push would add.
+func (m *model) countNew(batch []driver.Job) int {
+	later := model{jobs: maps.Clone(m.jobs), keys: maps.Clone(m.keys)}
+	n := 0
+	for _, in := range batch {
+		holder, known := later.keys[in.Unique], later.jobs[in.ID]
+		if in.Unique != "" && holder != "" && holder != in.ID || known != nil && known.state != "" {
+			continue
+		}
+		n++
+		later.jobs[in.ID] = &expected{Job: in, state: driver.Ready}
+		if in.Unique != "" {
+			later.keys[in.Unique] = in.ID
+		}
+	}
+	return n
 }
 
 // wait makes a job wait for a worker, after a delay that began between an

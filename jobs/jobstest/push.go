@@ -1,6 +1,7 @@
 package jobstest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,9 +12,12 @@ import (
 
 // Push implements driver.Driver.
 func (d *Driver) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, error) {
+	if err := bounded("push", len(p.Jobs)); err != nil {
+		return nil, err
+	}
 	var pushed []driver.Pushed
 	err := d.call(ctx, OpPush, func() error {
-		if p.MaxDepth > 0 && d.unfinished()+len(p.Jobs) > p.MaxDepth {
+		if n := d.countNew(p.Jobs); p.MaxDepth > 0 && n > 0 && d.unfinished()+n > p.MaxDepth {
 			return fmt.Errorf("jobstest: push: %w", driver.ErrQueueFull)
 		}
 		pushed = d.store(p.Jobs)
@@ -30,6 +34,30 @@ func (d *Driver) unfinished() int {
 		}
 	}
 	return n
+}
+
+// countNew is how many of the jobs are neither known nor held back by their key.
+func (d *Driver) countNew(batch []driver.Job) int {
+	ids, keys := map[string]bool{}, map[string]string{}
+	for _, in := range batch {
+		holder := cmp.Or(d.holder(in.Unique), keys[in.Unique], in.ID)
+		if holder != in.ID || ids[in.ID] || d.jobs[in.ID] != nil {
+			continue
+		}
+		ids[in.ID] = true
+		if in.Unique != "" {
+			keys[in.Unique] = in.ID
+		}
+	}
+	return len(ids)
+}
+
+// bounded refuses what no caller may ask for.
+func bounded(op string, n int) error {
+	if n > driver.MaxBatch {
+		return fmt.Errorf("jobstest: %s: %d at a time, the limit is %d", op, n, driver.MaxBatch)
+	}
+	return nil
 }
 
 func (d *Driver) store(batch []driver.Job) []driver.Pushed {

@@ -138,6 +138,9 @@ func (d *Driver) ticking() []string {
 
 // FireDue implements driver.Scheduler.
 func (d *Driver) FireDue(ctx context.Context, ticks []driver.DueTick) ([]driver.FiredTick, error) {
+	if err := bounded("fire due", len(ticks)); err != nil {
+		return nil, err
+	}
 	fired := make([]driver.FiredTick, len(ticks))
 	err := d.call(ctx, OpSchedule, func() error {
 		for i, t := range ticks {
@@ -185,6 +188,9 @@ func (d *Driver) Schedules(ctx context.Context, cursor string, limit int) ([]dri
 
 // FindSchedules implements driver.Scheduler.
 func (d *Driver) FindSchedules(ctx context.Context, keys []string) ([]driver.Schedule, error) {
+	if err := bounded("find schedules", len(keys)); err != nil {
+		return nil, err
+	}
 	found := make([]driver.Schedule, len(keys))
 	err := d.call(ctx, OpInspect, func() error {
 		for i, key := range keys {

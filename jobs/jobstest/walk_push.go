@@ -39,14 +39,14 @@ func (w *walk) push() error {
 		batch[i] = w.job()
 	}
 	p := driver.Push{Jobs: batch}
-	unfinished := len(w.m.in(driver.Ready)) + len(w.m.in(driver.Running))
+	fresh, unfinished := w.m.countNew(batch), len(w.m.in(driver.Ready))+len(w.m.in(driver.Running))
 	if w.chance(6) {
-		p.MaxDepth = max(1, unfinished+len(batch)-w.rand.IntN(3))
+		p.MaxDepth = max(1, unfinished+fresh-w.rand.IntN(3))
 	}
 	now := time.Now()
 	pushed, err := w.d.Push(w.ctx, p)
 	w.logf("push %s depth %d: %v, %v", w.show(batch), p.MaxDepth, pushed, err)
-	if full := p.MaxDepth > 0 && unfinished+len(batch) > p.MaxDepth; full || errors.Is(err, driver.ErrQueueFull) {
+	if full := p.MaxDepth > 0 && fresh > 0 && unfinished+fresh > p.MaxDepth; full || errors.Is(err, driver.ErrQueueFull) {
 		return w.equal("the queue is full", full, errors.Is(err, driver.ErrQueueFull))
 	}
 	if err != nil {

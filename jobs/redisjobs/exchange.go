@@ -10,6 +10,9 @@ import (
 
 // Exchange implements driver.Driver.
 func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch, error) {
+	if err := bounded("exchange", max(len(x.Done), len(x.Notes))); err != nil {
+		return driver.Batch{}, err
+	}
 	args := make([]any, 5, 5+len(x.Done)+2*len(x.Notes))
 	finished, settled := 0, 0
 	for i := range x.Done {

@@ -46,6 +46,9 @@ type flowHeader struct {
 
 // StartFlow implements driver.Flower.
 func (d *Driver) StartFlow(ctx context.Context, p driver.FlowPart) (driver.FlowStored, error) {
+	if err := bounded("flow_start", len(p.Jobs)); err != nil {
+		return driver.FlowStored{}, err
+	}
 	h := flowHeader{
 		Name: p.Name, Tenant: p.Tenant, Policy: p.Policy, Keep: ceilMillis(p.Keep), State: driver.Waiting,
 	}

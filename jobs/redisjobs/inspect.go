@@ -133,6 +133,9 @@ func (d *Driver) running(ctx context.Context, q driver.ListQuery) ([]driver.Stor
 
 // Find implements driver.Finder.
 func (d *Driver) Find(ctx context.Context, ids []string) ([]driver.Stored, error) {
+	if err := bounded("find", len(ids)); err != nil {
+		return nil, err
+	}
 	return d.find(ctx, ids, nil)
 }
 

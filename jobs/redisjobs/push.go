@@ -19,6 +19,9 @@ func (d *Driver) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, erro
 	if len(p.Jobs) == 0 {
 		return nil, nil
 	}
+	if err := bounded("push", len(p.Jobs)); err != nil {
+		return nil, err
+	}
 	if p.MaxDepth == 0 && allPlain(p.Jobs) {
 		return d.pushPlain(ctx, p.Jobs)
 	}
@@ -49,6 +52,14 @@ func allPlain(batch []driver.Job) bool {
 	})
 }
 
+// bounded refuses what no caller may ask for, before a script gives up half-way.
+func bounded(op string, n int) error {
+	if n > driver.MaxBatch {
+		return fmt.Errorf("redisjobs: %s: %d at a time, the limit is %d", op, n, driver.MaxBatch)
+	}
+	return nil
+}
+
 // pushPlain stores the common kind of jobs at less expense.
 func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pushed, error) {
 	args := make([]any, 0, 4+2*len(batch))
@@ -60,7 +71,12 @@ func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pu
 		if err := checkTenant(head); err != nil {
 			return nil, fmt.Errorf("redisjobs: push: %w", err)
 		}
-		args = append(args, string(priorityDigit(head))+head.Tenant, n)
+		place := string(priorityDigit(head)) + head.Tenant
+		if len(batch) == 1 {
+			_, err := d.do(ctx, pushOne, "", append(args, place, &head.ID, stored(head))...)
+			return make([]driver.Pushed, 1), err
+		}
+		args = append(args, place, n)
 		for i := first; i < first+n; i++ {
 			args = append(args, &batch[i].ID, stored(&batch[i]))
 		}

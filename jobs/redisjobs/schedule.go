@@ -96,6 +96,9 @@ func (d *Driver) Claim(ctx context.Context, c driver.Claim) (driver.Claimed, err
 
 // FireDue implements driver.Scheduler.
 func (d *Driver) FireDue(ctx context.Context, ticks []driver.DueTick) ([]driver.FiredTick, error) {
+	if err := bounded("schedule_fire", len(ticks)); err != nil {
+		return nil, err
+	}
 	if len(ticks) == 0 {
 		return nil, nil
 	}
@@ -145,7 +148,7 @@ func (d *Driver) Schedules(ctx context.Context, cursor string, limit int) ([]dri
 	for i := 0; i+1 < len(pairs); i += 2 {
 		keys = append(keys, pairs[i])
 	}
-	found, err := d.FindSchedules(ctx, keys)
+	found, err := d.findSchedules(ctx, keys) // a page may be longer than asked for
 	if err != nil {
 		return nil, "", err
 	}
@@ -160,6 +163,13 @@ func (d *Driver) Schedules(ctx context.Context, cursor string, limit int) ([]dri
 
 // FindSchedules implements driver.Scheduler.
 func (d *Driver) FindSchedules(ctx context.Context, keys []string) ([]driver.Schedule, error) {
+	if err := bounded("schedule_find", len(keys)); err != nil {
+		return nil, err
+	}
+	return d.findSchedules(ctx, keys)
+}
+
+func (d *Driver) findSchedules(ctx context.Context, keys []string) ([]driver.Schedule, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}

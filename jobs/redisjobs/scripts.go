@@ -38,6 +38,7 @@ const (
 var (
 	push      = command{"push", storeKeys + " dead done", "max_depth " + jobArgs}
 	pushPlain = command{"pushplain", "ready body clock wake control", "{place count {id stored}...}..."}
+	pushOne   = command{"pushone", "ready body clock wake control", "place id stored"}
 	pushAt    = command{"pushat", storeKeys + " position", "from to " + jobArgs}
 	fire      = command{"fire", storeKeys + " cron ticks", "name tick " + jobArgs}
 	exchange  = command{
@@ -62,7 +63,7 @@ var (
 	stats     = command{"stats", "ready due body dead done parked", "none"}
 
 	commands = slices.Concat(
-		[]command{push, pushPlain, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, stats},
+		[]command{push, pushPlain, pushOne, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, stats},
 		scheduleCommands, flowCommands,
 	)
 )

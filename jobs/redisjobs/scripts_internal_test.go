@@ -163,7 +163,7 @@ func TestFlags(t *testing.T) {
 		text, err := assemble(c.name, true)
 		require.NoError(t, err)
 		first, _, _ := strings.Cut(text, "\n")
-		adds := slices.Contains([]string{"push", "pushplain", "pushat", "fire", "flow_start", "schedule_put", "schedule_claim", "schedule_fire"}, c.name)
+		adds := slices.Contains([]string{"push", "pushplain", "pushone", "pushat", "fire", "flow_start", "schedule_put", "schedule_claim", "schedule_fire"}, c.name)
 		require.Equal(t, !adds, strings.Contains(first, "allow-oom"), "%s: %s", c.name, first)
 		plain, err := assemble(c.name, false)
 		require.NoError(t, err)

@@ -6,7 +6,7 @@
 -- ARGV: workers {worker}... {field value}...
 -- returns: {1}, or {0} if a worker has come
 -- flags: allow-oom
--- include: clock route place limit
+-- include: clock route turn place limit
 local control, run, rate = KEYS[1], KEYS[2], KEYS[3]
 local parked, open, wake, lease = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local body = KEYS[8]

@@ -7,7 +7,7 @@
 -- ARGV: worker seq want finished settled {id}... {id action delay error keep result}... {id note}...
 -- returns: {"lost"} or {"ok", ready left, ms to next or -1, metas 0|1, cancelled, {id}..., {id stored meta, if metas}...}
 -- flags: allow-oom
--- include: clock route place meta limit flow cancel end
+-- include: clock route turn place meta limit flow cancel end
 local ready, due, body, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local clock, unique, window, wake = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local held, dead, done = KEYS[9], KEYS[10], KEYS[11]

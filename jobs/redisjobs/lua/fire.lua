@@ -5,7 +5,7 @@
 -- KEYS: ready due body clock unique window wake control parked parkedat cron ticks
 -- ARGV: name tick {id stored due key window}...
 -- returns: {fired 0|1, last ms, now ms, id of the job that holds the key or ""}
--- include: clock route place store schedule
+-- include: clock route turn place store schedule
 local ready, due, body = KEYS[1], KEYS[2], KEYS[3]
 local clock, unique, window = KEYS[4], KEYS[5], KEYS[6]
 local wake, control = KEYS[7], KEYS[8]

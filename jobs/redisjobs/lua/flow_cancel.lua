@@ -4,7 +4,7 @@
 -- ARGV: name limit
 -- returns: {found 0|1, more 0|1}
 -- flags: allow-oom
--- include: clock route place meta flow cancel end
+-- include: clock route turn place meta flow cancel end
 local ready, due, body, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local clock, unique, window, wake = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local dead, done, result = KEYS[9], KEYS[10], KEYS[11]

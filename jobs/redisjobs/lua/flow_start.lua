@@ -4,7 +4,7 @@
 -- KEYS: ready due body clock wake control dead done flow flowdue flowend flows
 -- ARGV: name header failure max_depth from {id value}...
 -- returns: {jobs stored, existed 0|1}, or "full" or "other" instead of the number
--- include: clock route place flow flowclean
+-- include: clock route turn place flow flowclean
 local ready, due, body, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local wake, control, dead, done = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local flow, flowdue, flowend, flows = KEYS[9], KEYS[10], KEYS[11], KEYS[12]

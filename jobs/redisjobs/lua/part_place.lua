@@ -3,7 +3,7 @@
 --
 -- KEYS: none, they are passed in
 -- ARGV: none
--- returns: BAND, UNIT, weights_of, placer, unpark, wake_one
+-- returns: placer, unpark
 --
 -- Every tenant has, per priority, a virtual finish time (field "<priority
 -- digit><tenant>" of the clock hash) and every priority a virtual clock (field
@@ -11,17 +11,6 @@
 -- unit, divided by its tenant's weight, after the later of the two, so tenants
 -- take turns whatever the length of their queues. A job put in front gets the
 -- present clock, ahead of all that wait.
-local BAND = 17592186044416 -- 2^44: one priority's range of scores
-local UNIT = 1000           -- virtual time of a job of weight 1
-
--- The weights of tenants, or nil while all are 1.
-local function weights_of(control)
-  if redis.call('HEXISTS', control, 'weights') == 0 then return nil end
-  return function(tenant)
-    return tonumber(redis.call('HGET', control, 'W' .. tenant) or '1')
-  end
-end
-
 local function placer(ready, clock, weights)
   local known, changed, pairs_, count = {}, {}, {}, 0
   local ahead = 0 -- jobs put in front keep their order
@@ -51,7 +40,7 @@ local function placer(ready, clock, weights)
       pairs_[2 * count + 1] = string.format('%.3f', priority * BAND + math.max(score - 4, 0) + ahead / 128)
       ahead = ahead + 1
     else
-      pairs_[2 * count + 1] = string.format('%.0f', priority * BAND + score)
+      pairs_[2 * count + 1] = priority * BAND + score
     end
     pairs_[2 * count + 2] = id
     count = count + 1
@@ -63,10 +52,10 @@ local function placer(ready, clock, weights)
     local fields = {}
     for i = 1, #changed do
       fields[2 * i - 1] = changed[i]
-      fields[2 * i] = string.format('%.0f', known[changed[i]])
+      fields[2 * i] = known[changed[i]]
     end
-    if #fields > 0 then
-      redis.call('HSET', clock, unpack(fields))
+    for i = 1, #fields, 2000 do
+      redis.call('HSET', clock, unpack(fields, i, math.min(i + 1999, #fields)))
     end
     changed, pairs_, count = {}, {}, 0
   end
@@ -79,11 +68,4 @@ local function unpark(parked, parkedat, id)
   if not member then return 0 end
   redis.call('HDEL', parkedat, id)
   return redis.call('ZREM', parked, member)
-end
-
--- One token wakes one worker; whoever leaves work behind puts it back.
-local function wake_one(wake)
-  if redis.call('LLEN', wake) == 0 then
-    redis.call('LPUSH', wake, '1')
-  end
 end

@@ -2,8 +2,35 @@
 --
 -- KEYS: none, they are passed in
 -- ARGV: none
--- returns: store
---
+-- returns: holder_of, count_new, store
+
+-- The unfinished job, or the window, that holds a key.
+local function holder_of(k, now, key)
+  local holder = redis.call('HGET', k.unique, 'k' .. key)
+  if not holder then return nil end
+  local ends = redis.call('ZSCORE', k.window, key)
+  if ends and tonumber(ends) <= now then
+    redis.call('ZREM', k.window, key)
+    redis.call('HDEL', k.unique, 'k' .. key, 'i' .. holder)
+    return nil
+  end
+  return holder
+end
+
+-- How many of the jobs are neither known nor held back by their key.
+local function count_new(k, values, first)
+  local now, ids, keys, n = now_ms(), {}, {}, 0
+  for i = first, #values, 5 do
+    local id, key = values[i], values[i + 3]
+    local holder = key ~= '' and (holder_of(k, now, key) or keys[key]) or id
+    if holder == id and not ids[id] and redis.call('HEXISTS', k.body, id) == 0 then
+      ids[id], n = true, n + 1
+      if key ~= '' then keys[key] = id end
+    end
+  end
+  return n
+end
+
 -- Stores jobs given as five values each: id, stored body, due ("" now, "+ms"
 -- from now, else ms since 1970), unique key ("" none), window ms. Answers, per
 -- job, "" or the id of the job that holds the key, with a "!" before it if that
@@ -30,23 +57,10 @@ local function store(k, values, first)
     end
   end
 
-  -- The unfinished job, or the window, that holds a key.
-  local function holder_of(key, scope)
-    local holder = redis.call('HGET', k.unique, 'k' .. key)
-    if not holder then return nil end
-    local ends = redis.call('ZSCORE', k.window, key)
-    if ends and tonumber(ends) <= now then
-      redis.call('ZREM', k.window, key)
-      redis.call('HDEL', k.unique, 'k' .. key, 'i' .. holder)
-      return nil
-    end
-    return holder
-  end
-
   for i = first, #values, 5 do
     local id, stored, due, key, window = values[i], values[i + 1], values[i + 2], values[i + 3], values[i + 4]
     local route = route_of(stored)
-    local holder = key ~= '' and holder_of(key)
+    local holder = key ~= '' and holder_of(k, now, key)
     if holder and holder ~= id then
       answers[#answers + 1] = holder
       if scope_of(route) == 3 then

@@ -3,7 +3,7 @@
 -- KEYS: ready due body clock unique window wake control parked parkedat position
 -- ARGV: from to {id stored due key window}...
 -- returns: {1}, or {0} if the cursor is not at from
--- include: clock route place store
+-- include: clock route turn place store
 local ready, due, body = KEYS[1], KEYS[2], KEYS[3]
 local clock, unique, window = KEYS[4], KEYS[5], KEYS[6]
 local wake, control = KEYS[7], KEYS[8]

@@ -4,7 +4,7 @@
 -- KEYS: ready body clock wake control
 -- ARGV: {place count {id stored}...}...
 -- returns: {how many were new}
--- include: place
+-- include: turn
 local ready, body, clock, wake, control = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
 local weights = weights_of(control)
@@ -46,14 +46,14 @@ while at < #ARGV do
   for i = first, at - 2, 2 do
     if not new or new[ARGV[i]] then
       score = score + unit
-      pairs_[count + 1] = string.format('%.0f', base + score)
+      pairs_[count + 1] = base + score
       pairs_[count + 2] = ARGV[i]
       count = count + 2
     end
   end
   if count > 0 then
     redis.call('ZADD', ready, unpack(pairs_))
-    redis.call('HSET', clock, field, string.format('%.0f', score))
+    redis.call('HSET', clock, field, score)
     stored = stored + count / 2
   end
 end

@@ -6,7 +6,7 @@
 -- ARGV: worker mode(expired|leave) limit max_crashes
 -- returns: {given back, buried, more 0|1}
 -- flags: allow-oom
--- include: clock route place meta limit flow cancel end
+-- include: clock route turn place meta limit flow cancel end
 local ready, body, meta, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local unique, window, wake, lease = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local held, dead, done = KEYS[9], KEYS[10], KEYS[11]

@@ -5,7 +5,7 @@
 -- ARGV: how(requeue|delete|cancel) channel {id}...
 -- returns: {how many were in a state that this is for}
 -- flags: allow-oom
--- include: clock route place meta flow cancel end
+-- include: clock route turn place meta flow cancel end
 local ready, due, body, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local clock, unique, window, wake = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local dead, done, result = KEYS[9], KEYS[10], KEYS[11]

@@ -1,0 +1,25 @@
+-- part_turn: what decides whose turn it is, see part_place.
+--
+-- KEYS: none, they are passed in
+-- ARGV: none
+-- returns: BAND, UNIT, weights_of, wake_one
+--
+-- Scores and times are whole numbers below 2^53, which the server writes out
+-- in full.
+local BAND = 17592186044416 -- 2^44: one priority's range of scores
+local UNIT = 1000           -- virtual time of a job of weight 1
+
+-- The weights of tenants, or nil while all are 1.
+local function weights_of(control)
+  if redis.call('HEXISTS', control, 'weights') == 0 then return nil end
+  return function(tenant)
+    return tonumber(redis.call('HGET', control, 'W' .. tenant) or '1')
+  end
+end
+
+-- One token wakes one worker; whoever leaves work behind puts it back.
+local function wake_one(wake)
+  if redis.call('LLEN', wake) == 0 then
+    redis.call('LPUSH', wake, '1')
+  end
+end
