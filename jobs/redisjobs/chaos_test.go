@@ -276,7 +276,7 @@ func (c *chaos) left() (left []string) {
 		switch strings.TrimPrefix(key, "jobs:{default}:") {
 		case "control", "history", "wake": // settings, tallies, a token
 		case "rate":
-			fields, err := c.rdb.HKeys(c.Context(), key).Result()
+			fields, err := c.rdb.ZRange(c.Context(), key, 0, -1).Result()
 			require.NoError(c, err)
 			for _, f := range fields {
 				if f != "@" { // numbers the parked jobs

@@ -28,12 +28,12 @@ for i = 2 + workers, #ARGV, 2 do
   -- A new rate starts afresh.
   local letter = string.sub(field, 1, 1)
   if letter == 'Q' then
-    redis.call('HDEL', rate, 'q')
+    redis.call('ZREM', rate, 'q')
   elseif letter == 'T' then
-    redis.call('HDEL', rate, group_of('t', string.sub(field, 2)))
+    redis.call('ZREM', rate, group_of('t', string.sub(field, 2)))
   elseif letter == 'E' then
-    for _, group in ipairs(redis.call('HKEYS', rate)) do
-      if string.sub(group, 1, 1) == 't' then redis.call('HDEL', rate, group) end
+    for _, group in ipairs(redis.call('ZRANGE', rate, 0, -1)) do
+      if string.sub(group, 1, 1) == 't' then redis.call('ZREM', rate, group) end
     end
   end
 end

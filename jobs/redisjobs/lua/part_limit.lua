@@ -19,8 +19,10 @@
 -- may. Parked jobs go to workers ahead of ready ones of their group, so that a
 -- tenant's order is kept, and take half of a call at most while others wait.
 --
--- Rates are the generic cell rate algorithm (ITU-T I.371): the hash rate has
--- the theoretical arrival time of each limited group, in ms.
+-- Rates are the generic cell rate algorithm (ITU-T I.371): the sorted set rate
+-- has the theoretical arrival time of each limited group, in ms. One that is
+-- over says nothing, and is removed. The member "@" counts parked jobs, downwards
+-- from 0.
 local function group_of(letter, name)
   return letter .. string.format('%03d', #name) .. name
 end
@@ -59,7 +61,7 @@ local function limiter(k, mode, now)
       n = limit.running - running
     end
     if limit.gap then
-      local tat = math.max(tonumber(redis.call('HGET', k.rate, field) or '0'), now)
+      local tat = math.max(tonumber(redis.call('ZSCORE', k.rate, field) or '0'), now)
       local free = math.floor((now + limit.burst - tat) / limit.gap + 1e-6)
       if free < 1 then
         at = math.ceil(tat - limit.burst + limit.gap)
@@ -76,8 +78,12 @@ local function limiter(k, mode, now)
   -- Counts n jobs that start (or, negative, end) against a limit.
   local function start(field, limit, n)
     if limit and limit.gap and n > 0 then
-      local tat = math.max(tonumber(redis.call('HGET', k.rate, field) or '0'), now)
-      redis.call('HSET', k.rate, field, string.format('%.3f', tat + n * limit.gap))
+      if not self.swept then
+        self.swept = true
+        redis.call('ZREMRANGEBYSCORE', k.rate, 0, int(now))
+      end
+      local tat = math.max(tonumber(redis.call('ZSCORE', k.rate, field) or '0'), now)
+      redis.call('ZADD', k.rate, string.format('%.3f', tat + n * limit.gap), field)
     end
   end
 
@@ -132,8 +138,8 @@ local function limiter(k, mode, now)
   end
 
   function self.park(group, id)
-    local seq = redis.call('HINCRBY', k.rate, '@', 1)
-    local member = group .. string.format('%016.0f', seq) .. id
+    local seq = redis.call('ZINCRBY', k.rate, -1, '@')
+    local member = group .. string.format('%016.0f', -seq) .. id
     redis.call('ZADD', k.parked, 0, member)
     redis.call('HSET', k.parkedat, id, member)
     if string.sub(group, 1, 1) == 't' and groups[name_of(group)] then
