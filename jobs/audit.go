@@ -46,6 +46,9 @@ func (w *worker) repair(pulse driver.Pulse) {
 		w.pool.again(out)
 	}
 	w.pool.disown(pulse.Lost)
+	if slices.Contains(pulse.Lost, w.suspect) {
+		w.suspect = ""
+	}
 }
 
 // again reports an outcome once more.

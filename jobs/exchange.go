@@ -85,6 +85,7 @@ func (w *worker) answered(a answer) {
 		return
 	}
 	w.remember(w.call.Done)
+	w.acquitted(w.call.Done)
 	w.call, w.misses, w.pass = nil, 0, false
 	w.hungry = a.batch.Ready > 0
 	w.due = time.Time{}
@@ -130,6 +131,9 @@ func (w *worker) start(jobs []driver.Stored, now time.Time) {
 		for _, job := range jobs {
 			w.pool.again(driver.Outcome{ID: job.ID, Action: driver.Return})
 		}
+		return
+	}
+	if jobs = w.apart(jobs); len(jobs) == 0 {
 		return
 	}
 	list, size := make([]*attempt, len(jobs)), 0

@@ -93,7 +93,7 @@ func (w *worker) lost() {
 	w.epoch++
 	w.pool.forget(w.epoch)
 	w.id, w.seq, w.joined = newID(), 0, false
-	w.call, w.misses, w.settled, w.strange = nil, 0, nil, 0
+	w.call, w.misses, w.settled, w.strange, w.suspect = nil, 0, nil, 0, ""
 	w.nextHit = time.Now()
 }
 

@@ -50,6 +50,7 @@ type worker struct {
 	size     int              // of a job in the latest answer, on average
 	prefetch int              // jobs to hold beyond the slots
 	strange  int              // beats in a row whose count differed from ours
+	suspect  string           // the job it holds that one more crash buries; "": none
 
 	hungry  bool      // there may be ready jobs
 	pass    bool      // a wake-up arrived while there was no free slot

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,9 +24,10 @@ import (
 
 // TestMain makes the test binary a worker process too: with "-- worker <addr>"
 // it works on the queue there until it is killed, with "-- careless <addr>" it
-// does so with a driver that has a planted fault. "-- chaos <mode> <addr>
-// <journal> <drift>" is one of the chaos tests, "-- flows <mode> <addr>
-// <journal>" one of the sieges of flows.
+// does so with a driver that has a planted fault, with "-- poisoned <addr>" it
+// gives up on jobs that kill it. "-- chaos <mode> <addr> <journal> <drift>" is
+// one of the chaos tests, "-- flows <mode> <addr> <journal>" one of the sieges
+// of flows.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	redis.SetLogger(silent{}) // servers die here on purpose
@@ -63,12 +65,22 @@ func work(mode string, rdb *redis.Client) error {
 	if mode == "careless" {
 		d = careless{d}
 	}
-	q, err := counter(d, rdb, options())
+	opts := options()
+	if mode == "poisoned" {
+		opts.MaxCrashes = 0 // three
+	}
+	q, err := counter(d, rdb, opts)
 	if err != nil {
 		return err
 	}
+	jobs.Handle(q, func(context.Context, Poison) error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) })
 	return q.Run(context.Background())
 }
+
+// Poison is a job that kills the process that runs it.
+type Poison struct{}
+
+func (Poison) Kind() string { return "poison" }
 
 // careless acknowledges jobs when it takes them, as simple queues do.
 type careless struct{ driver.Driver }

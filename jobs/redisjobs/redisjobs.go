@@ -20,9 +20,14 @@ type Options struct {
 	Prefix string
 
 	// AllowEviction skips the check that refuses a server with an allkeys
-	// eviction policy, which loses jobs when it is full. False means checked.
+	// eviction policy (ErrEvicts). False means checked.
 	AllowEviction bool
 }
+
+// ErrEvicts answers the first call, whichever it is, to a server that throws
+// keys away when it is full: jobs would get lost. Set its maxmemory-policy to
+// noeviction and go on, without a restart; Options.AllowEviction takes the risk.
+var ErrEvicts = errors.New("redisjobs: Redis evicts keys and would lose jobs")
 
 // Driver is one queue in Redis. Make one with New. It is safe for concurrent
 // use and holds no connection but the one a Wait blocks on.

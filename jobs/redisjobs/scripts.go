@@ -177,7 +177,7 @@ func (d *Driver) checkEviction(ctx context.Context) error {
 	for line := range strings.Lines(info) {
 		policy, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:")
 		if ok && strings.HasPrefix(policy, "allkeys-") && !strings.Contains(info, "\nmaxmemory:0\r") {
-			return fmt.Errorf("redisjobs: Redis evicts keys (maxmemory-policy %s) and would lose jobs; set noeviction", policy)
+			return fmt.Errorf("%w (maxmemory-policy %s); set noeviction", ErrEvicts, policy)
 		}
 	}
 	return nil

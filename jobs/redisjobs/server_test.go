@@ -3,6 +3,7 @@ package redisjobs_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,12 +70,18 @@ func TestEvictingRedisIsRefused(t *testing.T) {
 	q, err := queue(rdb, options())
 	require.NoError(t, err)
 	_, err = q.Enqueue(t.Context(), Count{}, nil)
-	require.ErrorContains(t, err, "allkeys-lru")
-	require.ErrorContains(t, q.Run(t.Context()), "set noeviction")
+	require.ErrorIs(t, err, redisjobs.ErrEvicts)
+	err = q.Run(t.Context())
+	require.ErrorIs(t, err, redisjobs.ErrEvicts)
+	require.ErrorContains(t, err, "maxmemory-policy allkeys-lru")
+	require.ErrorContains(t, err, "set noeviction")
 	d, err := redisjobs.New(rdb, &redisjobs.Options{AllowEviction: true})
 	require.NoError(t, err)
 	_, err = d.Push(t.Context(), driver.Push{Jobs: []driver.Job{{ID: "a"}}})
 	require.NoError(t, err)
+	require.NoError(t, rdb.ConfigSet(t.Context(), "maxmemory-policy", "noeviction").Err())
+	_, err = q.Enqueue(t.Context(), Count{}, nil)
+	require.NoError(t, err, "without a restart")
 }
 
 func TestFlushedScriptsAreLoadedAgain(t *testing.T) {
@@ -82,14 +89,43 @@ func TestFlushedScriptsAreLoadedAgain(t *testing.T) {
 	rdb := testenv.RedisServer(t).Client()
 	q, err := counter(open(t, rdb), rdb, options())
 	require.NoError(t, err)
-	stop := start(t, q)
-	for i := range 20 {
-		_, err := q.Enqueue(t.Context(), Count{N: i}, nil)
-		require.NoError(t, err)
-		require.NoError(t, rdb.ScriptFlush(t.Context()).Err())
+	failures := &warnings{Handler: quiet.Handler()}
+	opts := options()
+	opts.Lease, opts.Logger = 15*time.Second, slog.New(failures)
+	other, err := counter(open(t, rdb), rdb, opts)
+	require.NoError(t, err)
+	stops := []func() error{start(t, q), start(t, other)}
+	var producers sync.WaitGroup
+	for p := range 4 {
+		producers.Go(func() {
+			for i := range 100 {
+				if _, err := q.Enqueue(t.Context(), Count{N: 1000*p + i}, nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	done, flushes := make(chan struct{}), 0
+	go func() {
+		producers.Wait()
+		close(done)
+	}()
+	for working := true; working; flushes++ {
+		select {
+		case <-done:
+			working = false
+		case <-time.After(2 * time.Millisecond):
+			require.NoError(t, rdb.ScriptFlush(t.Context()).Err())
+		}
 	}
 	empty(t, q, time.Minute)
-	require.NoError(t, stop())
+	for _, stop := range stops {
+		require.NoError(t, stop())
+	}
+	seen, _ := tally(t, rdb)
+	require.Len(t, seen, 400)
+	require.Zero(t, failures.n.Load(), "nobody notices")
+	t.Logf("400 jobs, scripts flushed %d times", flushes)
 	leftovers(t, rdb)
 }
 
