@@ -80,7 +80,7 @@ func (d *dashboard) tenants(w http.ResponseWriter, r *http.Request, f *frame, q 
 	}
 	for _, t := range rows {
 		if p.Turns > 0 {
-			t.Share = 100 * t.Turns / p.Turns
+			t.Share = (100*t.Turns + p.Turns/2) / p.Turns
 		}
 		p.Rows = append(p.Rows, *t)
 	}

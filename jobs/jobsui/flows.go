@@ -173,10 +173,16 @@ type flowView struct {
 	CulpritURL     template.URL
 	Shown          int       // the stage of the table, from 0
 	Links          []flowTab // to the stages
-	Jobs           []row
+	Jobs           []flowJob
 	From, To       int
 	Previous, Next template.URL
 	CanCancel      bool
+}
+
+// flowJob is a job in the table.
+type flowJob struct {
+	row
+	Words string // of its state
 }
 
 // ShownNumber is the stage of the table for people.
@@ -222,7 +228,7 @@ func (d *dashboard) flow(w http.ResponseWriter, r *http.Request, f *frame, q *jo
 		return
 	}
 	for _, e := range entries {
-		v.Jobs = append(v.Jobs, row{Entry: e, URL: jobURL(e.Info.ID)})
+		v.Jobs = append(v.Jobs, flowJob{row{Entry: e, URL: jobURL(e.Info.ID)}, stateWords(info, e)})
 	}
 	v.From, v.To = at+1, at+len(entries)
 	if at > 0 {

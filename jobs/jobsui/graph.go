@@ -119,7 +119,8 @@ func stageBoxes(ctx context.Context, q *jobs.Queue, f jobs.FlowInfo, stage int) 
 	}
 	var boxes []box
 	for _, e := range entries {
-		b := box{URL: jobURL(e.Info.ID), Kind: short(e.Info.Kind, 22), State: stateWords(e), Class: string(e.State), Title: e.Info.Kind + ", " + stateWords(e)}
+		b := box{URL: jobURL(e.Info.ID), Kind: short(e.Info.Kind, 22), State: stateWords(f, e), Class: string(e.State)}
+		b.Title = e.Info.Kind + ", " + b.State
 		boxes = append(boxes, b)
 	}
 	if rest := total - len(entries); rest > 0 {
@@ -129,7 +130,10 @@ func stageBoxes(ctx context.Context, q *jobs.Queue, f jobs.FlowInfo, stage int) 
 }
 
 // stateWords tell the state of a job, and how far it is.
-func stateWords(e jobs.Entry) string {
+func stateWords(f jobs.FlowInfo, e jobs.Entry) string {
+	if e.State == jobs.Waiting && !f.Ended.IsZero() {
+		return "never ran"
+	}
 	if p := progressOf(e.Progress); p != nil && p.Total > 0 {
 		return fmt.Sprintf("%s, %d %%", e.State, min(int(100*float64(p.Done)/float64(p.Total)), 100))
 	}

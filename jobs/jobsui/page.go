@@ -18,7 +18,7 @@ var assets embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"ago": ago, "number": number, "utc": utc, "span": span, "progress": progressOf,
-	"moment": moment, "title": title, "periods": periods, "per": per,
+	"moment": moment, "shortly": shortly, "title": title, "periods": periods, "per": per,
 }).ParseFS(assets, "assets/*.html"))
 
 // frame is what every page has around its content.

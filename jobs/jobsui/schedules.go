@@ -29,6 +29,7 @@ type scheduleRow struct {
 	Zone   *time.Location
 	Bad    string // why its next runs are not known
 	Unseen bool   // in code of no process that runs
+	Ticked bool   // Last is a tick, and not when it was added
 	Late   bool   // it should have fired
 }
 
@@ -121,6 +122,8 @@ func newScheduleRow(now time.Time, s jobs.Schedule) scheduleRow {
 		return row
 	}
 	row.Words = words(s.Spec)
+	at, _ := s.Next(s.Last.Add(-time.Second), 1) // what it answers for now, it does for then
+	row.Ticked = s.Options.Jitter > 0 || len(at) > 0 && at[0].Equal(s.Last)
 	return row
 }
 

@@ -53,6 +53,11 @@ func moment(zone *time.Location, t time.Time) string {
 	return t.In(zone).Format("Mon 2 Jan 2006, 15:04:05 MST")
 }
 
+// shortly is moment without the year and the second.
+func shortly(zone *time.Location, t time.Time) string {
+	return t.In(zone).Format("Mon 2 Jan, 15:04 MST")
+}
+
 // per names the period of a rate.
 func per(d time.Duration) string {
 	switch d {

@@ -40,10 +40,8 @@ func words(spec string) string {
 		return ""
 	case days == "" && daily:
 		return "every day " + clock
-	case days == "":
-		return clock
 	}
-	return clock + " " + days
+	return clock + days
 }
 
 func everyWords(text string) string {
@@ -96,7 +94,8 @@ func clockWords(minute, hour string) (text string, daily bool) {
 	return "at " + list(times), true
 }
 
-// dayWords reads the day of the month, the month and the weekday.
+// dayWords reads the day of the month, the month and the weekday. What it
+// answers follows the words of the clock.
 func dayWords(day, month, weekday string) (string, bool) {
 	months, ok := names(month, monthNames, 1)
 	switch anyDay, anyWeekday := day == "*" || day == "?", weekday == "*" || weekday == "?"; {
@@ -106,24 +105,25 @@ func dayWords(day, month, weekday string) (string, bool) {
 		if months == "" {
 			return "", true
 		}
-		return "each day of " + months, true
+		return " each day of " + months, true
 	case anyDay:
 		days, ok := names(weekday, weekdayNames, 0)
+		days = " on " + days
 		if from, to, ranged := strings.Cut(weekday, "-"); ok && ranged && !strings.Contains(weekday, ",") {
 			first, _ := names(from, weekdayNames, 0)
 			last, _ := names(to, weekdayNames, 0)
-			days = first + " to " + last
+			days = ", " + first + " to " + last
 		}
 		if months != "" {
 			days += " in " + months
 		}
-		return "on " + days, ok
+		return days, ok
 	}
 	if months == "" {
 		months = "the month"
 	}
 	if day == "L" {
-		return "on the last day of " + months, true
+		return " on the last day of " + months, true
 	}
 	days := strings.Split(day, ",")
 	for _, d := range days {
@@ -132,9 +132,9 @@ func dayWords(day, month, weekday string) (string, bool) {
 		}
 	}
 	if len(days) > 1 {
-		return "on days " + list(days) + " of " + months, true
+		return " on days " + list(days) + " of " + months, true
 	}
-	return "on day " + day + " of " + months, true
+	return " on day " + day + " of " + months, true
 }
 
 var (
