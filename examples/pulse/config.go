@@ -20,8 +20,9 @@ roles:
   (none)     the local demo: all of it on servers of its own, allowed to watch
              private addresses, with a site at /demo/site to break
   all        all of the below in one process
-  api        the HTTP API, the status pages and, where -listen and -base are
-             on this machine, the dev inbox
+  api        the HTTP API, the status pages, the jobs dashboard at /ops/jobs/
+             (see OPS_PASSWORD) and, where -listen and -base are on this
+             machine, the dev inbox
   worker     checks and alerts
   scheduler  decides what is due, and forwards the outbox
   manage     migrate: bring the database up to date
@@ -37,6 +38,8 @@ environment:
   SEAL_KEY             <key id>:<64 hex digits>; seals the team of each transaction, so that
                        injected SQL cannot choose another one; migrations install it
   REDIS_URL            Redis
+  OPS_PASSWORD         what operators log in with at /ops/jobs/, under any name; without
+                       it the dashboard is only there where the dev inbox is
   CLICKHOUSE_URL       ClickHouse over HTTP; "memory" keeps no analytics
 Without DATABASE_URL, REDIS_URL or CLICKHOUSE_URL the roles demo and all start
 servers of their own and keep their data in -data.
@@ -54,6 +57,7 @@ type config struct {
 	databaseURL, appURL, systemURL string
 	redisURL, clickhouseURL        string
 	seal                           *tenancy.Seal // nil: none was given
+	opsPassword                    string        // empty: operators are those on this machine
 }
 
 // errHelp says that the usage was printed because it was asked for.
@@ -68,6 +72,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*config, e
 		systemURL:     getenv("SYSTEM_DATABASE_URL"),
 		redisURL:      getenv("REDIS_URL"),
 		clickhouseURL: getenv("CLICKHOUSE_URL"),
+		opsPassword:   getenv("OPS_PASSWORD"),
 	}
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		c.role, args = args[0], args[1:]

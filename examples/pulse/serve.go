@@ -26,6 +26,7 @@ import (
 	"github.com/ashlar-go/ashlar/examples/pulse/web"
 	"github.com/ashlar-go/ashlar/httpx"
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/jobsui"
 	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 	"github.com/ashlar-go/ashlar/notify/devinbox"
@@ -89,6 +90,13 @@ func serve(ctx context.Context, c *config, s *servers, out, errs io.Writer) erro
 	if c.local() {
 		o.Inbox = p.inbox
 		ready = fmt.Sprintf("pulse is at %s and its dev inbox at %s/inbox/ (Ctrl-C ends it)", c.base, c.base)
+	}
+	if c.local() || c.opsPassword != "" {
+		ui, err := jobsui.New(map[string]*jobs.Queue{"pulse": p.app.Queue}, &jobsui.Options{Logger: log})
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		o.Jobs = web.Operators(c.opsPassword, ui)
 	}
 	handler := web.New(p.app, o)
 	return httpx.Run(ctx, c.listen, handler, &httpx.RunOptions{

@@ -30,6 +30,7 @@ const statusStale = time.Minute
 type Options struct {
 	Health   *httpx.Health // required
 	Inbox    http.Handler  // nil: no dev inbox
+	Jobs     http.Handler  // nil: no jobs dashboard; it asks for whom it is itself, see Operators
 	Checkout http.Handler  // nil: the provider hosts its own page
 	Demo     bool          // true: a site at /demo/site that can be broken
 	Logger   *slog.Logger  // nil: slog.Default()
@@ -46,6 +47,10 @@ func New(a *app.App, o Options) http.Handler {
 	if o.Inbox != nil {
 		mux.Handle("/inbox/", http.StripPrefix("/inbox", o.Inbox))
 		mux.Handle("GET /inbox", http.RedirectHandler("/inbox/", http.StatusMovedPermanently))
+	}
+	if o.Jobs != nil {
+		mux.Handle("/ops/jobs/", http.StripPrefix("/ops/jobs", o.Jobs))
+		mux.Handle("GET /ops/jobs", http.RedirectHandler("/ops/jobs/", http.StatusMovedPermanently))
 	}
 	if o.Checkout != nil {
 		mux.Handle("/checkout/", o.Checkout)

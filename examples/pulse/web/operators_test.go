@@ -1,0 +1,81 @@
+package web_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/examples/pulse/web"
+	"github.com/ashlar-go/ashlar/httpx"
+	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/jobsui"
+)
+
+// opsSite is pulse with a jobs dashboard behind a password, or none.
+func opsSite(t *testing.T, password string) http.Handler {
+	w := newWorld(t)
+	ui, err := jobsui.New(map[string]*jobs.Queue{"pulse": w.app.Queue}, nil)
+	require.NoError(t, err)
+	return web.New(w.app, web.Options{Health: httpx.NewHealth(nil, nil), Jobs: web.Operators(password, ui)})
+}
+
+func ask(h http.Handler, method, path, host string, change func(*http.Request)) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader("action=pause"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Host = host
+	if change != nil {
+		change(r)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestTheDashboardIsForOperators(t *testing.T) {
+	t.Parallel()
+	h := opsSite(t, "open sesame")
+	login := func(password string) func(*http.Request) {
+		return func(r *http.Request) { r.SetBasicAuth("ann", password) }
+	}
+	for _, change := range []func(*http.Request){nil, login(""), login("open sesam"), login("open sesame ")} {
+		for _, path := range []string{"/ops/jobs/", "/ops/jobs/pulse/jobs", "/ops/jobs/style.css"} {
+			w := ask(h, "GET", path, "pulse.example.com", change)
+			require.Equal(t, http.StatusUnauthorized, w.Code, path)
+			require.Contains(t, w.Header().Get("WWW-Authenticate"), "Basic")
+		}
+		require.Equal(t, http.StatusUnauthorized, ask(h, "POST", "/ops/jobs/pulse/control", "pulse.example.com", change).Code)
+	}
+	w := ask(h, "GET", "/ops/jobs/", "pulse.example.com", login("open sesame"))
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Contains(t, w.Body.String(), `href="pulse/"`)
+	require.Contains(t, w.Header().Get("Content-Security-Policy"), "default-src 'none'", "the dashboard's own, stricter policy")
+	require.Equal(t, http.StatusSeeOther, ask(h, "POST", "/ops/jobs/pulse/control", "pulse.example.com", login("open sesame")).Code)
+	w = ask(h, "POST", "/ops/jobs/pulse/control", "pulse.example.com", func(r *http.Request) {
+		login("open sesame")(r)
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+	})
+	require.Equal(t, http.StatusForbidden, w.Code, "a page of another site presses the button")
+	require.Contains(t, ask(h, "GET", "/", "pulse.example.com", nil).Body.String(), `href="/ops/jobs/"`)
+	require.Equal(t, http.StatusMovedPermanently, ask(h, "GET", "/ops/jobs", "pulse.example.com", nil).Code)
+}
+
+func TestWithoutAPasswordTheDashboardIsForThisMachine(t *testing.T) {
+	t.Parallel()
+	h := opsSite(t, "")
+	for host, want := range map[string]int{
+		"localhost:8080": 200, "127.0.0.1:8080": 200, "[::1]:8080": 200, "localhost": 200, "[::1]": 200,
+		"evil.example.com": 403, "localhost.evil.example.com:8080": 403, "10.0.0.1:8080": 403, "": 403,
+	} {
+		require.Equal(t, want, ask(h, "GET", "/ops/jobs/", host, nil).Code, host)
+	}
+}
+
+func TestThereIsNoDashboardUnlessItIsGiven(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.client.Get("/ops/jobs/").RequireStatus(http.StatusNotFound)
+	require.NotContains(t, string(w.client.Get("/").Body), "/ops/jobs/")
+}
