@@ -37,6 +37,9 @@ func (b *breaker) allow() bool {
 	return true
 }
 
+// open reports whether reads go around the store.
+func (b *breaker) open() bool { return b.failures.Load() >= breakerFailures }
+
 // succeeded reports whether the store was failing until now.
 func (b *breaker) succeeded() bool {
 	if b.failures.Load() == 0 {

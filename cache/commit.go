@@ -110,7 +110,7 @@ func (c *change) hold(ctx context.Context) error {
 	err := c.store.Hold(sctx, c.names)
 	c.forget(c.names.Keys, c.names.Tags)
 	if err != nil {
-		c.opts.count(ctx, "cache.store_errors", "op", "hold")
+		c.storeFailed(ctx, "hold")
 		return fmt.Errorf("cache: hold %d keys, %d tags before the commit: %w", len(c.names.Keys), len(c.names.Tags), err)
 	}
 	return nil

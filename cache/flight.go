@@ -70,7 +70,7 @@ func (s *space[V]) fetch(ctx context.Context, sp *spec, load func() loader[V]) r
 		if r.shareable(start) {
 			if r.status == StatusMiss {
 				r.status = StatusCollapsed
-				s.opts.count(ctx, "cache.collapsed", "cache", s.name)
+				s.count(ctx, collapsed)
 			}
 			return r
 		}

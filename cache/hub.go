@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,6 +40,9 @@ type core struct {
 	mu    sync.Mutex
 	names map[string]bool
 	bytes *space[[]byte]
+
+	tallies     []*tally
+	storeErrors atomic.Int64
 }
 
 const maxRefreshes = 64
@@ -130,7 +134,7 @@ func (c *core) outcome(ctx context.Context, op string, err error) {
 		}
 		return
 	}
-	c.opts.count(ctx, "cache.store_errors", "op", op)
+	c.storeFailed(ctx, op)
 	c.suspect()
 	if c.breaker.failed() {
 		c.opts.logger().ErrorContext(ctx, "cache: store is failing; loading without it", "op", op, "error", err)
@@ -138,14 +142,23 @@ func (c *core) outcome(ctx context.Context, op string, err error) {
 	}
 }
 
+// storeFailed counts a call of the store that failed.
+func (c *core) storeFailed(ctx context.Context, op string) {
+	c.storeErrors.Add(1)
+	c.opts.count(ctx, "cache.store_errors", "op", op)
+}
+
 // newSpace makes the untyped-key half of a cache.
 func newSpace[V any](c *core, name string, p *Policy) *space[V] {
+	t := newTally(name)
+	c.mu.Lock()
+	c.tallies = append(c.tallies, t)
+	c.mu.Unlock()
 	return &space[V]{
 		slots:    newSlots(p.maxLoads()),
 		core:     c,
 		name:     name,
-		l1:       []string{"cache", name, "level", "l1"},
-		l2:       []string{"cache", name, "level", "l2"},
+		tally:    t,
 		seed:     maphash.MakeSeed(),
 		schema:   schemaOf(reflect.TypeFor[V](), p.Codec),
 		format:   format{codec: p.Codec, over: max(p.CompressOver, 0)},

@@ -75,7 +75,7 @@ func (c *core) suspect() {
 func (c *core) send(ctx context.Context, do func(context.Context) error) error {
 	err := do(c.storeContext(ctx))
 	if err != nil {
-		c.opts.count(ctx, "cache.store_errors", "op", "invalidate")
+		c.storeFailed(ctx, "invalidate")
 		c.suspect()
 	}
 	return err

@@ -21,7 +21,7 @@ func (g *grant) beside() bool { return g.entry.State == Filled }
 
 // bypass loads without the store.
 func (s *space[V]) bypass(ctx context.Context, sp *spec, load loader[V]) result[V] {
-	s.opts.count(ctx, "cache.bypasses", "cache", s.name)
+	s.count(ctx, bypasses)
 	proof := s.coherence.ticks.Add(1)
 	var l Loaded[V]
 	err := s.call(ctx, sp, func(ctx context.Context) (err error) {
@@ -34,7 +34,7 @@ func (s *space[V]) bypass(ctx context.Context, sp *spec, load loader[V]) result[
 // load runs the caller's function, which may look at what the entry has so far, and stores what
 // it returns, if the lease lives until then.
 func (s *space[V]) load(ctx context.Context, sp *spec, load loader[V], g grant, prev *found[V]) result[V] {
-	s.opts.count(ctx, "cache.misses", "cache", s.name)
+	s.count(ctx, misses)
 	began, since := s.coherence.ticks.Add(1), s.now()
 	var l Loaded[V]
 	err := s.callLeased(ctx, sp, []Lease{g.lease}, func(ctx context.Context) (err error) {
@@ -113,7 +113,7 @@ func (s *space[V]) fill(ctx context.Context, g grant, f Fill) bool {
 		return false
 	}
 	if !ok[0] {
-		s.opts.count(ctx, "cache.rejected_fills", "cache", s.name)
+		s.count(ctx, rejected)
 	}
 	return ok[0]
 }
@@ -152,7 +152,7 @@ func (s *space[V]) callLeased(ctx context.Context, sp *spec, leases []Lease, loa
 // call runs load in its turn, within its timeout, and turns a panic into an error.
 func (s *space[V]) call(ctx context.Context, sp *spec, load func(context.Context) error) (err error) {
 	if !s.slots.take(ctx, !sp.refresh) {
-		s.opts.count(ctx, "cache.shed", "cache", s.name)
+		s.count(ctx, shed)
 		return fmt.Errorf("%w: %s", ErrLoadShed, s.name)
 	}
 	defer s.slots.give()
@@ -162,6 +162,9 @@ func (s *space[V]) call(ctx context.Context, sp *spec, load func(context.Context
 	defer func() {
 		if !returned {
 			err = s.panicked(ctx, recover())
+		}
+		if err != nil && !isNotFound(err) {
+			s.count(ctx, loadErrors)
 		}
 	}()
 	err = load(ctx)

@@ -83,7 +83,8 @@ func (id localKey[K]) own() *localKey[K] {
 
 // fromLocal answers from memory, if that may be trusted now.
 func fromLocal[K comparable, V any](ctx context.Context, s *space[V], id *localKey[K]) *item[V] {
-	found, ok := s.local.items.GetIfPresent(id.hash(s.seed))
+	hash := id.hash(s.seed)
+	found, ok := s.local.items.GetIfPresent(hash)
 	if !ok {
 		return nil
 	}
@@ -98,7 +99,7 @@ func fromLocal[K comparable, V any](ctx context.Context, s *space[V], id *localK
 	if now >= it.fresh || !s.coherence.holds(&it.mark, now) {
 		return nil
 	}
-	s.opts.count(ctx, "cache.hits", s.l1...)
+	s.countLocal(ctx, hash)
 	return it
 }
 

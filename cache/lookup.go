@@ -131,7 +131,7 @@ func (s *space[V]) orOld(ctx context.Context, sp *spec, r result[V], old *result
 	if r.err != errPaused {
 		s.opts.report(ctx, fmt.Errorf("cache: %s: an old value is served: %w", s.name, r.err), nil)
 	}
-	s.opts.count(ctx, "cache.stale", "cache", s.name)
+	s.count(ctx, stale)
 	return *old
 }
 
@@ -219,12 +219,12 @@ func (s *space[V]) serve(ctx context.Context, sp *spec, f *found[V], m mark, pro
 	}
 	if f.age >= f.fresh {
 		r.status = StatusStale
-		s.opts.count(ctx, "cache.stale", "cache", s.name)
+		s.count(ctx, stale)
 		return r, true
 	}
-	s.opts.count(ctx, "cache.hits", s.l2...)
+	s.count(ctx, hits)
 	if f.age+early(f.cost, f.fresh) >= f.fresh {
-		s.opts.count(ctx, "cache.early", "cache", s.name)
+		s.count(ctx, earlies)
 		due = true
 	}
 	if sp.local != nil {
@@ -270,7 +270,7 @@ func (s *space[V]) spare(ctx context.Context, sp *spec) (r result[V], ok bool) {
 	}
 	if f.age >= f.fresh {
 		r.status = StatusStale
-		s.opts.count(ctx, "cache.stale", "cache", s.name)
+		s.count(ctx, stale)
 	}
 	return r, true
 }

@@ -179,7 +179,7 @@ func (b *batch[V]) loadGranted(ctx context.Context) {
 	leases := make([]Lease, len(b.grants))
 	for n := range b.grants {
 		leases[n] = b.grants[n].lease
-		b.opts.count(ctx, "cache.misses", "cache", b.name)
+		b.count(ctx, misses)
 	}
 	since := b.now()
 	var values func(int) (V, bool)
@@ -233,7 +233,7 @@ func (b *batch[V]) fillAll(ctx context.Context, fills []Fill) []bool {
 	}
 	for _, ok := range done {
 		if !ok {
-			b.opts.count(ctx, "cache.rejected_fills", "cache", b.name)
+			b.count(ctx, rejected)
 		}
 	}
 	return done
@@ -251,7 +251,7 @@ func (b *batch[V]) loadAlone(ctx context.Context) {
 		return
 	}
 	for range b.alone {
-		b.opts.count(ctx, "cache.bypasses", "cache", b.name)
+		b.count(ctx, bypasses)
 	}
 	var values func(int) (V, bool)
 	err := b.call(ctx, b.specs[b.alone[0]], func(ctx context.Context) (err error) {

@@ -56,6 +56,12 @@ func (p *pending) blocks(key string, tags []string) bool {
 	return false
 }
 
+func (p *pending) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.names)
+}
+
 // due returns what is to be retried, with the turn to pass to settle; 0 for nothing now.
 func (p *pending) due(now time.Duration) (keys, tags []string, turn uint64) {
 	p.mu.Lock()

@@ -14,7 +14,7 @@ import (
 type space[V any] struct {
 	*core
 	name   string
-	l1, l2 []string     // labels of hits
+	tally  *tally
 	seed   maphash.Seed // of its keys in memory
 	schema uint64
 	format format

@@ -20,7 +20,7 @@ func rooms() map[string][]string {
 		"tenancy":   {"registry", "record", "outbox", "guard", "migrate", "sqldb", "tenancytest"},
 		"billing":   {"stripebilling", "pgbilling", "billingtest", "stripetest"},
 		"notify":    {"sendgridmail", "smtpmail", "twiliosms", "slackchat", "pgnotify", "devinbox", "notifytest"},
-		"cache":     {"rediscache", "cachetest"},
+		"cache":     {"rediscache", "cachetest", "cacheui"},
 		"jobs":      {"driver", "redisjobs", "outboxjobs", "jobsui", "jobstest"},
 		"analytics": {"clickhouseanalytics", "collector", "devclickhouse", "analyticstest"},
 		"httpx": {
