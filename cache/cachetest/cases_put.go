@@ -111,6 +111,40 @@ var peekCases = []testCase{
 		e = p.claim(cache.Claim{Key: "leased", Mode: cache.ClaimNothing})
 		p.check(e.State == cache.Leased && !e.Granted, "%+v", e)
 	}},
+	{"reading is as strict as claiming", "most hits are reads without a lease; what is old for a claim is old for them", func(p *probe) {
+		look := func(key string, tags ...string) cache.Entry {
+			return p.claim(cache.Claim{Key: key, Tags: tags, Mode: cache.ClaimNothing})
+		}
+		for _, tags := range [][]string{{"a"}, {"a", "b"}, {"c", "a", "d", "e", "f", "g", "h", "i", "j"}, nil} {
+			p.put("k", "1", tags...)
+			for range 2 {
+				e, claimed := look("k", tags...), p.read("k", tags...)
+				p.check(e.Valid && string(e.Body) == "1" && e.ID == claimed.ID && e.Seq == claimed.Seq, "%+v, as a claim %+v", e, claimed)
+			}
+			if tags == nil {
+				break
+			}
+			p.noError(p.store.Invalidate(p.ctx, nil, []string{"a"}))
+			e, claimed := look("k", tags...), p.read("k", tags...)
+			p.check(!e.Valid && e.Seq == claimed.Seq && e.ID == claimed.ID, "tag invalidated: %+v, as a claim %+v", e, claimed)
+			h := cache.Hold{Token: p.token(), Tags: []string{"a"}, TTL: lease}
+			p.noError(p.store.Hold(p.ctx, h))
+			p.check(look("k", tags...).State == cache.Held, "tag held")
+			p.noError(p.store.Release(p.ctx, h))
+			e = look("k", tags...)
+			p.check(e.State == cache.Filled && !e.Valid, "tag released: %+v", e)
+			p.noError(p.store.Invalidate(p.ctx, []string{"k"}, nil))
+			p.check(look("k", tags...).State == cache.Missing, "invalidated")
+		}
+		h := cache.Hold{Token: p.token(), Keys: []string{"k"}, TTL: lease}
+		p.noError(p.store.Hold(p.ctx, h))
+		p.check(look("k").State == cache.Held, "held")
+		p.noError(p.store.Release(p.ctx, h))
+		p.check(look("k").State == cache.Missing, "released")
+		token, seq := p.lease("short")
+		p.check(p.fill(cache.Fill{Key: "short", Token: token, Seq: seq, Body: []byte("1"), TTL: 50 * time.Millisecond}), "refused")
+		p.eventually("the end of a value", func() bool { return look("short").State == cache.Missing })
+	}},
 }
 
 var pauseCases = []testCase{
@@ -120,18 +154,22 @@ var pauseCases = []testCase{
 		p.claim(cache.Claim{Key: "k", Token: token, Mode: cache.ClaimBeside})
 		e := p.claim(cache.Claim{Key: "k", Mode: cache.ClaimBeside})
 		p.check(!e.Granted && !e.Paused, "an attempt in progress is no pause: %+v", e)
-		p.noError(p.store.Abandon(p.ctx, []cache.Lease{{Key: "k", Token: token, Pause: 50 * time.Millisecond}}))
+		p.noError(p.store.Abandon(p.ctx, []cache.Lease{{Key: "k", Token: token, Pause: time.Minute}}))
 		e = p.claim(cache.Claim{Key: "k", Mode: cache.ClaimBeside})
 		p.check(!e.Granted && e.Paused && e.Valid && string(e.Body) == "old", "no pause: %+v", e)
 		p.check(!p.fill(cache.Fill{Key: "k", Token: token, Body: []byte("x")}), "an abandoned lease filled")
+
+		p.put("brief", "old")
+		p.claim(cache.Claim{Key: "brief", Token: token, Mode: cache.ClaimBeside})
+		p.noError(p.store.Abandon(p.ctx, []cache.Lease{{Key: "brief", Token: token, Pause: 50 * time.Millisecond}}))
 		token = p.token()
 		p.eventually("the pause to end", func() bool {
-			e = p.claim(cache.Claim{Key: "k", Token: token, Mode: cache.ClaimBeside})
+			e = p.claim(cache.Claim{Key: "brief", Token: token, Mode: cache.ClaimBeside})
 			return e.Granted
 		})
 		p.check(!e.Paused, "granted, yet paused: %+v", e)
-		p.check(p.fill(cache.Fill{Key: "k", Token: token, Seq: e.Seq, Body: []byte("new")}), "refused")
-		p.check(string(p.read("k").Body) == "new", "not stored")
+		p.check(p.fill(cache.Fill{Key: "brief", Token: token, Seq: e.Seq, Body: []byte("new")}), "refused")
+		p.check(string(p.read("brief").Body) == "new", "not stored")
 	}},
 	{"who awaits a lease beside a value is told of its end", "callers of a value that may not be served without a try wait for the one who tries", func(p *probe) {
 		w := p.watch("a")

@@ -169,6 +169,19 @@ func (s nosy) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry,
 	return s.Store.Acquire(ctx, claims)
 }
 
+// trusting does not compare stamps when it reads without a lease.
+type trusting struct{ *Store }
+
+func (s trusting) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
+	entries, err := s.Store.Acquire(ctx, claims)
+	for i := range entries {
+		if claims[i].Mode == cache.ClaimNothing {
+			entries[i].Valid = entries[i].State == cache.Filled
+		}
+	}
+	return entries, err
+}
+
 func TestTheSuiteFindsPlantedFaults(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -188,6 +201,7 @@ func TestTheSuiteFindsPlantedFaults(t *testing.T) {
 		"eternal":    {func(s *Store) cache.Store { return eternal{s} }, []string{"a hold ends by itself"}},
 		"insistent":  {func(s *Store) cache.Store { return insistent{s} }, []string{"the newer of two own values wins", "an own value brings nothing back", "over a value of unknown version"}},
 		"nosy":       {func(s *Store) cache.Store { return nosy{s} }, []string{"reading takes no lease"}},
+		"trusting":   {func(s *Store) cache.Store { return trusting{s} }, []string{"reading is as strict as claiming"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

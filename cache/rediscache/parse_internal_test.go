@@ -119,7 +119,8 @@ func TestBeatParts(t *testing.T) {
 	for n := int64(10); n < 100; n++ {
 		require.False(t, part(n, 0, 2))
 	}
-	require.LessOrEqual(t, len(b.pending), maxBeats)
+	require.Len(t, b.pending, maxBeats)
+	require.False(t, part(9, 1, 2), "older than all that there is room for")
 	require.True(t, part(99, 1, 2))
 	require.Empty(t, b.pending)
 }

@@ -116,10 +116,14 @@ func (b *beatParts) complete(m message) bool {
 		b.pending = make(map[int64]map[int]bool)
 	}
 	if b.pending[n] == nil {
-		b.pending[n] = make(map[int]bool)
-		if len(b.pending) > maxBeats {
-			delete(b.pending, slices.Min(slices.Collect(maps.Keys(b.pending))))
+		if len(b.pending) == maxBeats {
+			oldest := slices.Min(slices.Collect(maps.Keys(b.pending)))
+			if n < oldest {
+				return false // n is the one to give up
+			}
+			delete(b.pending, oldest)
 		}
+		b.pending[n] = make(map[int]bool)
 	}
 	parts := b.pending[n]
 	parts[m.part] = true
