@@ -19,8 +19,9 @@ type user struct {
 	Roles []string
 }
 
-// benchCache compares hits: in process memory with bare otter and with
-// go-redis/cache's local cache, in Redis with go-redis/cache.
+// benchCache compares hits: in process memory with bare otter, bare ristretto, with
+// go-redis/cache's local cache and rueidis's client-side cache; in Redis with go-redis/cache,
+// rueidis and a raw GET.
 func benchCache(ctx context.Context, l *lab) error {
 	rdb, err := l.flushed(ctx)
 	if err != nil {
@@ -59,6 +60,9 @@ func benchCache(ctx context.Context, l *lab) error {
 		return err
 	}
 
+	if err := benchRistretto(ctx, l, oursLocal, ann); err != nil {
+		return err
+	}
 	if err := l.reading(ctx, "cache.l1_allocs", "allocs", allocs(1_000_000, oursLocal)); err != nil {
 		return err
 	}
@@ -74,5 +78,8 @@ func benchCache(ctx context.Context, l *lab) error {
 		return err
 	}
 
+	if err := benchRueidis(ctx, l, hub, oursLocal, ann); err != nil {
+		return err
+	}
 	return benchCacheL2(ctx, l, hub, rdb, ann)
 }

@@ -73,12 +73,14 @@ func stampede(rdb *redis.Client) measure {
 	round := 0
 	return func(ctx context.Context) (float64, error) {
 		round++
+		const nodes, callers = 3, 3000
 		var loads, failed atomic.Int64
-		var wg, runs sync.WaitGroup
+		var wg, runs, came sync.WaitGroup
+		came.Add(nodes * callers)
 		run, stop := context.WithCancel(ctx)
 		defer runs.Wait()
 		defer stop()
-		for range 3 {
+		for range nodes {
 			store, err := ours.New(rdb, nil)
 			if err != nil {
 				return 0, err
@@ -89,11 +91,12 @@ func stampede(rdb *redis.Client) measure {
 			}
 			runs.Go(func() { _ = hub.Run(run) }) // it ends with run
 			c := cache.Define[int, string](hub, "stampede", &cache.Policy{TTL: time.Hour})
-			for range 3000 {
+			for range callers {
 				wg.Go(func() {
+					came.Done()
 					if _, err := c.Fetch(ctx, round, func(context.Context, int) (string, error) {
 						loads.Add(1)
-						time.Sleep(50 * time.Millisecond)
+						came.Wait() // a load takes until the last caller has come
 						return "v", nil
 					}); err != nil {
 						failed.Add(1)
