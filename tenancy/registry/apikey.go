@@ -175,23 +175,63 @@ func (r *Registry) RotateKey(ctx context.Context, id string, overlap time.Durati
 	return key, secret, nil
 }
 
-// RevokeKey ends a key at once, and the open invitations that it sent. It is idempotent. The actor needs keys.write, and every scope of the key.
+// RevokeKey ends a key at once, and the open invitations that it sent; keys that it made stay, see RevokeKeysOf. It is
+// idempotent. The actor needs keys.write, and every scope of the key.
 func (r *Registry) RevokeKey(ctx context.Context, id string) error {
 	return r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		key, err := r.lockedKey(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		if _, err := r.keyGranter(ctx, tx, key.Scopes); err != nil || key.RevokedAt != nil {
+		return r.revoke(ctx, tx, key)
+	})
+}
+
+// revoke ends a locked key, unless it has been revoked before.
+func (r *Registry) revoke(ctx context.Context, tx *tenancy.Tx, key APIKey) error {
+	if _, err := r.keyGranter(ctx, tx, key.Scopes); err != nil || key.RevokedAt != nil {
+		return err
+	}
+	if _, err := apiKeys.Update(ctx, tx, "revoked_at = now()", "id = $1", key.ID); err != nil {
+		return err
+	}
+	if err := r.revokeInvitations(ctx, tx, "invited_by = $1", keyActor+key.ID); err != nil {
+		return err
+	}
+	changed(tx, Event{Type: "key.revoked", Subject: key.ID}, fields{"name": key.Name, "prefix": key.Prefix}, nil)
+	return nil
+}
+
+// RevokeKeysOf revokes, as RevokeKey does, all keys that somebody made, the keys that those made, and so on: by is the id of a
+// user or Actor().ID of a key. It is for those who had to leave and for keys that have leaked: call RemoveMember or RevokeKey
+// first, or they go on making keys. A key that RotateKey made counts as made by who rotated it. The actor needs keys.write
+// and every scope of all these keys, else none is revoked (ErrForbidden).
+func (r *Registry) RevokeKeysOf(ctx context.Context, by string) error {
+	if by == "" || checkTexts(by) != nil {
+		return fmt.Errorf("%w maker of keys: want the id of a user, or of a key as an actor", ErrMalformed)
+	}
+	return r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		if _, err := r.keyGranter(ctx, tx, nil); err != nil {
 			return err
 		}
-		if _, err := apiKeys.Update(ctx, tx, "revoked_at = now()", "id = $1", id); err != nil {
-			return err
+		seen := map[string]bool{}
+		for makers := []string{by}; len(makers) > 0; {
+			list, err := apiKeys.List(ctx, tx, record.Query{Where: "created_by = any($1)", Args: []any{makers}, Order: "id", Lock: record.ForUpdate})
+			if err != nil {
+				return err
+			}
+			makers = nil // of the next generation, which is complete: who makes a key holds its own row until it is there
+			for _, key := range list {
+				if seen[key.ID] {
+					continue
+				}
+				seen[key.ID] = true
+				makers = append(makers, keyActor+key.ID)
+				if err := r.revoke(ctx, tx, key); err != nil {
+					return err
+				}
+			}
 		}
-		if err := r.revokeInvitations(ctx, tx, "invited_by = $1", keyActor+id); err != nil {
-			return err
-		}
-		changed(tx, Event{Type: "key.revoked", Subject: id}, fields{"name": key.Name, "prefix": key.Prefix}, nil)
 		return nil
 	})
 }

@@ -158,7 +158,7 @@ func (r *Registry) SetRole(ctx context.Context, userID, role string) error {
 }
 
 // RemoveMember ends a membership and revokes the open invitations that the member sent; API keys belong to the tenant and
-// stay. Everybody may leave; to remove somebody else the actor needs members.write and every permission of that member's
+// stay, see RevokeKeysOf. Everybody may leave; to remove somebody else the actor needs members.write and every permission of that member's
 // role. The last owner stays (ErrLastOwner), however many calls come at once.
 func (r *Registry) RemoveMember(ctx context.Context, userID string) error {
 	return r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {

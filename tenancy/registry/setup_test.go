@@ -30,6 +30,7 @@ var roles = map[string][]string{
 	"admin":        {"members.*", "keys.*", "projects.*"},
 	"hr":           {"members.write", "projects.read"},
 	"member":       {"projects.read"},
+	"mini":         {"keys.write"},
 }
 
 // both runs a case in memory and on PostgreSQL: what holds on one has to hold on the other.
