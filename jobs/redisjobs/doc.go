@@ -7,6 +7,16 @@
 // elsewhere. When Redis is full, enqueueing answers driver.ErrFull and workers go
 // on until there is room again.
 //
+// A failover, by Sentinel or in a Cluster, keeps what the new master had heard
+// of. Redis does not wait for replicas: of what the old one acknowledged last,
+// enqueued jobs may be lost, and jobs taken or finished may run again; with a
+// replica that keeps up that is a moment's, with one that lags all it missed. The
+// queue goes on by itself, nothing stays counted or locked. Jobs that must outlive
+// a master belong into package outboxjobs, which stores them again. In a Cluster
+// set ClusterOptions.ClusterStateReloadInterval to a second or so: by default the
+// client may call a dead master for a minute. A slot may move to another node
+// while the queue is worked on.
+//
 // Keep the client's ReadTimeout times its retries (12 s by default) below
 // jobs.Options.Lease: a call that hangs longer costs the lease, though no job.
 // A running queue sends about two commands a second while it is idle.
