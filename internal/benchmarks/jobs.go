@@ -52,6 +52,7 @@ func benchJobs(ctx context.Context, l *lab) error {
 		l.benchRedis(ctx, ours, asynq),
 		l.benchLatency(ctx, ours, river),
 		l.reading(ctx, "jobs.skewed_makespan_vs_ideal", "x", l.skewed),
+		l.benchSchedules(ctx, ours),
 	)
 }
 

@@ -211,8 +211,8 @@ func (c *crowd) verdict(thousandths ...int) []time.Duration {
 	for _, n := range thousandths {
 		at = append(at, late[(len(late)-1)*n/1000].Round(10*time.Microsecond))
 	}
-	c.t.Logf("%d schedules on %d processes: %.0f bytes each, Redis busy %.2f %% of a core, %d ticks in %s, late by %v (of %v in a thousand)",
-		len(c.specs), crowdProcesses, c.bytes, 100*c.busy, len(late), c.window[1].Sub(c.window[0]).Round(time.Second), at, thousandths)
+	c.t.Logf("%d schedules on %d processes: %.0f bytes each, Redis busy %.2f %% of a core, %d ticks in %s, late by %v (of %v in a thousand), %.0f fsyncs were late",
+		len(c.specs), crowdProcesses, c.bytes, 100*c.busy, len(late), c.window[1].Sub(c.window[0]).Round(time.Second), at, thousandths, c.info("persistence", "aof_delayed_fsync"))
 	require.Zero(c.t, twice, "ran twice")
 	require.Zero(c.t, early, "ran early")
 	require.Zero(c.t, missing, "missing")
