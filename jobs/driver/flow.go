@@ -147,13 +147,13 @@ func FlowJobID(flow string, stage, index int) string {
 // FailureID names the OnFailure job of a flow.
 func FailureID(flow string) string { return flow + "~failure" }
 
-// FlowOf reads an id of FlowJobID.
+// FlowOf reads an id of FlowJobID; of any other it answers false.
 func FlowOf(id string) (flow string, stage, index int, ok bool) {
 	flow, place, _ := strings.Cut(id, "~")
 	first, second, found := strings.Cut(place, ".")
 	stage, err1 := strconv.Atoi(first)
 	index, err2 := strconv.Atoi(second)
-	if !found || err1 != nil || err2 != nil {
+	if !found || err1 != nil || err2 != nil || FlowJobID(flow, stage, index) != id || stage < 0 || index < 0 {
 		return "", 0, 0, false
 	}
 	return flow, stage, index, true

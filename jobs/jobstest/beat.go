@@ -87,21 +87,28 @@ func (d *Driver) audit(b driver.Beat, pulse *driver.Pulse) {
 // those of them that are canceled.
 func (d *Driver) reclaim(worker string, crashed bool, maxCrashes int) driver.Pulse {
 	var pulse driver.Pulse
+	var poisoned, canceled []*job // last, since their flows may cancel others of these
 	for _, j := range d.heldBy(worker) {
 		if crashed {
 			j.crashes++
 		}
 		switch {
 		case j.canceled:
-			d.drop(j)
+			canceled = append(canceled, j)
 		case crashed && maxCrashes > 0 && j.crashes >= maxCrashes:
-			j.err = fmt.Sprintf("its worker died %d times", j.crashes)
-			d.bury(j)
-			pulse.Buried++
+			poisoned = append(poisoned, j)
 		default:
 			d.place(j, true)
 			pulse.Reclaimed++
 		}
+	}
+	for _, j := range poisoned {
+		j.err = fmt.Sprintf("its worker died %d times", j.crashes)
+		d.bury(j)
+		pulse.Buried++
+	}
+	for _, j := range canceled {
+		d.drop(j)
 	}
 	delete(d.leases, worker)
 	d.token()

@@ -231,6 +231,13 @@ func (d *Driver) charge(j *job) {
 
 // startable counts the waiting jobs that could be taken now.
 func (d *Driver) startable(g *gate) int {
+	// A job that its tenant's limit held back, but a paused kind does now, is in
+	// nobody's way any more.
+	for _, j := range d.in(driver.Parked) {
+		if holds := g.holds(j); holds != "" && holds != j.group {
+			d.park(j, holds)
+		}
+	}
 	n := 0
 	for _, j := range append(d.in(driver.Parked), d.in(driver.Ready)...) {
 		if g.queue < 1 {

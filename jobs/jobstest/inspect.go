@@ -81,8 +81,14 @@ func (d *Driver) Resolve(ctx context.Context, ids []string, how driver.Resolutio
 		if act == nil {
 			return fmt.Errorf("jobstest: resolve: unknown resolution %q", how)
 		}
+		live := map[string]bool{} // what a flow cancels on account of another counts like that
 		for _, id := range ids {
-			if j := d.jobs[id]; j != nil && act(j) {
+			j := d.jobs[id]
+			live[id] = j != nil && (waits(j.state) || j.state == driver.Running)
+		}
+		for _, id := range ids {
+			j := d.jobs[id]
+			if j != nil && act(j) || how == driver.Cancel && live[id] {
 				found++
 			}
 		}

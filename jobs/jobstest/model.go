@@ -19,6 +19,8 @@ type model struct {
 	jobs    map[string]*expected
 	keys    map[string]string // unique key → id
 	workers map[string]*member
+	flows   map[string]*course
+	began   time.Time // the present step: what it pushes is not due before
 	turns   int
 
 	paused  bool
@@ -56,7 +58,7 @@ type member struct{ seq uint64 }
 
 func newModel() *model {
 	return &model{
-		jobs: map[string]*expected{}, keys: map[string]string{}, workers: map[string]*member{},
+		jobs: map[string]*expected{}, keys: map[string]string{}, workers: map[string]*member{}, flows: map[string]*course{},
 		tenants: map[string]bool{}, kinds: map[string]bool{}, own: map[string]driver.Limit{}, started: map[string]int{},
 	}
 }
@@ -147,6 +149,7 @@ func (m *model) end(j *expected, state driver.State) {
 func (m *model) forget(j *expected) {
 	j.canceled = true
 	m.end(j, "")
+	m.stepEnded(j.ID, driver.Failed, "cancelled")
 }
 
 func (m *model) settle(j *expected, o driver.Outcome, now time.Time) {
@@ -162,11 +165,13 @@ func (m *model) settle(j *expected, o driver.Outcome, now time.Time) {
 		} else {
 			m.end(j, "")
 		}
+		m.stepEnded(j.ID, driver.Done, j.result)
 	case driver.Drop:
 		m.forget(j)
 	case driver.Bury:
 		j.attempts, j.err = j.attempts+1, o.Error
 		m.end(j, driver.Dead)
+		m.stepEnded(j.ID, driver.Failed, j.err)
 	case driver.Retry:
 		j.attempts, j.err = j.attempts+1, o.Error
 		m.wait(j, o.Delay, now)
@@ -177,21 +182,29 @@ func (m *model) settle(j *expected, o driver.Outcome, now time.Time) {
 
 // giveBack is what becomes of the jobs of a worker that left or crashed.
 func (m *model) giveBack(worker string, crashed bool, maxCrashes int, now time.Time) (reclaimed, buried int) {
+	var poisoned, canceled []*expected // last, since their flows may cancel others of these
 	for _, j := range m.heldBy(worker) {
 		if crashed {
 			j.crashes++
 		}
 		switch {
 		case j.canceled:
-			m.forget(j)
+			canceled = append(canceled, j)
 		case crashed && maxCrashes > 0 && j.crashes >= maxCrashes:
-			j.err = fmt.Sprintf("its worker died %d times", j.crashes)
-			m.end(j, driver.Dead)
-			buried++
+			poisoned = append(poisoned, j)
 		default:
 			m.wait(j, 0, now)
 			reclaimed++
 		}
+	}
+	for _, j := range poisoned {
+		j.err = fmt.Sprintf("its worker died %d times", j.crashes)
+		m.end(j, driver.Dead)
+		m.stepEnded(j.ID, driver.Failed, j.err)
+		buried++
+	}
+	for _, j := range canceled {
+		m.forget(j)
 	}
 	delete(m.workers, worker)
 	return reclaimed, buried

@@ -19,7 +19,8 @@ import (
 const walkSteps = 120
 
 // RunWalks makes random calls on n new queues, with crashes, lost answers,
-// pauses and limits among them, and compares all answers with a simple model:
+// pauses, limits and flows among them, and compares all answers with a simple
+// model:
 // no accepted job may get lost, run twice, be in two states, overtake its
 // tenant's, exceed a limit or get stuck. It prints a failure with few steps.
 func RunWalks(t *testing.T, open func(t testing.TB) driver.Driver, f Features, n int) {
@@ -82,7 +83,7 @@ type walk struct {
 
 // uses is what a walk is about, so that some have little in the way.
 type uses struct {
-	priorities, delays, uniques, pauses, kinds, limits, rates, weights bool
+	priorities, delays, uniques, pauses, kinds, limits, rates, weights, flows bool
 }
 
 // errWalk is a difference between driver and model.
@@ -93,7 +94,7 @@ func newWalk(ctx context.Context, d driver.Driver, seed uint64) *walk {
 	one := func() bool { return flip.IntN(2) == 0 }
 	return &walk{
 		ctx: ctx, d: d, seed: seed, m: newModel(),
-		uses: uses{one(), one(), one(), one(), one(), one(), one(), one()},
+		uses: uses{one(), one(), one(), one(), one(), one(), one(), one(), one()},
 	}
 }
 
@@ -102,11 +103,13 @@ func (w *walk) run(steps []int) error {
 	for _, step := range steps {
 		w.rand = rand.New(rand.NewPCG(w.seed, uint64(step)+1))
 		w.names = step * 10
+		w.m.began = time.Now()
 		if err := w.step(); err != nil {
 			return fmt.Errorf("step %d: %w", step, err)
 		}
 	}
 	w.rand = rand.New(rand.NewPCG(w.seed, 1<<32))
+	w.m.began = time.Now()
 	if err := w.empty(); err != nil {
 		return fmt.Errorf("emptying the queue: %w", err)
 	}
@@ -124,6 +127,8 @@ func (w *walk) step() error {
 	ops := []op{
 		{30, (*walk).push, true},
 		{4, (*walk).pushAt, true},
+		{8, (*walk).startFlow, w.uses.flows},
+		{2, (*walk).cancelFlow, w.uses.flows},
 		{35, (*walk).exchange, true},
 		{4, (*walk).ghost, true},
 		{6, (*walk).beat, true},

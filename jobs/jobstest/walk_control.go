@@ -81,15 +81,18 @@ func (w *walk) weigh() error {
 func (w *walk) cancel() error {
 	some := w.someIDs(1 + w.rand.IntN(4))
 	want := 0
+	for _, id := range some { // also what a flow cancels on account of another
+		if j := w.m.jobs[id]; j != nil && (j.state == driver.Ready || j.state == driver.Running) {
+			want++
+		}
+	}
 	for _, id := range some {
 		switch j := w.m.jobs[id]; {
 		case j == nil:
 		case j.state == driver.Ready:
 			w.m.forget(j)
-			want++
 		case j.state == driver.Running:
 			j.canceled = true
-			want++
 		}
 	}
 	return w.resolve(driver.Cancel, some, want)
@@ -112,6 +115,7 @@ func (w *walk) requeueJobs(some []string) error {
 		switch found[i].State {
 		case driver.Dead:
 			j.attempts, j.crashes, j.err = 0, 0, ""
+			w.m.stepRequeued(id)
 		case driver.Scheduled:
 		default:
 			continue
@@ -167,6 +171,9 @@ func (w *walk) look() error {
 	}
 	if len(seen) > 0 {
 		return w.differ("jobs that should be gone: %v", slices.Sorted(maps.Keys(seen)))
+	}
+	if err := w.lookAtFlows(); err != nil {
+		return err
 	}
 	return w.count()
 }

@@ -33,16 +33,22 @@ func (w *walk) empty() error {
 	if err := w.lift(true); err != nil {
 		return err
 	}
-	for part := range slices.Chunk(slices.Sorted(maps.Keys(w.m.jobs)), driver.MaxBatch) {
-		if err := w.requeueJobs(part); err != nil {
+	// Once more for each stage of a flow, whose jobs may be put off again.
+	for round := 0; round == 0 || round < 8 && len(w.m.in(driver.Ready)) > 0; round++ {
+		for part := range slices.Chunk(slices.Sorted(maps.Keys(w.m.jobs)), driver.MaxBatch) {
+			if err := w.requeueJobs(part); err != nil {
+				return err
+			}
+		}
+		if err := w.work(); err != nil {
 			return err
 		}
 	}
-	if err := w.work(); err != nil {
-		return err
-	}
 	if left := len(w.m.in(driver.Ready)); left > 0 {
 		return w.differ("%d jobs cannot be had", left)
+	}
+	if err := w.flowsEnded(); err != nil {
+		return err
 	}
 	if err := w.look(); err != nil {
 		return err

@@ -26,6 +26,23 @@ type faulty struct {
 	onConfigure func(c []driver.Change)
 	onResolve   func(ids []string) []string
 	onWait      func(context.Context, time.Duration) error
+	onStart     func(p *driver.FlowPart)
+	onFlow      func(f *faulty) // a call of a flow's end
+}
+
+func (f *faulty) StartFlow(ctx context.Context, p driver.FlowPart) (driver.FlowStored, error) {
+	if f.onStart != nil {
+		f.onStart(&p)
+	}
+	return f.Driver.StartFlow(ctx, p)
+}
+
+func (f *faulty) CancelFlow(ctx context.Context, id string) (bool, error) {
+	found, err := f.Driver.CancelFlow(ctx, id)
+	if f.onFlow != nil {
+		f.onFlow(f)
+	}
+	return found, err
 }
 
 func (f *faulty) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, error) {
@@ -190,6 +207,41 @@ var plantedFaults = map[string]func(*faulty){
 	},
 	"nothing is said to be ready": func(f *faulty) {
 		f.onBatch = func(f *faulty, b *driver.Batch) { b.Ready = 0 }
+	},
+	"a flow has another policy": func(f *faulty) {
+		f.onStart = func(p *driver.FlowPart) {
+			if p.Policy == driver.WaitAll {
+				p.Policy = driver.Ignore
+			}
+		}
+	},
+	"a failed flow is not cleaned up after": func(f *faulty) { f.onStart = func(p *driver.FlowPart) { p.OnFailure = nil } },
+	"a stage begins before its time": func(f *faulty) {
+		f.onBatch = func(f *faulty, _ *driver.Batch) {
+			for _, flow := range f.flows {
+				if flow.state == driver.Running && flow.stage+1 < len(flow.Sizes) && count(flow.stageJobs(flow.stage), driver.Done) > 0 {
+					f.begin(flow, flow.stage+1)
+				}
+			}
+		}
+	},
+	"a job of a stage is forgotten": func(f *faulty) {
+		f.onBatch = func(f *faulty, _ *driver.Batch) {
+			for _, j := range f.in(driver.Ready) {
+				if _, stage, _, ok := driver.FlowOf(j.ID); ok && stage > 0 {
+					delete(f.jobs, j.ID)
+				}
+			}
+		}
+	},
+	"a cancelled flow goes on": func(f *faulty) {
+		f.onFlow = func(f *faulty) {
+			for _, flow := range f.flows {
+				if flow.ending == driver.Cancelled {
+					flow.ending = ""
+				}
+			}
+		}
 	},
 	"nobody is woken": func(f *faulty) {
 		f.onWait = func(ctx context.Context, d time.Duration) error {
