@@ -1,6 +1,7 @@
 // Package jobsui is a dashboard for job queues: an http.Handler with what
-// waits, runs, failed and died, how fast it went, and the buttons to requeue,
-// cancel, delete, pause and limit.
+// waits, runs, failed and died, how fast it went, the schedules, the flows and
+// the tenants' turns, and the buttons to requeue, cancel, delete, run now,
+// pause and limit.
 //
 // # Usage
 //
@@ -27,8 +28,11 @@
 //
 // # Errors
 //
-// A page whose data cannot be read says so with status 502 and logs why. A
-// change that is not allowed is answered with 403 and not made.
+// A page whose data cannot be read says so with status 502 and logs why; one
+// that the queue's driver has no data for, with 501. A change that is not
+// allowed is answered with 403 and not made.
+//
+// What Options.Codec has sealed is never opened for a page.
 //
 // # Concurrency
 //

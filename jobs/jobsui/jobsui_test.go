@@ -17,6 +17,7 @@ import (
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
 	"github.com/ashlar-go/ashlar/jobs/jobsui"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
@@ -181,9 +182,57 @@ func TestRefusals(t *testing.T) {
 	require.NotContains(t, s.get("/mail/jobs?state=dead"), `name="action"`)
 	require.NotContains(t, s.get("/mail/"), `method="post"`)
 	require.Contains(t, s.get("/mail/job?id=dead"), "Hidden or sealed by this program")
-	code, _, _ = s.post("/mail/control", url.Values{"action": {"pause"}})
-	require.Equal(t, http.StatusForbidden, code)
+	require.NoError(t, s.q.Schedule(t.Context(), "daily", "@daily", mail{To: "all"}, nil))
+	_, err := s.q.Start(t.Context(), jobs.Flow{ID: "f", Stages: [][]jobs.Item{jobs.Items(mail{To: "one"}), jobs.Items(mail{To: "two"})}})
+	require.NoError(t, err)
+	for path, shown := range map[string]string{
+		"/mail/schedules": "Every day at 00:00", "/mail/flow?id=f": "Stage 2", "/mail/flows": "flow?id=f", "/mail/tenants": "no tenant",
+	} {
+		page := s.get(path)
+		require.Contains(t, page, shown)
+		require.NotContains(t, page, `method="post"`, path)
+	}
+	for path, form := range map[string]url.Values{
+		"/mail/control":   {"action": {"pause"}},
+		"/mail/schedules": {"action": {"run"}, "id": {" daily"}},
+		"/mail/flow":      {"action": {"cancel"}, "id": {"f"}, "sure": {"1"}},
+		"/mail/jobs":      {"action": {"cancel"}, "id": {"ready1"}},
+	} {
+		code, _, _ = s.post(path, form)
+		require.Equal(t, http.StatusForbidden, code, path)
+	}
+	s.stats(jobs.Stats{Ready: 3, Scheduled: 1, Dead: 1})
 }
+
+func TestWhatIsGoneOrCannotBe(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	code, _, header := s.post("/mail/schedules", url.Values{"action": {"run"}, "id": {"none"}})
+	require.Equal(t, http.StatusSeeOther, code)
+	require.Contains(t, s.get("/mail/"+header.Get("Location")), "no such schedule any more")
+	_, _, header = s.post("/mail/flow", url.Values{"action": {"cancel"}, "id": {"none"}, "sure": {"1"}})
+	code, body, _ := s.do(httptest.NewRequest("GET", "/ops/mail/"+header.Get("Location"), nil))
+	require.Equal(t, http.StatusNotFound, code)
+	require.Contains(t, body, "This flow does not exist")
+	for _, query := range []string{"?cursor=nonsense", "?text=%00"} {
+		s.do(httptest.NewRequest("GET", "/ops/mail/schedules"+query, nil)) // whatever it answers, it does not panic
+	}
+
+	q, err := jobs.New(plain{jobstest.New(t)}, nil)
+	require.NoError(t, err)
+	ui, err := jobsui.New(map[string]*jobs.Queue{"mail": q}, &jobsui.Options{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	s = &site{T: t, q: q, h: http.StripPrefix("/ops", ui)}
+	require.Contains(t, s.get("/mail/"), "Throughput")
+	for _, path := range []string{"/mail/schedules", "/mail/flows", "/mail/flow?id=f", "/mail/tenants"} {
+		code, body, _ := s.do(httptest.NewRequest("GET", "/ops"+path, nil))
+		require.Equal(t, http.StatusNotImplemented, code, path)
+		require.Contains(t, body, "This queue has no such thing")
+	}
+}
+
+// plain hides all that a driver may offer beyond what it must.
+type plain struct{ driver.Driver }
 
 // newRunning is a site whose only job runs and has told its progress.
 func newRunning(t *testing.T, opts *jobs.Options) *site {
