@@ -17,6 +17,8 @@ const (
 	purego     = "github.com/ebitengine/purego"
 	idna       = "golang.org/x/net/idna"
 	testify    = "github.com/stretchr/testify"
+	prometheus = "github.com/prometheus/client_golang/prometheus"
+	otel       = "go.opentelemetry.io/otel/"
 )
 
 // sdks lists what the folders of the blocks may import besides the standard
@@ -38,9 +40,12 @@ func sdks() map[string][]string {
 		// A statement of record is its own pgx.QueryRewriter.
 		"tenancy/internal/rowop": {pgx},
 		// The first level is not worth writing again.
-		"cache":                         {otter},
-		"cache/rediscache":              {goRedis},
-		"jobs/redisjobs":                {goRedis},
+		"cache":            {otter},
+		"cache/rediscache": {goRedis},
+		"jobs/redisjobs":   {goRedis},
+		"jobs/promjobs":    {prometheus},
+		// The API alone: which SDK answers it is up to the program.
+		"jobs/oteljobs":                 {otel + "attribute", otel + "codes", otel + "metric", otel + "propagation", otel + "trace"},
 		"billing/stripebilling":         {stripe},
 		"billing/pgbilling":             {pgx},
 		"notify/sendgridmail":           {sendgrid},

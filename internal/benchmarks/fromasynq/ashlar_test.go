@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/ashlar-go/ashlar/jobs"
 	"github.com/ashlar-go/ashlar/jobs/jobsui"
+	"github.com/ashlar-go/ashlar/jobs/promjobs"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 )
 
@@ -162,6 +164,14 @@ func mountDashboard(mux *http.ServeMux, q *jobs.Queue, admins func(http.Handler)
 	}
 	mux.Handle("/admin/jobs/", http.StripPrefix("/admin/jobs", admins(ui)))
 	return nil
+}
+
+func measured(registry *prometheus.Registry, driver *redisjobs.Driver) (*jobs.Queue, error) {
+	observer, err := promjobs.New(registry, driver, nil)
+	if err != nil {
+		return nil, err
+	}
+	return jobs.New(driver, &jobs.Options{Observer: observer})
 }
 
 // Bind makes a document of its pages.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -238,6 +239,24 @@ func TestDashboard(t *testing.T) {
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/admin/jobs/", nil))
 	require.Equal(t, http.StatusOK, w.Code)
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	driver, err := redisjobs.New(redisOf(t), nil)
+	require.NoError(t, err)
+	q, err := measured(registry, driver)
+	require.NoError(t, err)
+	_, err = q.Enqueue(t.Context(), SendInvoice{ID: 42}, nil)
+	require.NoError(t, err)
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	var names []string
+	for _, f := range families {
+		names = append(names, f.GetName())
+	}
+	require.Subset(t, names, []string{"jobs_enqueued_total", "jobs_depth", "jobs_store_up"})
 }
 
 func TestMove(t *testing.T) {

@@ -10,8 +10,11 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/oteljobs"
 	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 	"github.com/ashlar-go/ashlar/tenancy"
@@ -146,6 +149,16 @@ func ourMiddleware(log func(kind string, took time.Duration, err error)) *jobs.O
 			},
 		},
 	}
+}
+
+func measured(meters metric.MeterProvider, tracers trace.TracerProvider, driver *redisjobs.Driver) (*jobs.Queue, error) {
+	observer, err := oteljobs.Metrics(meters, driver, nil) // or promjobs.New, for Prometheus
+	if err != nil {
+		return nil, err
+	}
+	opts := &jobs.Options{Observer: observer}
+	oteljobs.Trace(tracers, opts)
+	return jobs.New(driver, opts)
 }
 
 // Bind makes a document of its pages.

@@ -18,7 +18,10 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertest"
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/ashlar-go/ashlar/internal/devstack"
 	"github.com/ashlar-go/ashlar/jobs"
@@ -216,7 +219,8 @@ func TestResults(t *testing.T) {
 	ctx, pg, rdb := t.Context(), postgres(t), redisOf(t)
 	workers := river.NewWorkers()
 	river.AddWorker(workers, river.WorkFunc(theirResult))
-	c := client(t, pg.Owner, &river.Config{Workers: workers})
+	emitted := make(chan string, 1000)
+	c := client(t, pg.Owner, &river.Config{Workers: workers, Plugins: theirMetrics(func(name string, _ rivertype.Metric) { emitted <- name })})
 	done, unsubscribe := c.Subscribe(river.EventKindJobCompleted)
 	defer unsubscribe()
 	require.NoError(t, c.Start(ctx))
@@ -224,6 +228,7 @@ func TestResults(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `"page-7.pdf"`, string((<-done).Job.Output()))
 	require.NoError(t, c.Stop(ctx))
+	require.Contains(t, <-emitted, "job_get_available")
 
 	q := queue(t, rdb, ourOptions())
 	handleThumbnails(q)
@@ -241,6 +246,16 @@ func TestResults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"page-1.pdf", "page-2.pdf"}, <-bound)
 	stop()
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	driver, err := redisjobs.New(redisOf(t), nil)
+	require.NoError(t, err)
+	q, err := measured(metricnoop.NewMeterProvider(), tracenoop.NewTracerProvider(), driver)
+	require.NoError(t, err)
+	_, err = q.Enqueue(t.Context(), SendInvoice{ID: 42}, nil)
+	require.NoError(t, err)
 }
 
 // A worker of River is tested in a transaction of a real PostgreSQL.

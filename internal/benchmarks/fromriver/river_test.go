@@ -144,3 +144,11 @@ func theirMiddleware(log func(kind string, took time.Duration, err error)) []riv
 		}),
 	}
 }
+
+func theirMetrics(record func(name string, metric rivertype.Metric)) []rivertype.Plugin {
+	return []rivertype.Plugin{
+		river.HookMetricEmitFunc(func(_ context.Context, params *rivertype.HookMetricEmitParams) {
+			record(string(params.Metric.Name()), params.Metric) // counts and durations of fetching, not of jobs
+		}),
+	}
+}
