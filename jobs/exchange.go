@@ -136,10 +136,10 @@ func (w *worker) start(jobs []driver.Stored, now time.Time) {
 	if jobs = w.apart(jobs); len(jobs) == 0 {
 		return
 	}
-	list, size := make([]*attempt, len(jobs)), 0
+	list, size, note := make([]*attempt, len(jobs)), 0, w.pool.progress
 	for i, job := range jobs {
 		size += len(job.Body)
-		list[i] = &attempt{job: job, epoch: w.epoch, base: w.jobs, since: now, note: w.pool.progress}
+		list[i] = &attempt{job: job, epoch: w.epoch, base: w.jobs, since: now, note: note}
 	}
 	w.size = size / len(jobs)
 	w.pool.add(list, w.prefetch/3)

@@ -182,15 +182,15 @@ func draft(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driv
 
 func ceilMillis(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
 
+// noOptions is nobody's to write to.
+var noOptions = &EnqueueOptions{}
+
 // withDefaults fills the zero fields of opts with those that the type of the
 // arguments asks for.
 func withDefaults(args Args, opts *EnqueueOptions) *EnqueueOptions {
 	kind, ok := args.(interface{ JobOptions() EnqueueOptions })
 	if !ok {
-		if opts == nil {
-			return &EnqueueOptions{}
-		}
-		return opts
+		return cmp.Or(opts, noOptions)
 	}
 	o := kind.JobOptions()
 	if opts == nil {

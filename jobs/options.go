@@ -265,7 +265,7 @@ func (o *Options) report(ctx context.Context, err error, stack []byte) {
 
 func (o *Options) count(ctx context.Context, name string, n int, kv ...string) {
 	if o != nil && o.Metrics != nil && n > 0 {
-		o.Metrics.Add(ctx, name, float64(n), kv...)
+		o.Metrics.Add(ctx, name, float64(n), slices.Clone(kv)...) // so that no caller makes kv on the heap for nothing
 	}
 }
 

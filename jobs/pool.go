@@ -179,7 +179,7 @@ func (p *pool) take() ([]driver.Outcome, []driver.Note) {
 	defer p.mu.Unlock()
 	n := min(len(p.done), driver.MaxBatch)
 	done := p.done[:n:n]
-	p.done = append([]driver.Outcome(nil), p.done[n:]...)
+	p.done = append(make([]driver.Outcome, 0, max(n, len(p.done)-n)), p.done[n:]...) // as many are to be expected
 	var notes []driver.Note
 	for id, data := range p.notes {
 		if len(notes) == driver.MaxBatch {
