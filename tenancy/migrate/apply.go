@@ -19,6 +19,29 @@ const attempts = 5
 
 var errEndsTx = errors.New("the file ends the transaction around it; remove BEGIN and COMMIT, or start it with -- no-transaction")
 
+// ending is an error if a statement of the file would end the transaction around it. It is asked before the file runs:
+// afterwards half of it is committed, also of a dry run, and COMMIT AND CHAIN leaves no trace.
+func (f *file) ending() error {
+	for _, s := range sqlsplit.Split(f.text) {
+		words := append(sqlsplit.Words(s.Text, 3), "", "")
+		switch words[0] {
+		case "rollback":
+			if words[1] == "to" || words[2] == "to" { // a savepoint
+				continue
+			}
+		case "prepare":
+			if words[1] != "transaction" {
+				continue
+			}
+		case "commit", "end", "abort":
+		default:
+			continue
+		}
+		return fmt.Errorf("migrate: %s:%d: %w", f.path(), s.Line, errEndsTx)
+	}
+	return nil
+}
+
 const noteSQL = `insert into ashlar.migrations (source, name, checksum) values ($1, $2, $3) returning at`
 
 // apply runs the file and notes it.
@@ -72,6 +95,9 @@ func (f *file) applyPieces(ctx context.Context, c *pgx.Conn, log *slog.Logger) e
 }
 
 func (f *file) applyTx(ctx context.Context, c *pgx.Conn, lockTimeout time.Duration, log *slog.Logger) error {
+	if err := f.ending(); err != nil {
+		return err
+	}
 	tx, err := c.Begin(ctx)
 	if err != nil {
 		return f.failed(err, "", 0)

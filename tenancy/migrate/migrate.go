@@ -124,6 +124,9 @@ func dryRun(ctx context.Context, c *pgx.Conn, sets []*set, opts *Options) (appli
 				continue
 			}
 			if !f.Adopted {
+				if err := f.ending(); err != nil {
+					return applied, err
+				}
 				if _, err := c.PgConn().Exec(ctx, head+f.text).ReadAll(); err != nil {
 					return applied, f.failed(err, head+f.text, len(head))
 				}

@@ -101,11 +101,38 @@ func TestFailedFileLeavesNothing(t *testing.T) {
 	require.Equal(t, []string{"app/2.sql"}, names(applied))
 }
 
+// TestFileThatCommitsByItselfIsRefused before it runs, by Up, a dry run and UpTenants: nothing of it is kept.
 func TestFileThatCommitsByItselfIsRefused(t *testing.T) {
 	t.Parallel()
 	pg := testenv.Postgres(t)
-	_, err := migrate.Up(t.Context(), pg.Owner, []migrate.Source{{Name: "app", FS: fstest.MapFS{"1.sql": text("create table a (id int); commit;")}}}, nil)
-	require.ErrorContains(t, err, "ends the transaction")
+	target := []migrate.Target{{Tenant: "acme", Schema: "acme"}}
+	run := func(sql string) (errs []error) {
+		sources := []migrate.Source{{Name: "app", FS: fstest.MapFS{"1.sql": text(sql)}}}
+		_, dry := migrate.Up(t.Context(), pg.Owner, sources, &migrate.Options{DryRun: true})
+		results, tenants := migrate.UpTenants(t.Context(), pg.Owner, target, sources, &migrate.TenantsOptions{CreateSchemas: true})
+		if tenants == nil {
+			tenants = results[0].Err
+		}
+		_, up := migrate.Up(t.Context(), pg.Owner, sources, nil)
+		return []error{dry, tenants, up}
+	}
+	count := func() (n int) {
+		require.NoError(t, pg.Owner.QueryRow(t.Context(), `select count(*) from pg_tables where tablename = 'a'`).Scan(&n))
+		return n
+	}
+	for _, end := range []string{
+		"commit", "/* c */ COMMIT WORK", "end", "abort", "rollback", "rollback work", "commit and chain", "commit; begin", "rollback; begin",
+		"prepare transaction 'x'",
+	} {
+		for _, err := range run("create table a (id int);\n" + end + ";\nselect 1") {
+			require.ErrorContains(t, err, "app/1.sql:2: the file ends the transaction", end)
+		}
+		require.Zero(t, count(), end)
+	}
+	for _, err := range run("create table a (id int); savepoint s; create table b (id int); rollback work to s; do $$ begin null; end $$; prepare p as select 1; deallocate p") {
+		require.NoError(t, err)
+	}
+	require.Equal(t, 2, count(), "the tenant's and the one of all")
 }
 
 func TestConcurrentCallsApplyOnce(t *testing.T) {

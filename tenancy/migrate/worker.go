@@ -110,6 +110,9 @@ func (w *worker) apply(ctx context.Context, c *pgx.Conn, t Target, central *pgx.
 	}
 	head := w.head(t)
 	for _, f := range files {
+		if err := f.ending(); err != nil {
+			return nil, err
+		}
 		text := head + f.text
 		if _, err := c.PgConn().Exec(ctx, text).ReadAll(); err != nil {
 			return nil, f.failed(err, text, len(head))
