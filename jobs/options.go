@@ -42,7 +42,8 @@ type Options struct {
 
 	// MaxCrashes is how many workers may die while they hold a job before it
 	// is taken to be the reason and is dead. Zero means 3. Negative means no
-	// limit.
+	// limit. A worker holds one job at a time that one more would bury, so that
+	// those which only waited beside the reason are not.
 	MaxCrashes int
 
 	// DrainTimeout is how long running handlers may take to finish once the

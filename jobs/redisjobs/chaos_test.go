@@ -151,7 +151,7 @@ func (c *chaos) count() int {
 	return len(c.accepted)
 }
 
-// all is a mixture of harms for attack.
+// all is a mixture of harms for attack: kills, freezes, cuts, a dead Redis.
 const all = "kkrkckfk"
 
 // attack does so many harms while jobs come and go: those of the letters, over
@@ -170,7 +170,9 @@ func (c *chaos) attack(harms int, letters string) {
 		case 'r':
 			c.killRedis()
 		case 'c':
-			c.cut(s)
+			c.cut(s, rand.N(2*chaosLease))
+		case 'C':
+			c.cut(s, 2*chaosLease)
 		case 'f':
 			c.freeze(s)
 		case 'k':
@@ -206,22 +208,22 @@ func (c *chaos) kill(s *slot) {
 func (c *chaos) killRedis() {
 	from := now()
 	c.redis.Kill()
-	<-time.After(time.Duration(rand.N(int64(chaosLease * 3 / 2))))
+	<-time.After(rand.N(chaosLease * 3 / 2))
 	c.redis.Restart()
 	// Beats and answers come back a while later.
 	c.down = append(c.down, span{from, now() + int64(chaosLease)})
 	c.restarts++
 }
 
-// hurt does something to a slot for longer than its lease, or not so long.
-func (c *chaos) hurt(s *slot, begin, end func()) {
+// hurt does something to a slot for a while.
+func (c *chaos) hurt(s *slot, long time.Duration, begin, end func()) {
 	s.mu.Lock()
 	s.busy = true
 	s.mu.Unlock()
 	from := now()
 	begin()
 	c.mends.Go(func() {
-		<-time.After(time.Duration(rand.N(int64(2 * chaosLease))))
+		<-time.After(long)
 		end()
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -230,15 +232,15 @@ func (c *chaos) hurt(s *slot, begin, end func()) {
 	})
 }
 
-func (c *chaos) cut(s *slot) {
+func (c *chaos) cut(s *slot, long time.Duration) {
 	c.cuts++
-	c.hurt(s, s.proxy.Cut, s.proxy.Restore)
+	c.hurt(s, long, s.proxy.Cut, s.proxy.Restore)
 }
 
 func (c *chaos) freeze(s *slot) {
 	c.freezes++
 	from := now()
-	c.hurt(s, func() { require.NoError(c, s.cmd.Process.Signal(syscall.SIGSTOP)) }, func() {
+	c.hurt(s, rand.N(2*chaosLease), func() { require.NoError(c, s.cmd.Process.Signal(syscall.SIGSTOP)) }, func() {
 		_ = s.cmd.Process.Signal(syscall.SIGCONT)
 		s.frozen = append(s.frozen, span{from, now()})
 	})
@@ -316,7 +318,7 @@ func TestChaosFindsPlantedFaults(t *testing.T) {
 			t.Parallel()
 			harms, letters := 4, all
 			if mode == "deaf" {
-				harms, letters = 5, "c"
+				harms, letters = 5, "C"
 			}
 			for range 5 { // one attack may miss the moment
 				c := newChaos(t, mode)

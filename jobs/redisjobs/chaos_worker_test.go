@@ -201,7 +201,7 @@ type doubling struct {
 
 func (d doubling) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch, error) {
 	for i := range x.Done {
-		if o := &x.Done[i]; o.Action == driver.Finish && rand.N(20) == 0 {
+		if o := &x.Done[i]; o.Action == driver.Finish && rand.N(8) == 0 {
 			if _, again := d.given.LoadOrStore(o.ID, true); !again {
 				o.Action = driver.Return
 			}
