@@ -45,7 +45,7 @@ func TestRedisGoneForAMinute(t *testing.T) {
 	_, err = q.Enqueue(t.Context(), Count{N: 1}, nil)
 	var network *net.OpError
 	require.ErrorAs(t, err, &network)
-	require.ErrorContains(t, err, "jobs: enqueue count: redisjobs: pushplain: ")
+	require.ErrorContains(t, err, "jobs: enqueue count: redisjobs: push")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	_, err = q.Stats(ctx)
