@@ -74,6 +74,9 @@ func runAttacker(order string) (v verdict, err error) {
 	if err := cmd.Run(); err != nil {
 		return v, err
 	}
+	if out.Len() == 0 {
+		return v, nil // of a stampede
+	}
 	return v, json.Unmarshal(out.Bytes(), &v)
 }
 

@@ -31,6 +31,7 @@ type order struct {
 	Sentinel           string // name of the master, of which Redis are the sentinels
 	Naive              bool   // fill without a lease
 	Unheld             bool   // hold without holding
+	Stampede           string // take part in one instead
 }
 
 // verdict is what a process reports.
@@ -70,6 +71,9 @@ func obey(text string) error {
 	var o order
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		return err
+	}
+	if o.Stampede != "" {
+		return o.join()
 	}
 	g, err := mapGround(o.Ground)
 	if err != nil {

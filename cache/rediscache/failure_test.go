@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -87,30 +86,6 @@ func (p *process) fromMemory(t *testing.T, s *source) bool {
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	require.Eventually(t, ok, 20*time.Second, 5*time.Millisecond, what)
-}
-
-func TestStampede(t *testing.T) {
-	t.Parallel()
-	srv := testenv.RedisServer(t)
-	var loads atomic.Int64
-	var wg sync.WaitGroup
-	for range 2 {
-		p := newProcess(t, srv.Addr, &cache.Options{})
-		for range 1000 {
-			wg.Go(func() {
-				v, err := p.cache.Fetch(context.Background(), "k", func(context.Context, string) (int64, error) {
-					loads.Add(1)
-					<-time.After(100 * time.Millisecond)
-					return 7, nil
-				})
-				if err != nil || v != 7 {
-					t.Errorf("got %d, %v", v, err)
-				}
-			})
-		}
-	}
-	wg.Wait()
-	require.EqualValues(t, 1, loads.Load())
 }
 
 // MaxStaleness is a minute here: it is the cut itself that switches memory off.

@@ -29,6 +29,7 @@ type ground struct {
 	own      atomic.Int64 // reads older than an invalidation of the same process
 	strict   atomic.Int64 // reads past memory, older than a commit with a hold
 	rows     [attackKeys]row
+	crowd    crowd // of a stampede
 }
 
 // row is the data behind one key.
