@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,11 +39,12 @@ func benchCacheL2(ctx context.Context, l *lab, hub *cache.Hub, rdb *redis.Client
 	if err != nil {
 		return err
 	}
-	if err := rdb.Set(ctx, "raw", text, time.Hour).Err(); err != nil {
+	key := func(id int64) string { return "raw:" + strconv.FormatInt(id, 10) } // as a program has to make one
+	if err := rdb.Set(ctx, key(1), text, time.Hour).Err(); err != nil {
 		return err
 	}
 	raw := func(ctx context.Context, _ int) error {
-		b, err := rdb.Get(ctx, "raw").Bytes()
+		b, err := rdb.Get(ctx, key(ann.ID)).Bytes()
 		if err != nil {
 			return err
 		}
