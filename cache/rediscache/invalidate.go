@@ -18,11 +18,11 @@ func (s *store) Hold(ctx context.Context, h cache.Hold) error {
 	if len(h.Token) != tokenLen {
 		return fmt.Errorf("rediscache: hold: a token has %d characters, not %d", tokenLen, len(h.Token))
 	}
-	return s.change(ctx, "hold", "hold", h, s.scripts.hold, h.Token, h.TTL.Milliseconds())
+	return s.change(ctx, "hold", "hold", h, s.scripts.hold, h.Token, max(h.TTL.Milliseconds(), 1))
 }
 
 func (s *store) Release(ctx context.Context, h cache.Hold) error {
-	return s.change(ctx, "release", "release", h, s.scripts.release, h.Token)
+	return s.change(ctx, "release", "release", h, s.scripts.hold, h.Token, 0)
 }
 
 // change runs a script on each of h's keys and moves the stamps of its tags, in one round trip.

@@ -17,7 +17,7 @@ var luaFiles embed.FS
 
 // scripts are the Lua programs, one per transition.
 type scripts struct {
-	claim, fill, put, renew, abandon, invalidate, hold, release, stamp *script
+	claim, fill, put, renew, abandon, invalidate, hold, stamp *script
 
 	// plain is set once the server turned out not to know the #! line (before Redis 7, and
 	// miniredis); flags are left out from then on.
@@ -42,7 +42,7 @@ func loadScripts() (*scripts, error) {
 	s := &scripts{}
 	for name, p := range map[string]**script{
 		"claim": &s.claim, "fill": &s.fill, "put": &s.put, "renew": &s.renew, "abandon": &s.abandon,
-		"invalidate": &s.invalidate, "hold": &s.hold, "release": &s.release, "stamp": &s.stamp,
+		"invalidate": &s.invalidate, "hold": &s.hold, "stamp": &s.stamp,
 	} {
 		src, err := luaFiles.ReadFile("lua/" + name + ".lua")
 		if err != nil {
