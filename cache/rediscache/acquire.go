@@ -14,7 +14,7 @@ import (
 // inquiry is one claim on its way.
 type inquiry struct {
 	claim cache.Claim
-	value interface { // of SET NX GET, for ClaimMissing, or of GET
+	value interface { // of SET NX GET, for ClaimMissing, or of GETEX
 		Result() (string, error)
 	}
 	left *redis.DurationCmd // beside it
@@ -58,7 +58,7 @@ func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entr
 	}
 	sent := time.Now()
 	s.exec(ctx, pipe, calls)
-	if clock != nil {
+	if clock != nil && inquiries[0].proves() {
 		s.time.set(sent, clock)
 	}
 	s.readFull(ctx, inquiries)
@@ -89,7 +89,7 @@ func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entr
 func (s *store) queueClaim(ctx context.Context, pipe redis.Pipeliner, r *inquiry) (err error) {
 	c, key := r.claim, s.entry(r.claim.Key)
 	if c.Mode == cache.ClaimNothing {
-		r.value, r.left = pipe.Get(ctx, key), pipe.PTTL(ctx, key)
+		r.value, r.left = pipe.GetEx(ctx, key, redis.KeepTTL), pipe.PTTL(ctx, key) // refused by a replica, unlike GET
 		return nil
 	}
 	if len(c.Token) != tokenLen {
@@ -112,6 +112,15 @@ func (s *store) queueClaim(ctx context.Context, pipe redis.Pipeliner, r *inquiry
 	}
 	r.call, err = s.scripts.queue(ctx, pipe, s.scripts.claim, []string{key}, c.Token, c.TTL.Milliseconds(), mode, c.Seen)
 	return err
+}
+
+// proves reports whether the server has shown that it is a master, by executing a write.
+func (r *inquiry) proves() bool {
+	if r.call != nil {
+		return false
+	}
+	_, err := r.value.Result()
+	return err == nil || errors.Is(err, redis.Nil)
 }
 
 // readFull reads the entries of the claims that a full server refused, as it does even where

@@ -164,6 +164,34 @@ func TestFrozenServer(t *testing.T) {
 	require.EqualValues(t, 1, p.get(t, &src))
 }
 
+// A master that was made a replica has data that nobody keeps up to date any more, and would go
+// on to serve it.
+func TestDemotedMaster(t *testing.T) {
+	t.Parallel()
+	srv := testenv.RedisServer(t)
+	remote := newProcess(t, srv.Addr, &cache.Options{LocalBytes: -1})
+	local := newProcess(t, srv.Addr, &cache.Options{})
+	var src source
+	eventually(t, "memory on", func() bool { return local.fromMemory(t, &src) })
+	loads := src.loads.Load()
+	for range 10 {
+		remote.get(t, &src)
+	}
+	require.Equal(t, loads, src.loads.Load(), "it is cached")
+
+	require.NoError(t, srv.Client().SlaveOf(t.Context(), "127.0.0.1", "1").Err()) // of nobody
+	demoted := time.Now()
+	src.version.Store(1) // and invalidated at whoever is the master now
+	eventually(t, "the store is not used", func() bool { return remote.get(t, &src) == 1 })
+	eventually(t, "memory is off", func() bool { return local.get(t, &src) == 1 })
+	t.Logf("the last old value was served at most %v after the demotion", time.Since(demoted).Round(time.Millisecond))
+	for range 50 {
+		require.EqualValues(t, 1, remote.get(t, &src))
+		require.EqualValues(t, 1, local.get(t, &src))
+	}
+	require.Error(t, remote.cache.Invalidate(t.Context(), "k"))
+}
+
 // A full server refuses values, and even SET NX GET of what is there, but must not refuse
 // reads, nor invalidations and holds.
 func TestFullServer(t *testing.T) {

@@ -16,9 +16,9 @@ import (
 // is how long the entry has to live. So the entry says when it expires, by Redis' clock, of
 // which the store keeps a reading.
 //
-// A glance answers the usual case and leaves all others to Acquire's other way. It is no write,
-// unlike SET NX GET, so a master that was made a replica still answers it; the writes that use
-// the same connections, of which Beat is one, find that out.
+// A glance answers the usual case and leaves all others to Acquire's other way. A master that
+// was made a replica would go on to answer it with what it has. So a reading is taken only
+// together with a command that a replica refuses, and a glance needs one.
 type glance struct { // one allocation
 	key   keyArg
 	name  [160]byte // of the entry, if it is long enough
@@ -88,7 +88,7 @@ type serverTime struct{ last atomic.Pointer[reading] }
 type reading struct{ local, server time.Time }
 
 const (
-	readingLife = time.Second            // Redis' clock may be set, and another server take over
+	readingLife = time.Second            // Redis' clock may be set, and its role change
 	readingSlow = 100 * time.Millisecond // of an answer that says little about the time
 )
 

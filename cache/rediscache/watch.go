@@ -24,9 +24,9 @@ func (s *store) Beat(ctx context.Context, node string, n int64) error {
 		ForEachMaster(context.Context, func(context.Context, *redis.Client) error) error
 	})
 	if !ok {
-		pipe := s.rdb.Pipeline()
+		pipe := s.rdb.TxPipeline()
+		pipe.GetEx(ctx, s.clock(), redis.KeepTTL) // changes nothing, but a replica refuses it, and with it the rest
 		pipe.Publish(ctx, channel, beat(n, 0, 1))
-		pipe.GetEx(ctx, s.clock(), redis.KeepTTL) // changes nothing, but only a master does that
 		if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 			return fmt.Errorf("rediscache: beat: %w", err)
 		}
