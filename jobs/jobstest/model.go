@@ -16,12 +16,14 @@ import (
 // it leaves open, such as whose turn it is, the driver decides and the model
 // checks.
 type model struct {
-	jobs    map[string]*expected
-	keys    map[string]string // unique key → id
-	workers map[string]*member
-	flows   map[string]*course
-	began   time.Time // the present step: what it pushes is not due before
-	turns   int
+	jobs      map[string]*expected
+	keys      map[string]string // unique key → id
+	workers   map[string]*member
+	flows     map[string]*course
+	schedules map[string]*ticking
+	claims    []driver.DueTick // that were ever made
+	began     time.Time        // the present step: what it pushes is not due before
+	turns     int
 
 	paused  bool
 	tenants map[string]bool // paused
@@ -58,7 +60,7 @@ type member struct{ seq uint64 }
 
 func newModel() *model {
 	return &model{
-		jobs: map[string]*expected{}, keys: map[string]string{}, workers: map[string]*member{}, flows: map[string]*course{},
+		jobs: map[string]*expected{}, keys: map[string]string{}, workers: map[string]*member{}, flows: map[string]*course{}, schedules: map[string]*ticking{},
 		tenants: map[string]bool{}, kinds: map[string]bool{}, own: map[string]driver.Limit{}, started: map[string]int{},
 	}
 }

@@ -19,10 +19,10 @@ import (
 const walkSteps = 120
 
 // RunWalks makes random calls on n new queues, with crashes, lost answers,
-// pauses, limits and flows among them, and compares all answers with a simple
-// model:
-// no accepted job may get lost, run twice, be in two states, overtake its
-// tenant's, exceed a limit or get stuck. It prints a failure with few steps.
+// pauses, limits, flows and schedules among them, and compares all answers with
+// a simple model: no accepted job may get lost, run twice, be in two states,
+// overtake its tenant's, exceed a limit or get stuck. It prints a failure with
+// few steps.
 func RunWalks(t *testing.T, open func(t testing.TB) driver.Driver, f Features, n int) {
 	t.Helper()
 	for seed := range uint64(n) {
@@ -83,7 +83,7 @@ type walk struct {
 
 // uses is what a walk is about, so that some have little in the way.
 type uses struct {
-	priorities, delays, uniques, pauses, kinds, limits, rates, weights, flows bool
+	priorities, delays, uniques, pauses, kinds, limits, rates, weights, flows, schedules bool
 }
 
 // errWalk is a difference between driver and model.
@@ -94,7 +94,7 @@ func newWalk(ctx context.Context, d driver.Driver, seed uint64) *walk {
 	one := func() bool { return flip.IntN(2) == 0 }
 	return &walk{
 		ctx: ctx, d: d, seed: seed, m: newModel(),
-		uses: uses{one(), one(), one(), one(), one(), one(), one(), one(), one()},
+		uses: uses{one(), one(), one(), one(), one(), one(), one(), one(), one(), one()},
 	}
 }
 
@@ -129,6 +129,7 @@ func (w *walk) step() error {
 		{4, (*walk).pushAt, true},
 		{8, (*walk).startFlow, w.uses.flows},
 		{2, (*walk).cancelFlow, w.uses.flows},
+		{20, (*walk).schedule, w.uses.schedules},
 		{35, (*walk).exchange, true},
 		{4, (*walk).ghost, true},
 		{6, (*walk).beat, true},

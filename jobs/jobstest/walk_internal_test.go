@@ -28,6 +28,7 @@ type faulty struct {
 	onWait      func(context.Context, time.Duration) error
 	onStart     func(p *driver.FlowPart)
 	onFlow      func(f *faulty) // a call of a flow's end
+	onClaim     func(f *faulty) // before it
 }
 
 func (f *faulty) StartFlow(ctx context.Context, p driver.FlowPart) (driver.FlowStored, error) {
@@ -96,6 +97,13 @@ func (f *faulty) Wait(ctx context.Context, d time.Duration) error {
 		return f.onWait(ctx, d)
 	}
 	return f.Driver.Wait(ctx, d)
+}
+
+func (f *faulty) Claim(ctx context.Context, c driver.Claim) (driver.Claimed, error) {
+	if f.onClaim != nil {
+		f.onClaim(f)
+	}
+	return f.Driver.Claim(ctx, c)
 }
 
 // eachTenth is true now and then.
@@ -240,6 +248,27 @@ var plantedFaults = map[string]func(*faulty){
 				if flow.ending == driver.Cancelled {
 					flow.ending = ""
 				}
+			}
+		}
+	},
+	"a tick is lost with its claim": func(f *faulty) {
+		f.onClaim = func(f *faulty) {
+			for _, s := range f.schedules {
+				s.claimed = time.Time{}
+			}
+		}
+	},
+	"a schedule is early": func(f *faulty) {
+		f.onClaim = func(f *faulty) {
+			for _, s := range f.schedules {
+				s.next = s.next.Add(-time.Minute)
+			}
+		}
+	},
+	"a pause of a schedule ends": func(f *faulty) {
+		f.onClaim = func(f *faulty) {
+			for _, s := range f.schedules {
+				s.paused = false
 			}
 		}
 	},
