@@ -29,8 +29,9 @@
 // the same row, are enqueued in commit order.
 //
 // A job still runs at least once, as package jobs says, and again if the store
-// was thrown back to before it ran; outbox.Once in the handler's own transaction
-// makes its effects in PostgreSQL happen once.
+// was thrown back to before it ran; outbox.Once in the handler's own transaction,
+// with a UUID that the job's arguments carry, makes its effects in PostgreSQL
+// happen once.
 //
 // # Tenancy
 //

@@ -73,6 +73,25 @@ func relay(ctx context.Context, db *tenancy.DB, driver *redisjobs.Driver) error 
 	return r.Run(ctx)
 }
 
+// Charge is a job whose effect must happen once. Request is a UUID, made by whoever enqueues it.
+type Charge struct {
+	ID      int64  `json:"id"`
+	Request string `json:"request"`
+}
+
+func (Charge) Kind() string { return "invoice.charge" }
+
+func ourEffectOnce(ctx context.Context, db *tenancy.DB, a Charge) error {
+	return db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		first, err := outbox.Once(ctx, tx, "invoice.charge", a.Request)
+		if err != nil || !first {
+			return err
+		}
+		_, err = tx.Exec(ctx, `insert into invoices (id) values ($1)`, a.ID)
+		return err
+	})
+}
+
 func ourDelay(ctx context.Context, q *jobs.Queue) error {
 	_, err := q.Enqueue(ctx, SendInvoice{ID: 42}, &jobs.EnqueueOptions{Delay: 24 * time.Hour})
 	return err

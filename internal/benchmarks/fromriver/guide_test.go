@@ -152,6 +152,31 @@ func TestTransactions(t *testing.T) {
 	stop()
 }
 
+func TestEffectsHappenOnce(t *testing.T) {
+	t.Parallel()
+	ctx, pg := t.Context(), postgres(t)
+	worked := make(chan error, 1)
+	workers := river.NewWorkers()
+	river.AddWorker(workers, river.WorkFunc(func(ctx context.Context, job *river.Job[SendInvoice]) error {
+		err := theirEffectOnce(ctx, pg.Owner, job)
+		worked <- err
+		return err
+	}))
+	c := client(t, pg.Owner, &river.Config{Workers: workers})
+	require.NoError(t, c.Start(ctx))
+	_, err := c.Insert(ctx, SendInvoice{ID: 42}, nil)
+	require.NoError(t, err)
+	require.NoError(t, <-worked)
+	require.NoError(t, c.Stop(ctx))
+
+	db, err := tenancy.New(pg.App, &tenancy.Options{Logger: quiet})
+	require.NoError(t, err)
+	acme := tenancy.WithID(ctx, "acme")
+	for range 2 { // the primary key would refuse a second one
+		require.NoError(t, ourEffectOnce(acme, db, Charge{ID: 43, Request: "0198c0de-0000-7000-8000-000000000001"}))
+	}
+}
+
 func TestEnqueueing(t *testing.T) {
 	t.Parallel()
 	ctx, pg, rdb := t.Context(), postgres(t), redisOf(t)

@@ -61,6 +61,21 @@ func theirTransaction(ctx context.Context, pool *pgxpool.Pool, client *river.Cli
 	return tx.Commit(ctx)
 }
 
+func theirEffectOnce(ctx context.Context, pool *pgxpool.Pool, job *river.Job[SendInvoice]) error {
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(ctx)
+	if _, err := tx.Exec(ctx, `insert into invoices (id) values ($1)`, job.Args.ID); err != nil {
+		return err
+	}
+	if _, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job); err != nil {
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
 func theirDelay(ctx context.Context, client *river.Client[pgx.Tx]) error {
 	_, err := client.Insert(ctx, SendInvoice{ID: 42}, &river.InsertOpts{
 		ScheduledAt: time.Now().Add(24 * time.Hour),
