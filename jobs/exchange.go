@@ -56,6 +56,8 @@ func (w *worker) exchangeDue(now time.Time, b books) bool {
 func (w *worker) exchange(now time.Time, b books) {
 	if w.call == nil {
 		w.seq++
+		// A wake-up that arrives from now on may be for what the call does not see.
+		w.hungry, w.pass = false, false
 		done, notes := w.pool.take()
 		if len(notes) > 0 {
 			w.noted = now
@@ -86,8 +88,8 @@ func (w *worker) answered(a answer) {
 	}
 	w.remember(w.call.Done)
 	w.acquitted(w.call.Done)
-	w.call, w.misses, w.pass = nil, 0, false
-	w.hungry = a.batch.Ready > 0
+	w.call, w.misses = nil, 0
+	w.hungry = w.hungry || a.batch.Ready > 0
 	w.due = time.Time{}
 	now := time.Now()
 	if a.batch.Next >= 0 {
