@@ -13,6 +13,9 @@
 // [Cache.Put] leaves a new value behind for values with versions ([Cache.VersionBy]).
 // [Hub.GetOrLoad] is Fetch for bytes under free keys, for HTTP caches.
 //
+// [Hub.Count], [Hub.Locked], [Hub.Set] and [Hub.Get] are counters, locks and plain values in the
+// same store, [Hub.Stats] is what happened so far, and cacheui a page that shows it.
+//
 // # Consistency
 //
 // After Invalidate returned nil:

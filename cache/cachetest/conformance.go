@@ -58,6 +58,7 @@ func cases() []testCase {
 	all = append(all, putCases...)
 	all = append(all, peekCases...)
 	all = append(all, commitCases...)
+	all = append(all, toolCases...)
 	return append(all, hubCases...)
 }
 

@@ -182,6 +182,29 @@ func (s trusting) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.En
 	return entries, err
 }
 
+// sliding moves a counter's window with each addition, and unfenced gives every owner one fence.
+type sliding struct{ *Store }
+
+func (s sliding) Add(ctx context.Context, key string, n int64, window time.Duration) (int64, time.Duration, error) {
+	total, left, err := s.Store.Add(ctx, key, n, window)
+	s.server.tools["n:"+key].expires = time.Now().Add(window)
+	return total, left, err
+}
+
+type unfenced struct{ *Store }
+
+func (s unfenced) Lock(ctx context.Context, key, owner string, ttl time.Duration) (int64, error) {
+	fence, err := s.Store.Lock(ctx, key, owner, ttl)
+	return min(fence, 1), err
+}
+
+// careless takes a lock back from anybody.
+type careless struct{ *Store }
+
+func (s careless) Unlock(ctx context.Context, key, _ string) error {
+	return s.Store.Unlock(ctx, key, s.server.tools["l:"+key].owner)
+}
+
 func TestTheSuiteFindsPlantedFaults(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -200,6 +223,9 @@ func TestTheSuiteFindsPlantedFaults(t *testing.T) {
 		"unheld":     {func(s *Store) cache.Store { return unheld{s} }, []string{"what is held is neither read nor filled", "several writers hold the same"}},
 		"eternal":    {func(s *Store) cache.Store { return eternal{s} }, []string{"a hold ends by itself"}},
 		"insistent":  {func(s *Store) cache.Store { return insistent{s} }, []string{"the newer of two own values wins", "an own value brings nothing back", "over a value of unknown version"}},
+		"sliding":    {func(s *Store) cache.Store { return sliding{s} }, []string{"a window is not extended"}},
+		"unfenced":   {func(s *Store) cache.Store { return unfenced{s} }, []string{"a lock has one owner", "fences grow", "a lock ends by itself"}},
+		"careless":   {func(s *Store) cache.Store { return careless{s} }, []string{"a lock has one owner"}},
 		"nosy":       {func(s *Store) cache.Store { return nosy{s} }, []string{"reading takes no lease"}},
 		"trusting":   {func(s *Store) cache.Store { return trusting{s} }, []string{"reading is as strict as claiming"}},
 	} {

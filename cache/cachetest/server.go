@@ -18,6 +18,7 @@ type server struct {
 	clock    int64 // highest stamp given out
 	versions int64
 	watchers []*watcher
+	tools    map[string]*tool
 }
 
 // record is one entry. Without a value it is a lease; with one, a lease may stand beside it.

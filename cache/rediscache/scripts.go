@@ -17,7 +17,7 @@ var luaFiles embed.FS
 
 // scripts are the Lua programs, one per transition.
 type scripts struct {
-	claim, fill, put, renew, abandon, invalidate, hold, stamp *script
+	claim, fill, put, renew, abandon, invalidate, hold, stamp, add, lock, unlock *script
 
 	// plain is set once the server turned out not to know the #! line (before Redis 7, and
 	// miniredis); flags are left out from then on.
@@ -43,6 +43,7 @@ func loadScripts() (*scripts, error) {
 	for name, p := range map[string]**script{
 		"claim": &s.claim, "fill": &s.fill, "put": &s.put, "renew": &s.renew, "abandon": &s.abandon,
 		"invalidate": &s.invalidate, "hold": &s.hold, "stamp": &s.stamp,
+		"add": &s.add, "lock": &s.lock, "unlock": &s.unlock,
 	} {
 		src, err := luaFiles.ReadFile("lua/" + name + ".lua")
 		if err != nil {

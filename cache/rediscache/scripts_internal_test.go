@@ -61,7 +61,7 @@ func TestScriptHeaders(t *testing.T) {
 	t.Parallel()
 	files, err := luaFiles.ReadDir("lua")
 	require.NoError(t, err)
-	require.Len(t, files, 8)
+	require.Len(t, files, 11)
 	for _, f := range files {
 		src, err := luaFiles.ReadFile("lua/" + f.Name())
 		require.NoError(t, err)
