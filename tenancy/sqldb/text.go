@@ -21,7 +21,7 @@ func text(m *pgtype.Map, oid uint32, raw []byte) (string, error) {
 	var out string
 	switch c := t.Codec.(type) {
 	case pgtype.NumericCodec:
-		return numericText(c, m, oid, raw)
+		return numericText(r)
 	case pgtype.TimeCodec:
 		out = clock(int64(r.uint64()))
 	case pgtype.IntervalCodec:
@@ -57,26 +57,43 @@ func encoded(m *pgtype.Map, oid uint32, raw []byte) (string, error) {
 	return string(b), err
 }
 
-// numericText adds the zeros that PostgreSQL shows behind the last digit and pgx does not: 100.00.
-func numericText(c pgtype.NumericCodec, m *pgtype.Map, oid uint32, raw []byte) (string, error) {
-	v, err := c.DecodeDatabaseSQLValue(m, oid, pgtype.BinaryFormatCode, raw)
-	s, ok := v.(string)
-	if err != nil || !ok || len(raw) < 8 || raw[4]&0xc0 == 0xc0 { // NaN or infinity
-		return s, err
+// numericText writes a numeric from its digits of base 10,000: by way of pgx's big.Int, the longest take a second. pgx also
+// drops the zeros behind the last digit that PostgreSQL shows: 100.00.
+func numericText(r *reader) (string, error) {
+	n, weight, sign, scale := int(r.uint16()), int(int16(r.uint16())), r.uint16(), int(r.uint16())
+	special, known := map[uint16]string{0: "", 0x4000: "-", 0xc000: "NaN", 0xd000: "Infinity", 0xf000: "-Infinity"}[sign]
+	switch {
+	case r.err != nil:
+		return "", r.err
+	case !known || scale > 1<<14-1: // PostgreSQL's limit
+		return "", fmt.Errorf("numeric of sign %x and %d decimal places", sign, scale)
+	case sign >= 0xc000:
+		return special, nil
 	}
-	_, fraction, _ := strings.Cut(s, ".")
-	scale := int(binary.BigEndian.Uint16(raw[6:8]))
-	if scale > 1<<14-1 { // PostgreSQL's limit
-		return "", fmt.Errorf("numeric of %d decimal places", scale)
+	digits := r.take(2 * n)
+	if r.err != nil {
+		return "", r.err
 	}
-	missing := scale - len(fraction)
-	if missing <= 0 {
-		return s, nil
+	out := []byte(special)
+	group := func(i int) (v int) { // the ith digit; the first one counts 10,000^weight
+		if i >= 0 && i < n {
+			v = int(binary.BigEndian.Uint16(digits[2*i:]))
+		}
+		return v
 	}
-	if fraction == "" {
-		s += "."
+	out = strconv.AppendInt(out, int64(group(min(0, weight))), 10)
+	for i := 1; i <= weight; i++ {
+		out = fmt.Appendf(out, "%04d", group(i))
 	}
-	return s + strings.Repeat("0", missing), nil
+	if scale == 0 {
+		return string(out), nil
+	}
+	out = append(out, '.')
+	end := len(out) + scale
+	for i := weight + 1; len(out) < end; i++ {
+		out = fmt.Appendf(out, "%04d", group(i))
+	}
+	return string(out[:end]), nil
 }
 
 // clock writes microseconds as hours, minutes and seconds.
@@ -267,6 +284,7 @@ func (r *reader) take(n int) []byte {
 }
 
 func (r *reader) byte() byte     { return r.take(1)[0] }
+func (r *reader) uint16() uint16 { return binary.BigEndian.Uint16(r.take(2)) }
 func (r *reader) int32() int32   { return int32(binary.BigEndian.Uint32(r.take(4))) }
 func (r *reader) uint64() uint64 { return binary.BigEndian.Uint64(r.take(8)) }
 

@@ -29,7 +29,7 @@ func TestValuesAreThoseOfStdlib(t *testing.T) {
 	for _, expr := range []string{
 		`true`, `'a'::text`, `'a'::varchar(7)`, `'a'::char(3)`, `'a'::name`, `'\xdead'::bytea`, `'x'::"char"`,
 		`1::int2`, `-1::int4`, `9007199254740993::int8`, `1.5::float4`, `'nan'::float8`, `1e300::float8`,
-		`1.50::numeric(10,2)`, `'nan'::numeric`, `12345678901234567890.123456789::numeric`, `0.000::numeric`, `100.0000::numeric`, `-0.5000::numeric`, `1e20::numeric`, `0.00001::numeric`, `'-infinity'::numeric`,
+		`1.50::numeric(10,2)`, `'nan'::numeric`, `12345678901234567890.123456789::numeric`, `0.000::numeric`, `100.0000::numeric`, `-0.5000::numeric`, `1e20::numeric`, `'infinity'::numeric`, `-1e-9::numeric`, `10000::numeric`, `-123456789.0001::numeric`, `1e131071::numeric`, `1e-16383::numeric`, `0.00001::numeric`, `'-infinity'::numeric`,
 		`7::oid`, `'7'::xid`, `'7'::cid`, `'2026-02-28'::date`, `'infinity'::date`, `'2026-02-28 10:00:01.5'::timestamp`,
 		`'2026-02-28 10:00:01.5+02'::timestamptz`, `'infinity'::timestamptz`, `'10:00:01.5'::time`, `'10:00+02'::timetz`,
 		`'{"a": [1, null]}'::json`, `'{"a": [1, null]}'::jsonb`, `'<a/>'::xml`,
