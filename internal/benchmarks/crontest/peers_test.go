@@ -122,8 +122,12 @@ func (o *outcome) compare(mine, peer reader, spec, zone string, from time.Time) 
 // astray tells whether a peer that missed a tick, or invented one, takes it back when it is asked a second before: a
 // change of the clocks on the way there led it astray.
 func astray(peer reader, spec, zone string, first, next time.Time) bool {
-	theirs, known := peer(spec, zone, first.Add(-time.Second))
-	return known && theirs.Equal(next)
+	if theirs, known := peer(spec, zone, first.Add(-time.Second)); known && theirs.Equal(next) {
+		return true
+	}
+	// gronx looks from the first of the month before, which may be in a gap itself.
+	due, err := gronx.New().IsDue(spec, next.In(location(zone)))
+	return err == nil && due && first.Equal(next)
 }
 
 // someday is an instant of 2000 to 2040, half of them at a full minute.
