@@ -98,8 +98,10 @@ func ExampleDriver_Crash() {
 	ctx, cancel := context.WithCancel(context.Background())
 	driver := jobstest.NewDriver()
 	q, _ := jobs.New(driver, &jobs.Options{Lease: 150 * time.Millisecond, Logger: quiet})
+	lost := make(chan struct{})
 	jobs.Handle(q, func(ctx context.Context, w Welcome) error {
 		if info, _ := jobs.InfoFrom(ctx); info.Crashes > 0 {
+			<-lost // it may begin before the first has noticed
 			fmt.Println("again, attempt", info.Attempt)
 			cancel()
 			return nil
@@ -107,6 +109,7 @@ func ExampleDriver_Crash() {
 		fmt.Println("jobs held:", driver.Crash())
 		<-ctx.Done()
 		fmt.Println(context.Cause(ctx))
+		close(lost)
 		return ctx.Err()
 	})
 	_, _ = q.Enqueue(ctx, Welcome{To: "ann"}, nil)
