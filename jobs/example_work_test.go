@@ -175,8 +175,8 @@ func ExampleObserver() {
 		},
 	}})
 	jobs.HandleResult(q, func(ctx context.Context, a Thumbnail) (int, error) { return a.Page, nil })
-	stop := start(q)
 	receipt, _ := q.Enqueue(ctx, Thumbnail{Page: 7}, nil)
+	stop := start(q)
 	_, _ = jobs.Await[int](ctx, q, receipt.ID)
 	stop()
 	// Output:

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -93,6 +94,7 @@ func (p *pusher) fly() {
 		p.mu.Lock()
 		batch[0].flight.cancel()
 		p.mu.Unlock()
+		runtime.Gosched() // whom this call served may be back with the next job
 	}
 }
 
