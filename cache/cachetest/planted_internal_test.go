@@ -187,6 +187,8 @@ type sliding struct{ *Store }
 
 func (s sliding) Add(ctx context.Context, key string, n int64, window time.Duration) (int64, time.Duration, error) {
 	total, left, err := s.Store.Add(ctx, key, n, window)
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
 	s.server.tools["n:"+key].expires = time.Now().Add(window)
 	return total, left, err
 }
@@ -202,7 +204,10 @@ func (s unfenced) Lock(ctx context.Context, key, owner string, ttl time.Duration
 type careless struct{ *Store }
 
 func (s careless) Unlock(ctx context.Context, key, _ string) error {
-	return s.Store.Unlock(ctx, key, s.server.tools["l:"+key].owner)
+	s.server.mu.Lock()
+	owner := s.server.tools["l:"+key].owner
+	s.server.mu.Unlock()
+	return s.Store.Unlock(ctx, key, owner)
 }
 
 func TestTheSuiteFindsPlantedFaults(t *testing.T) {

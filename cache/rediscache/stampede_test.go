@@ -154,7 +154,8 @@ func TestStampede(t *testing.T) {
 	})
 	t.Run("a failing load", func(t *testing.T) {
 		c, addr := trample(t, failing)
-		require.LessOrEqual(t, c.loads.Load(), int64(attackProcesses), "one for all that wait in a process")
+		// One for all that wait in a process, and one for those who were held up on their last step to it.
+		require.LessOrEqual(t, c.loads.Load(), int64(2*attackProcesses))
 		require.EqualValues(t, attackProcesses*stampedeCallers, c.failures.Load())
 		rdb := client(t, addr)
 		require.Zero(t, rdb.Exists(t.Context(), "stampede:e:{values::k}").Val(), "a lease is left behind")

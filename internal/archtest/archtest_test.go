@@ -89,12 +89,12 @@ var plants = map[string]plant{
 
 const emptyLines = "\n\n\n\n\n\n\n\n\n\n"
 
-// long is 600 lines, many are 52 exported names.
+// long is 600 lines, many are 60 exported names.
 var (
 	long = strings.Repeat(emptyLines, 60)
 	many = func() string {
 		var b strings.Builder
-		for i := range 52 {
+		for i := range 60 {
 			b.WriteString("// N is a name.\nvar N" + string(rune('a'+i%26)) + string(rune('a'+i/26)) + " int\n")
 		}
 		return b.String()
