@@ -63,6 +63,20 @@ func (l *ledger) FireDue(ctx context.Context, ticks []driver.DueTick) ([]driver.
 	return fired, err
 }
 
+// reached tells whether every schedule of a siege has a tick of a time or later.
+func (l *ledger) reached(at time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	names := map[string]bool{}
+	for id := range l.times {
+		name, tick, _ := strings.Cut(id, "@")
+		if n, err := strconv.ParseInt(tick, 10, 64); err == nil && n >= at.Unix() {
+			names[name] = true
+		}
+	}
+	return len(names) == 6
+}
+
 var errDead = errors.New("this process is dead")
 
 // mortal is the ledger as a process sees it that dies at a random call, before
@@ -152,7 +166,11 @@ func besiege(t *testing.T, s store, rounds int, round time.Duration) map[string]
 	require.NoError(t, err)
 	require.NoError(t, q.Cron("code", "@every 1s", Note{}, all))
 	stops = append(stops, run(t, q))
+	end := time.Now()
 	<-time.After(claimLapse) // one without troubles gets what the dead had claimed
+	for !l.reached(end) && time.Since(end) < time.Minute {
+		<-time.After(10 * time.Millisecond)
+	}
 	for _, stop := range stops {
 		require.NoError(t, stop())
 	}
