@@ -476,15 +476,18 @@ func TestLargeFlowsDoNotBlockRedis(t *testing.T) {
 		return err == nil && n == 0
 	}, 2*time.Minute, 100*time.Millisecond, "flows are forgotten")
 	require.NoError(t, stop())
-	slow, err := rdb.SlowLogGet(t.Context(), -1).Result()
+	// Not SlowLogGet, which fails at an entry without arguments; Redis 7.0 has one now and then.
+	slow, err := rdb.Do(t.Context(), "slowlog", "get", "-1").Slice()
 	require.NoError(t, err)
 	var worst time.Duration
 	over := 0
 	for _, entry := range slow {
-		if worst = max(worst, entry.Duration); entry.Duration > 10*time.Millisecond {
+		took := time.Duration(entry.([]any)[2].(int64)) * time.Microsecond
+		if worst = max(worst, took); took > 10*time.Millisecond {
 			over++
 		}
 	}
+	require.NotEmpty(t, slow, "nothing was measured")
 	t.Logf("the longest call took %s, %d took more than 10 ms", worst, over)
 	// The short round shares the machine with all other tests.
 	require.Less(t, worst, time.Duration(testenv.Rounds(1000, 100))*time.Millisecond)
