@@ -12,32 +12,27 @@ import (
 // held together with one that does. A worker holds one suspect at a time, so that
 // the one that does it takes no other along when it is buried.
 
-// apart gives suspects back, unless there is only one: not at once, so that they
-// come back one by one, here or elsewhere.
+// apart keeps one suspect, unless one is held already, and gives the others back:
+// not at once, so that they come back one by one, here or elsewhere.
 func (w *worker) apart(jobs []driver.Stored) []driver.Stored {
 	most := w.q.opts.maxCrashes()
-	suspect := func(j driver.Stored) bool { return most > 1 && j.Crashes >= most-1 }
-	first := slices.IndexFunc(jobs, suspect)
-	if first < 0 {
-		return jobs
-	}
-	n := 0
-	for _, j := range jobs {
-		if suspect(j) {
-			n++
-		}
-	}
-	if n == 1 && w.suspect == "" {
-		w.suspect = jobs[first].ID
-		return jobs
-	}
-	return slices.DeleteFunc(jobs, func(j driver.Stored) bool {
-		if !suspect(j) {
+	var others []string
+	jobs = slices.DeleteFunc(jobs, func(j driver.Stored) bool {
+		if most < 2 || j.Crashes < most-1 {
 			return false
 		}
-		w.pool.again(driver.Outcome{ID: j.ID, Action: driver.Return, Delay: rand.N(time.Duration(n+1) * time.Second)})
+		if w.suspect == "" {
+			w.suspect = j.ID
+			return false
+		}
+		others = append(others, j.ID)
 		return true
 	})
+	for _, id := range others {
+		delay := rand.N(time.Duration(len(others)+1) * time.Second)
+		w.pool.again(driver.Outcome{ID: id, Action: driver.Return, Delay: delay})
+	}
+	return jobs
 }
 
 // acquitted makes way for the next suspect once the store knows what became of
