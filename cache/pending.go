@@ -56,11 +56,7 @@ func (p *pending) blocks(key string, tags []string) bool {
 	return false
 }
 
-func (p *pending) len() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.names)
-}
+func (p *pending) len() int { return int(p.count.Load()) }
 
 // due returns what is to be retried, with the turn to pass to settle; 0 for nothing now.
 func (p *pending) due(now time.Duration) (keys, tags []string, turn uint64) {
