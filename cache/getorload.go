@@ -10,7 +10,8 @@ import (
 const (
 	StatusHit       = "hit"       // fresh, from memory or the store
 	StatusStale     = "stale"     // from the store, while a newer one is loaded
-	StatusMiss      = "miss"      // loaded by this call
+	StatusMiss      = "miss"      // loaded by this call, and stored
+	StatusUnstored  = "unstored"  // loaded by this call, and not stored: it was invalidated meanwhile, or the store refused it
 	StatusCollapsed = "collapsed" // loaded by another call at the same time
 	StatusBypass    = "bypass"    // loaded and not stored: the store failed, or an invalidation is due
 )
@@ -50,9 +51,11 @@ func (h *Hub) GetOrLoad(ctx context.Context, key string, fresh, stale time.Durat
 	if h.local != nil {
 		sp.local, sp.hash = id.own(), id.hash(h.bytes.seed)
 	}
+	var ended uint64 // when load did, by the ticks of proofs
 	bound := func() loader[[]byte] {
 		return func(ctx context.Context, _ *found[[]byte]) (l Loaded[[]byte], err error) {
 			l.Value, err = load(ctx)
+			ended = h.coherence.ticks.Add(1)
 			return l, err
 		}
 	}
@@ -64,7 +67,11 @@ func (h *Hub) GetOrLoad(ctx context.Context, key string, fresh, stale time.Durat
 			return it.value, it.stored, StatusHit, nil
 		}
 	}
-	return bytesOf(h.bytes.fetch(ctx, &sp, bound))
+	r := h.bytes.fetch(ctx, &sp, bound)
+	if r.status == StatusMiss && r.proof < ended { // no fill was sent after it, or none was accepted
+		r.status = StatusUnstored
+	}
+	return bytesOf(r)
 }
 
 func bytesOf(r result[[]byte]) (val []byte, stored time.Time, status string, err error) {

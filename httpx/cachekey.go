@@ -88,13 +88,30 @@ func describeCache(h http.Header, a answer, fresh time.Duration) {
 		h.Set("Cache-Status", name+"; hit; ttl="+seconds(fresh-age))
 	case "miss":
 		h.Set("Cache-Status", name+"; fwd=miss; stored")
+	case "unstored":
+		h.Set("Cache-Status", name+"; fwd=miss; stored=?0")
 	case "collapsed":
 		h.Set("Cache-Status", name+"; fwd=miss; collapsed")
 	case "bypass":
 		h.Set("Cache-Status", name+"; fwd=bypass")
 	default:
-		h.Set("Cache-Status", name+"; detail="+strconv.QuoteToASCII(clip(a.status, 40)))
+		h.Set("Cache-Status", name+"; detail="+quoted(clip(a.status, 40)))
 	}
+}
+
+// quoted returns s as a string of structured fields (RFC 8941 section 3.3.3), which knows no character beyond ASCII and two escapes.
+func quoted(s string) string {
+	b := []byte{'"'}
+	for _, c := range []byte(s) {
+		switch {
+		case c < 0x20 || c > 0x7e:
+			c = '?'
+		case c == '"' || c == '\\':
+			b = append(b, '\\')
+		}
+		b = append(b, c)
+	}
+	return string(append(b, '"'))
 }
 
 // seconds rounds down, also below zero.

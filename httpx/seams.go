@@ -13,8 +13,9 @@ type Middleware = func(http.Handler) http.Handler
 //
 // GetOrLoad returns the value of key. A value younger than fresh is returned as it is; one younger than fresh+stale is
 // returned too while at most one load replaces it in the background; otherwise load runs, once for all concurrent callers of the key.
-// stored is when the value was loaded. status is "hit" (fresh), "stale", "miss" (this call loaded it), "collapsed" (another
-// caller's load was awaited) or "bypass" (loaded without the cache); other words are allowed. A failed load is never stored.
+// stored is when the value was loaded. status is "hit" (fresh), "stale", "miss" (this call loaded it, and it is stored), "unstored" (this
+// call loaded it, and it was not stored, because a tag was dropped meanwhile for example), "collapsed" (another caller's load was
+// awaited) or "bypass" (loaded without the cache); other words are allowed. A failed load is never stored.
 // The context given to load outlives the first caller's cancellation but keeps its values. The value must not be modified by anybody.
 // A cache that is scoped by tenant takes the tenant from ctx and answers an error when there is none.
 //

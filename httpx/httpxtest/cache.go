@@ -40,6 +40,7 @@ type flight struct {
 	done  chan struct{}
 	entry *entry
 	err   error
+	kept  bool // entry is stored
 	epoch int
 }
 
@@ -106,9 +107,13 @@ func (c *Cache) GetOrLoad(ctx context.Context, key string, fresh, stale time.Dur
 	if f.err != nil {
 		return nil, time.Time{}, "", f.err
 	}
-	status = "collapsed"
-	if mine {
+	switch {
+	case !mine:
+		status = "collapsed"
+	case f.kept:
 		status = "miss"
+	default:
+		status = "unstored"
 	}
 	return f.entry.val, f.entry.stored, status, nil
 }
@@ -173,7 +178,7 @@ func (c *Cache) run(ctx context.Context, f *flight, key string, tags []string, l
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f.entry, f.err = &entry{val: val, stored: time.Now(), tags: tags, epoch: f.epoch}, err
-	if err == nil && !c.outdated(tags, f.epoch) {
+	if f.kept = err == nil && !c.outdated(tags, f.epoch); f.kept {
 		c.entries[key] = f.entry
 	}
 	if c.flights[key] == f {

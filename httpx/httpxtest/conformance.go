@@ -301,9 +301,10 @@ func callerLeaves(s *scene) {
 
 func invalidateDuringLoad(s *scene) {
 	started, release, first := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var said string
 	go func() {
 		defer close(first)
-		_, _, _, _ = s.get(s.ctx, "k", func(context.Context) ([]byte, error) {
+		_, _, said, _ = s.get(s.ctx, "k", func(context.Context) ([]byte, error) {
 			close(started)
 			<-release
 			return []byte("before"), nil
@@ -319,6 +320,9 @@ func invalidateDuringLoad(s *scene) {
 	s.f.Tick(s.unit / 10)
 	close(release)
 	s.await(first, "the first caller was never answered")
+	if said == "miss" {
+		s.t.Fatalf("status %q says that what was not stored is", said)
+	}
 	if got := <-after; got != `"after", error <nil>` {
 		s.t.Fatalf("after the invalidation a caller got %s", got)
 	}

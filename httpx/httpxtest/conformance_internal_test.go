@@ -116,6 +116,13 @@ var faults = []struct {
 	{"drops only what is stored", "InvalidateDuringLoad", broken{invalidate: nil, get: func(b *broken, ctx context.Context, key string, f, s time.Duration, _ []string, load loader) ([]byte, time.Time, string, error) {
 		return b.Cache.GetOrLoad(ctx, key, f, s, nil, load)
 	}}},
+	{"calls everything stored", "InvalidateDuringLoad", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
+		val, at, status, err := b.Cache.GetOrLoad(ctx, key, f, s, tags, load)
+		if status == "unstored" {
+			status = "miss"
+		}
+		return val, at, status, err
+	}}},
 	{"ignores the tenant", "TenantsAreApart", broken{get: func(b *broken, ctx context.Context, key string, f, s time.Duration, tags []string, load loader) ([]byte, time.Time, string, error) {
 		return b.Cache.GetOrLoad(withTenant(ctx, "all"), key, f, s, tags, load)
 	}}},
