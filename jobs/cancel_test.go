@@ -111,7 +111,7 @@ func TestObserverSeesTheLifeOfAJob(t *testing.T) {
 		what string
 		job  string
 		d    time.Duration
-		dead bool
+		end  jobs.Outcome
 	}
 	var mu sync.Mutex
 	var events []event
@@ -123,14 +123,18 @@ func TestObserverSeesTheLifeOfAJob(t *testing.T) {
 	var lost atomic.Int32
 	watch := &jobs.Observer{
 		Enqueued: func(_ context.Context, job jobs.Info, r jobs.Receipt) {
-			add(event{what: "enqueued", job: job.Kind, dead: r.Duplicate})
+			what := "enqueued"
+			if r.Duplicate {
+				what = "duplicate"
+			}
+			add(event{what: what, job: job.Kind})
 		},
 		Started: func(_ context.Context, job jobs.Info, wait time.Duration) {
 			add(event{what: "started", job: job.Kind, d: wait})
 		},
-		Finished: func(ctx context.Context, job jobs.Info, run time.Duration, err error, dead bool) {
+		Finished: func(ctx context.Context, job jobs.Info, run time.Duration, err error, end jobs.Outcome) {
 			if ctx.Err() == nil {
-				add(event{"finished", job.Kind, run, dead})
+				add(event{"finished", job.Kind, run, end})
 			}
 		},
 		LeaseLost: func(_ context.Context, running int) { lost.Add(int32(running)) },
@@ -151,11 +155,11 @@ func TestObserverSeesTheLifeOfAJob(t *testing.T) {
 		mu.Unlock()
 		require.Equal(b, []event{
 			{what: "enqueued", job: "note"},
-			{what: "enqueued", job: "note", dead: true},
+			{what: "duplicate", job: "note"},
 			{what: "started", job: "note", d: 2 * time.Second},
-			{what: "finished", job: "note", d: 3 * time.Second},
+			{what: "finished", job: "note", d: 3 * time.Second, end: "failed"},
 			{what: "started", job: "note", d: -1},
-			{what: "finished", job: "note", d: 3 * time.Second, dead: true},
+			{what: "finished", job: "note", d: 3 * time.Second, end: "dead"},
 		}, got)
 
 		b.enqueue(Note{}, nil)

@@ -170,8 +170,8 @@ func ExampleObserver() {
 	ctx := context.Background()
 	q, _ := jobs.New(jobstest.NewDriver(), &jobs.Options{Observer: &jobs.Observer{
 		Enqueued: func(ctx context.Context, job jobs.Info, r jobs.Receipt) { fmt.Println("enqueued", job.Kind) },
-		Finished: func(ctx context.Context, job jobs.Info, run time.Duration, err error, dead bool) {
-			fmt.Println("finished", job.Kind, err, dead)
+		Finished: func(ctx context.Context, job jobs.Info, run time.Duration, err error, outcome jobs.Outcome) {
+			fmt.Println("finished", job.Kind, err, outcome)
 		},
 	}})
 	jobs.HandleResult(q, func(ctx context.Context, a Thumbnail) (int, error) { return a.Page, nil })
@@ -181,7 +181,7 @@ func ExampleObserver() {
 	stop()
 	// Output:
 	// enqueued page.thumbnail
-	// finished page.thumbnail <nil> false
+	// finished page.thumbnail <nil> completed
 }
 
 func ExampleQueue_SetLimit() {

@@ -45,9 +45,10 @@ func (q *Queue) execute(a *attempt) {
 			err = p
 		}
 		a.took = time.Since(a.began)
-		a.out = q.outcome(ctx, a, result, err)
+		var end Outcome
+		end, err = q.settle(ctx, a, result, err)
 		a.finish()
-		q.opts.observeFinished(ctx, a, err)
+		q.opts.observeFinished(ctx, a, err, end)
 	}()
 	result, err = run(ctx, a.env.Args)
 }
@@ -97,56 +98,57 @@ func (q *Queue) prepare(a *attempt) (handler, context.Context) {
 	return run, q.opts.extract(ctx, env)
 }
 
-// outcome says what becomes of a job whose handler returned.
-func (q *Queue) outcome(ctx context.Context, a *attempt, result []byte, err error) driver.Outcome {
-	out := driver.Outcome{ID: a.job.ID, Action: driver.Finish}
+// settle notes in a what becomes of a job whose handler returned, and answers
+// with the error that says why.
+func (q *Queue) settle(ctx context.Context, a *attempt, result []byte, err error) (Outcome, error) {
 	if err == nil {
-		if out.Result, err = q.opts.sealResult(a, result); err == nil {
-			out.Keep = time.Duration(a.env.Keep) * time.Millisecond
+		if result, err = q.opts.sealResult(a, result); err == nil {
+			a.out.Action, a.out.Result, a.out.Keep = driver.Finish, result, time.Duration(a.env.Keep)*time.Millisecond
 			q.opts.count(ctx, "jobs.finished", 1, "kind", a.env.Kind)
-			return out
+			return completed, nil
 		}
 	}
 	var v *verdict
 	errors.As(err, &v)
-	switch why := a.ended(time.Now()); {
-	case a.base.Err() != nil || why == ErrLeaseLost:
+	end := a.outcome(err)
+	switch end {
+	case interrupted:
 		// The handler was told to stop: its error says nothing about the job.
-		out.Action = driver.Return
 		q.opts.count(ctx, "jobs.returned", 1, "kind", a.env.Kind)
-		return out
-	case why == ErrCancelled:
-		out.Action = driver.Drop
+	case snoozed:
+		a.out.Delay = v.delay
+		q.opts.count(ctx, "jobs.returned", 1, "kind", a.env.Kind)
+	case cancelled:
+		a.out.Action = driver.Drop
 		q.opts.count(ctx, "jobs.cancelled", 1, "kind", a.env.Kind)
-		return out
-	case v != nil && v.action == driver.Return:
-		out.Action, out.Delay = driver.Return, v.delay
-		q.opts.count(ctx, "jobs.returned", 1, "kind", a.env.Kind)
-		return out
-	case why == ErrTimeout:
-		err = fmt.Errorf("%w: %w", ErrTimeout, err)
+	default:
+		if a.ended(time.Now()) == ErrTimeout {
+			err = fmt.Errorf("%w: %w", ErrTimeout, err)
+		}
+		q.fail(context.WithoutCancel(ctx), a, end, err, v) // what is reported must not depend on the handler's time
 	}
-	return q.failed(context.WithoutCancel(ctx), a, err, v) // what is reported must not depend on the handler's time
+	return end, err
 }
 
-func (q *Queue) failed(ctx context.Context, a *attempt, err error, v *verdict) driver.Outcome {
-	out := driver.Outcome{ID: a.job.ID, Action: driver.Retry, Error: shorten(err.Error())}
+// fail is the end of an attempt that failed; v is the verdict in err, if any.
+func (q *Queue) fail(ctx context.Context, a *attempt, end Outcome, err error, v *verdict) {
+	a.out.Error = shorten(err.Error())
 	info, log := a.info, q.log(a).With("attempt", a.info.Attempt, "error", err)
-	if info.Attempt >= info.MaxAttempts || v != nil && v.action == driver.Bury {
-		out.Action = driver.Bury
+	if end != failed {
+		a.out.Action = driver.Bury
 		q.opts.count(ctx, "jobs.buried", 1, "kind", info.Kind)
 		q.opts.report(ctx, fmt.Errorf("jobs: %s %s is dead after %d attempts: %w", info.Kind, info.ID, info.Attempt, err), nil)
 		log.ErrorContext(ctx, "jobs: attempt failed, job is dead")
-		return out
+		return
 	}
+	a.out.Action = driver.Retry
 	if v != nil {
-		out.Delay = v.delay
+		a.out.Delay = v.delay
 	} else {
-		out.Delay = q.opts.backoff(info.Attempt)
+		a.out.Delay = q.opts.backoff(info.Attempt)
 	}
 	q.opts.count(ctx, "jobs.retried", 1, "kind", info.Kind)
-	log.WarnContext(ctx, "jobs: attempt failed", "retry_in", out.Delay)
-	return out
+	log.WarnContext(ctx, "jobs: attempt failed", "retry_in", a.out.Delay)
 }
 
 // cannot puts a job back for a worker that can run it; no attempt is counted.

@@ -3,8 +3,6 @@ package jobs
 import (
 	"context"
 	"time"
-
-	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 // Observer is told what happens to jobs; a field that is nil is not called.
@@ -22,9 +20,9 @@ type Observer struct {
 	// that runs again.
 	Started func(ctx context.Context, job Info, wait time.Duration)
 
-	// Finished is called after the handler, with its error; dead says that no
-	// other attempt follows.
-	Finished func(ctx context.Context, job Info, run time.Duration, err error, dead bool)
+	// Finished is called after the handler, with its error and what becomes of
+	// the job, before the store knows: a process that dies now runs it again.
+	Finished func(ctx context.Context, job Info, run time.Duration, err error, outcome Outcome)
 
 	// Stuck is called once for a handler that goes on although its context
 	// ended, for cause, at least one beat (a third of Options.Lease) ago. It
@@ -59,9 +57,9 @@ func (o *Options) observeStarted(ctx context.Context, a *attempt) {
 	}
 }
 
-func (o *Options) observeFinished(ctx context.Context, a *attempt, err error) {
+func (o *Options) observeFinished(ctx context.Context, a *attempt, err error, outcome Outcome) {
 	if b := o.observer(); b != nil && b.Finished != nil {
-		b.Finished(context.WithoutCancel(ctx), a.info, a.took, err, a.out.Action == driver.Bury)
+		b.Finished(context.WithoutCancel(ctx), a.info, a.took, err, outcome)
 	}
 }
 

@@ -10,7 +10,7 @@
 // The instruments, with the attributes queue and kind:
 //
 //	jobs.enqueued    counter: jobs this process enqueued; outcome stored, duplicate or replaced
-//	jobs.finished    counter: ends of handlers; outcome ok, failed or dead
+//	jobs.finished    counter: ends of handlers; see below for the outcome
 //	jobs.wait        histogram, s: from a job's due time to its first attempt
 //	jobs.run         histogram, s: how long handlers took
 //	jobs.stuck       counter: handlers that go on although their context has ended
@@ -20,10 +20,12 @@
 // jobs.depth by state, which is the queue's and the same from each process, read
 // at each collection in constant time.
 //
-// "failed" counts attempts after which the job runs again for whatever reason:
-// jobs that were put off or interrupted are among them. Tenants are no attribute:
-// their number has no bound. Kinds come from the program; after 200 of them the
-// rest is called "other".
+// The outcome of a handler is one of jobs.Outcome: completed, failed (another
+// attempt follows), dead (none follows), discarded (dead, too), snoozed, cancelled
+// or interrupted. To alert on errors, take failed, dead and discarded.
+//
+// Tenants are no attribute: their number has no bound. Kinds come from the
+// program; after 200 of them the rest is called "other".
 package oteljobs
 
 import (
@@ -97,7 +99,7 @@ func (m *metrics) make(meter metric.Meter) error {
 		return h
 	}
 	m.enqueued = counter("jobs.enqueued", "Jobs that this process enqueued.")
-	m.finished = counter("jobs.finished", "Handlers that ended in this process; failed ones run again.")
+	m.finished = counter("jobs.finished", "Handlers that ended in this process, by outcome.")
 	m.stuck = counter("jobs.stuck", "Handlers that went on although their context had ended.")
 	m.reclaimed = counter("jobs.reclaimed", "Jobs of dead workers that this process found.")
 	m.leaseLost = counter("jobs.lease_lost", "Times that this process lost its jobs.")
@@ -139,9 +141,9 @@ func (m *metrics) observer() *jobs.Observer {
 				m.wait.Record(ctx, wait.Seconds(), m.of(job))
 			}
 		},
-		Finished: func(ctx context.Context, job jobs.Info, run time.Duration, err error, dead bool) {
+		Finished: func(ctx context.Context, job jobs.Info, run time.Duration, _ error, outcome jobs.Outcome) {
 			m.handlers.Add(ctx, -1, alone)
-			m.finished.Add(ctx, 1, m.with(job, measure.Ended(err, dead)))
+			m.finished.Add(ctx, 1, m.with(job, string(outcome)))
 			m.run.Record(ctx, run.Seconds(), m.of(job))
 		},
 		Stuck:     func(ctx context.Context, job jobs.Info, _ error) { m.stuck.Add(ctx, 1, m.of(job)) },

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
 	"github.com/ashlar-go/ashlar/jobs/oteljobs"
 )
@@ -90,7 +92,7 @@ func TestMetrics(t *testing.T) {
 		require.Equal(t, map[string]int{
 			"jobs.enqueued kind=mail,outcome=stored,queue=mails":    3,
 			"jobs.enqueued kind=mail,outcome=duplicate,queue=mails": 1,
-			"jobs.finished kind=mail,outcome=ok,queue=mails":        2,
+			"jobs.finished kind=mail,outcome=completed,queue=mails": 2,
 			"jobs.finished kind=mail,outcome=failed,queue=mails":    1,
 			"jobs.finished kind=mail,outcome=dead,queue=mails":      1,
 			"jobs.wait kind=mail,queue=mails":                       3,
@@ -111,8 +113,81 @@ func TestMetrics(t *testing.T) {
 		d.Fail(jobstest.OpInspect, errors.New("connection refused"))
 		points, err = collect(t, reader)
 		require.ErrorContains(t, err, "connection refused")
-		require.Equal(t, 2, points["jobs.finished kind=mail,outcome=ok,queue=mails"], "the rest is there")
+		require.Equal(t, 2, points["jobs.finished kind=mail,outcome=completed,queue=mails"], "the rest is there")
 		require.NotContains(t, points, "jobs.depth queue=mails,state=dead")
+	})
+}
+
+// runAll runs jobs of which each ends in another way, the last one with the
+// process.
+func runAll(t *testing.T, d driver.Driver, opts *jobs.Options) {
+	t.Helper()
+	opts.Logger, opts.MaxAttempts, opts.DrainTimeout = quiet, 2, -1
+	opts.Backoff = func(int) time.Duration { return time.Minute }
+	q, err := jobs.New(d, opts)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	snoozes := 0
+	jobs.Handle(q, func(ctx context.Context, m mail) error {
+		info, _ := jobs.InfoFrom(ctx)
+		switch m.To {
+		case "nobody":
+			return errors.New("no such address")
+		case "unwanted":
+			return jobs.Discard(errors.New("unsubscribed"))
+		case "asleep":
+			if snoozes++; snoozes <= 3 {
+				return jobs.Snooze(time.Minute)
+			}
+		case "cancelled":
+			if _, err := q.Cancel(ctx, info.ID); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		case "last":
+			stop()
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	for _, to := range []string{"ann", "nobody", "unwanted", "asleep", "cancelled"} {
+		_, err := q.Enqueue(ctx, mail{To: to}, nil)
+		require.NoError(t, err)
+	}
+	_, err = q.Enqueue(ctx, mail{To: "last"}, &jobs.EnqueueOptions{Delay: time.Hour})
+	require.NoError(t, err)
+	require.NoError(t, q.Run(ctx))
+}
+
+func TestEachOutcomeIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader, spans := metric.NewManualReader(), tracetest.NewSpanRecorder()
+		observer, err := oteljobs.Metrics(metric.NewMeterProvider(metric.WithReader(reader)), nil, nil)
+		require.NoError(t, err)
+		opts := &jobs.Options{Observer: observer}
+		oteljobs.Trace(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)), opts)
+		runAll(t, jobstest.New(t), opts)
+
+		points, err := collect(t, reader)
+		require.NoError(t, err)
+		want := map[string]int{"completed": 2, "failed": 1, "dead": 1, "discarded": 1, "snoozed": 3, "cancelled": 1, "interrupted": 1}
+		for outcome, n := range want {
+			require.Equal(t, n, points["jobs.finished kind=mail,outcome="+outcome+",queue=default"], outcome)
+		}
+		got := map[string]int{}
+		for _, s := range spans.Ended() {
+			attributes := attribute.NewSet(s.Attributes()...)
+			outcome, ok := attributes.Value("job.outcome")
+			require.True(t, ok)
+			got[outcome.AsString()]++
+			bad := slices.Contains([]string{"failed", "dead", "discarded"}, outcome.AsString())
+			require.Equal(t, bad, s.Status().Code == codes.Error, outcome.AsString())
+			require.Equal(t, bad, len(s.Events()) > 0, outcome.AsString())
+		}
+		require.Equal(t, want, got)
 	})
 }
 

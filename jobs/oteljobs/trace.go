@@ -16,8 +16,9 @@ import (
 // the span in which the job was enqueued, with the job's id, attempt and flow.
 // Call it before jobs.New. A nil provider or nil opts panics.
 //
-// A span carries no tenant and no arguments. An attempt's error is recorded in
-// it: keep secrets out of errors.
+// A span carries no tenant and no arguments, and job.outcome, which is one of
+// jobs.Outcome. The error of an attempt that is failed, dead or discarded is
+// recorded in it: keep secrets out of errors.
 func Trace(provider trace.TracerProvider, opts *jobs.Options) {
 	tracer, format := provider.Tracer(scope), propagation.TraceContext{}
 	opts.Trace.Inject = func(ctx context.Context) (parent, state string) {
@@ -38,7 +39,10 @@ func Trace(provider trace.TracerProvider, opts *jobs.Options) {
 			span.SetAttributes(attribute.String("job.flow", job.Flow))
 		}
 		err := next(ctx)
-		if err != nil {
+		outcome := jobs.OutcomeOf(ctx, err)
+		span.SetAttributes(attribute.String("job.outcome", string(outcome)))
+		switch outcome {
+		case "failed", "dead", "discarded":
 			span.RecordError(err)
 			span.SetStatus(codes.Error, "attempt failed")
 		}

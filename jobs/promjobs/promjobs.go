@@ -6,7 +6,7 @@
 // What one process did, with the labels queue and kind:
 //
 //	jobs_enqueued_total{outcome}  jobs it enqueued: stored, duplicate or replaced
-//	jobs_finished_total{outcome}  ends of handlers: ok, failed or dead
+//	jobs_finished_total{outcome}  ends of handlers, see below
 //	jobs_wait_seconds             histogram: from a job's due time to its first attempt
 //	jobs_run_seconds              histogram: how long handlers took
 //	jobs_stuck_total              handlers that go on although their context has ended
@@ -20,8 +20,9 @@
 // store did not answer; then there is no jobs_depth. Take the max over processes,
 // not the sum.
 //
-// "failed" counts attempts after which the job runs again for whatever reason:
-// jobs that were put off or interrupted are among them.
+// The outcome of a handler is one of jobs.Outcome: completed, failed (another
+// attempt follows), dead (none follows), discarded (dead, too), snoozed, cancelled
+// or interrupted. To alert on errors, take failed, dead and discarded.
 //
 // There is no label for tenants: their number has no bound. Kinds come from the
 // program; after 200 of them the rest is called "other".
@@ -122,7 +123,7 @@ func newMetrics(opts *Options) *metrics {
 	}
 	return &metrics{
 		enqueued:  counter("jobs_enqueued_total", "Jobs that this process enqueued.", "kind", "outcome"),
-		finished:  counter("jobs_finished_total", "Handlers that ended in this process; failed ones run again.", "kind", "outcome"),
+		finished:  counter("jobs_finished_total", "Handlers that ended in this process, by outcome.", "kind", "outcome"),
 		stuck:     counter("jobs_stuck_total", "Handlers that went on although their context had ended.", "kind"),
 		reclaimed: counter("jobs_reclaimed_total", "Jobs of dead workers that this process found.", "outcome"),
 		wait:      histogram("jobs_wait_seconds", "Time from a job's due time to its first attempt."),
@@ -146,10 +147,10 @@ func (m *metrics) observer() *jobs.Observer {
 				m.wait.WithLabelValues(m.kinds.Label(job.Kind)).Observe(wait.Seconds())
 			}
 		},
-		Finished: func(_ context.Context, job jobs.Info, run time.Duration, err error, dead bool) {
+		Finished: func(_ context.Context, job jobs.Info, run time.Duration, _ error, outcome jobs.Outcome) {
 			m.handlers.Dec()
 			kind := m.kinds.Label(job.Kind)
-			m.finished.WithLabelValues(kind, measure.Ended(err, dead)).Inc()
+			m.finished.WithLabelValues(kind, string(outcome)).Inc()
 			m.run.WithLabelValues(kind).Observe(run.Seconds())
 		},
 		Stuck: func(_ context.Context, job jobs.Info, _ error) {

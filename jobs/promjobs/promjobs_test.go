@@ -80,7 +80,7 @@ func TestScrape(t *testing.T) {
 		require.Subset(t, lines, []string{
 			`jobs_finished_total{kind="mail",outcome="dead",queue="mails"} 1`,
 			`jobs_finished_total{kind="mail",outcome="failed",queue="mails"} 1`,
-			`jobs_finished_total{kind="mail",outcome="ok",queue="mails"} 2`,
+			`jobs_finished_total{kind="mail",outcome="completed",queue="mails"} 2`,
 			`jobs_run_seconds_count{kind="mail",queue="mails"} 4`,
 			`jobs_run_seconds_sum{kind="mail",queue="mails"} 8`,
 			`jobs_wait_seconds_count{kind="mail",queue="mails"} 3`,
@@ -95,6 +95,69 @@ func TestScrape(t *testing.T) {
 		lines = scrape(t, registry)
 		require.Contains(t, lines, `jobs_store_up{queue="mails"} 0`)
 		require.NotContains(t, strings.Join(lines, "\n"), "jobs_depth", "an old depth would look like a new one")
+	})
+}
+
+// runAll runs jobs of which each ends in another way, the last one with the
+// process.
+func runAll(t *testing.T, d driver.Driver, opts *jobs.Options) {
+	t.Helper()
+	opts.Logger, opts.MaxAttempts, opts.DrainTimeout = quiet, 2, -1
+	opts.Backoff = func(int) time.Duration { return time.Minute }
+	q, err := jobs.New(d, opts)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	snoozes := 0
+	jobs.Handle(q, func(ctx context.Context, m mail) error {
+		info, _ := jobs.InfoFrom(ctx)
+		switch m.To {
+		case "nobody":
+			return errors.New("no such address")
+		case "unwanted":
+			return jobs.Discard(errors.New("unsubscribed"))
+		case "asleep":
+			if snoozes++; snoozes <= 3 {
+				return jobs.Snooze(time.Minute)
+			}
+		case "cancelled":
+			if _, err := q.Cancel(ctx, info.ID); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		case "last":
+			stop()
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	for _, to := range []string{"ann", "nobody", "unwanted", "asleep", "cancelled"} {
+		_, err := q.Enqueue(ctx, mail{To: to}, nil)
+		require.NoError(t, err)
+	}
+	_, err = q.Enqueue(ctx, mail{To: "last"}, &jobs.EnqueueOptions{Delay: time.Hour})
+	require.NoError(t, err)
+	require.NoError(t, q.Run(ctx))
+}
+
+func TestEachOutcomeIsCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewPedanticRegistry()
+		observer, err := promjobs.New(registry, nil, nil)
+		require.NoError(t, err)
+		runAll(t, jobstest.New(t), &jobs.Options{Observer: observer})
+		lines := slices.DeleteFunc(scrape(t, registry), func(line string) bool { return !strings.HasPrefix(line, "jobs_finished_total") })
+		require.ElementsMatch(t, []string{
+			`jobs_finished_total{kind="mail",outcome="completed",queue="default"} 2`,
+			`jobs_finished_total{kind="mail",outcome="failed",queue="default"} 1`,
+			`jobs_finished_total{kind="mail",outcome="dead",queue="default"} 1`,
+			`jobs_finished_total{kind="mail",outcome="discarded",queue="default"} 1`,
+			`jobs_finished_total{kind="mail",outcome="snoozed",queue="default"} 3`,
+			`jobs_finished_total{kind="mail",outcome="cancelled",queue="default"} 1`,
+			`jobs_finished_total{kind="mail",outcome="interrupted",queue="default"} 1`,
+		}, lines)
 	})
 }
 
@@ -126,7 +189,7 @@ func TestKindsAreBounded(t *testing.T) {
 	require.NoError(t, err)
 	for n := range 1000 {
 		observer.Enqueued(t.Context(), jobs.Info{Kind: fmt.Sprint("kind-", n)}, jobs.Receipt{})
-		observer.Finished(t.Context(), jobs.Info{Kind: fmt.Sprint("kind-", n)}, time.Second, nil, false)
+		observer.Finished(t.Context(), jobs.Info{Kind: fmt.Sprint("kind-", n)}, time.Second, nil, "completed")
 	}
 	lines := scrape(t, registry)
 	require.Less(t, len(lines), 4*201+10)

@@ -34,17 +34,6 @@ func Stored(r jobs.Receipt) string {
 	return "stored"
 }
 
-// Ended is the outcome of a handler.
-func Ended(err error, dead bool) string {
-	switch {
-	case dead:
-		return "dead"
-	case err != nil:
-		return "failed"
-	}
-	return "ok"
-}
-
 // Buckets are the upper bounds of the histograms, in seconds.
 func Buckets() []float64 {
 	return []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800}
