@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"github.com/ashlar-go/ashlar/tenancy/internal/rowop"
-	"github.com/ashlar-go/ashlar/tenancy/internal/sqlexpr"
 )
 
 // maxCursor bounds a cursor's text; keys of records are short.
@@ -42,26 +40,17 @@ func checkCursorKeys(keys [][]byte) error {
 // reads it, and the same position gives the same cursor, so that answers with cursors can be compared and cached.
 type sealer struct{ keys [][2][]byte } // to authenticate and to encrypt
 
-func (p *plan) sealer(tenant string, q Query, order []rowop.Order) *sealer {
-	var bound []byte
-	add := func(s string) { bound = append(binary.AppendUvarint(bound, uint64(len(s))), s...) }
-	add(p.table.String())
-	add(tenant)
-	for _, o := range order {
-		add(fmt.Sprint(o.Column.Name, o.Desc, o.NullsFirst))
-	}
-	add(fmt.Sprint(q.WithDeleted, len(q.Args)))
-	add(q.Where)
-	for _, a := range q.Args {
-		v := sqlexpr.Plain(a)
-		add(fmt.Sprintf("%T %v", v, v))
+func (p *plan) sealer(tenant string, q Query, order []rowop.Order) (*sealer, error) {
+	bound, err := p.binding(tenant, q, order)
+	if err != nil {
+		return nil, err
 	}
 	s := &sealer{}
 	for _, key := range p.keys {
-		own := sum(key, []byte("ashlar record cursor 1"), bound)
+		own := sum(key, []byte("ashlar record cursor 2"), bound)
 		s.keys = append(s.keys, [2][]byte{sum(own, []byte("mac")), sum(own, []byte("enc"))})
 	}
-	return s
+	return s, nil
 }
 
 func sum(key []byte, parts ...[]byte) []byte {

@@ -26,6 +26,10 @@ var (
 	// ErrCursor reports a cursor that was changed, belongs to another tenant, table, order or filter, or was sealed with a
 	// key that is not known any more. Begin at the first page again.
 	ErrCursor = errors.New("record: cursor is not valid here; begin at the first page")
+
+	// ErrArgument reports an argument of a Page to which no cursor can be bound, because it holds a function or a channel,
+	// refers to itself, or is a driver.Valuer that fails.
+	ErrArgument = errors.New("record: a cursor cannot be bound to this argument")
 )
 
 // ConstraintError is what PostgreSQL says about a constraint. It matches the sentinel of its kind and the error of the

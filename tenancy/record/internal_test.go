@@ -29,7 +29,8 @@ func FuzzCursor(f *testing.F) {
 	table := Define[row]("app.rows", nil)
 	order, err := table.totalOrder("title")
 	require.NoError(f, err)
-	s := table.sealer("acme", Query{}, order)
+	s, err := table.sealer("acme", Query{}, order)
+	require.NoError(f, err)
 	text := "x"
 	genuine := s.seal(position{Values: []*string{&text, nil}})
 	f.Add(genuine)

@@ -29,8 +29,9 @@ type Page[T any] struct {
 // trip.
 //
 // A cursor is sealed with Options.CursorKeys: a client can neither read nor change it. It is good for the tenant, the table,
-// the order, the condition and its arguments, of which none may change from page to page (write now() - interval '1 day' and
-// not an argument that moves); any other is ErrCursor.
+// the order, the condition and its arguments with their types, of which none may change from page to page (write now() -
+// interval '1 day' and not an argument that moves); any other is ErrCursor. An argument that holds a function or a channel
+// is ErrArgument.
 func (t *Table[T]) Page(ctx context.Context, q tenancy.Querier, query Query) (Page[T], error) {
 	tenant := tenantOf(ctx, q)
 	k, err := t.keyset(tenant, query)
@@ -102,7 +103,9 @@ func (p *plan) keyset(tenant string, q Query) (*keyset, error) {
 	if k.order, err = p.totalOrder(q.Order); err != nil {
 		return nil, err
 	}
-	k.sealer = p.sealer(tenant, q, k.order)
+	if k.sealer, err = p.sealer(tenant, q, k.order); err != nil {
+		return nil, err
+	}
 	if cursor := q.After + q.Before; cursor != "" {
 		from, err := k.sealer.open(cursor, len(k.order))
 		if err != nil {

@@ -235,6 +235,27 @@ func TestForgedCursors(t *testing.T) {
 		refused("condition", ctx, notes, func(q *record.Query) { q.Where = "stars <= $1" })
 		refused("argument", ctx, notes, func(q *record.Query) { q.Args = []any{6} })
 		refused("argument's type", ctx, notes, func(q *record.Query) { q.Args = []any{"5"} })
+		refused("argument's width", ctx, notes, func(q *record.Query) { q.Args = []any{int64(5)} })
+		for _, c := range []struct {
+			where string
+			args  [2]any
+		}{
+			{"title = any($1)", [2]any{[]string{"a b"}, []string{"a", "b"}}},
+			{"title = $1", [2]any{sealedName("a"), sealedName("b")}},
+			{"due < $1", [2]any{time.Unix(0, 0).UTC(), time.Unix(0, 0).In(time.FixedZone("", 3600))}},
+		} {
+			own := q
+			own.Where, own.After = "stars < 5 or "+c.where, ""
+			own.Args = []any{c.args[0]}
+			page, err := notes.Page(ctx, db, own)
+			require.NoError(t, err)
+			own.After, own.Args = page.Next, []any{c.args[0]}
+			_, err = notes.Page(ctx, db, own)
+			require.NoError(t, err)
+			own.Args = []any{c.args[1]}
+			_, err = notes.Page(ctx, db, own)
+			require.ErrorIs(t, err, record.ErrCursor, c.where)
+		}
 		refused("deleted", ctx, notes, func(q *record.Query) { q.WithDeleted = true })
 		refused("key", ctx, notes.WithCursorKeys(randomKey()), func(*record.Query) {})
 		refused("longer", ctx, notes, func(q *record.Query) { q.After += "AA" })
@@ -262,6 +283,12 @@ func TestForgedCursors(t *testing.T) {
 		}
 	})
 }
+
+// sealedName is text that does not print.
+type sealedName string
+
+// String hides it.
+func (sealedName) String() string { return "hidden" }
 
 func randomKey() []byte {
 	key := make([]byte, 32)
