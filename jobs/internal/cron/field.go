@@ -3,6 +3,7 @@ package cron
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,9 @@ type field struct {
 }
 
 func (f field) has(v int) bool { return f.bits&(1<<uint(v)) != 0 }
+
+// from is the first value that is allowed from v on, or one above all columns.
+func (f field) from(v int) int { return v + bits.TrailingZeros64(f.bits>>v) }
 
 type bound struct {
 	name     string

@@ -116,8 +116,8 @@ func (s *Schedule) nextOn(day int64, t time.Time) time.Time {
 	return time.Time{}
 }
 
-// nextWild walks real seconds, leaping over months, days, hours and minutes
-// that do not match, but never across a change of the zone's offset.
+// nextWild walks real time, leaping over months, days, hours, minutes and
+// seconds that do not match, but never across a change of the zone's offset.
 func (s *Schedule) nextWild(t time.Time) time.Time {
 	at := t.Truncate(time.Second).Add(time.Second).In(s.loc)
 	limit := at.AddDate(horizon, 0, 0)
@@ -131,11 +131,11 @@ func (s *Schedule) nextWild(t time.Time) time.Time {
 		case !s.matchDay(time.Date(y, mo, d, 0, 0, 0, 0, time.UTC)):
 			leap = s.wallStart(y, mo, d+1)
 		case !s.hour.has(hour):
-			leap = at.Add(time.Duration(3600-minute*60-second) * time.Second)
+			leap = at.Add(time.Duration((min(s.hour.from(hour), 24)-hour)*3600-minute*60-second) * time.Second)
 		case !s.minute.has(minute):
-			leap = at.Add(time.Duration(60-second) * time.Second)
+			leap = at.Add(time.Duration((min(s.minute.from(minute), 60)-minute)*60-second) * time.Second)
 		case !s.second.has(second):
-			leap = at.Add(time.Second)
+			leap = at.Add(time.Duration(min(s.second.from(second), 60)-second) * time.Second)
 		default:
 			return at.UTC()
 		}
@@ -176,6 +176,9 @@ func (s *Schedule) resolve(wall int64) (time.Time, bool) {
 	_, offset := time.Unix(wall, 0).In(s.loc).Zone()
 	guess := time.Unix(wall-int64(offset), 0).In(s.loc)
 	start, end := guess.ZoneBounds()
+	if start.IsZero() && end.IsZero() {
+		return guess, true // the zone never changes
+	}
 
 	best, found := time.Time{}, false
 	try := func(at time.Time) {
