@@ -74,14 +74,14 @@ func (q *Queue) dueTick(due driver.DueSchedule, now time.Time) (driver.DueTick, 
 	}
 	e.last = due.Tick.Add(-e.jitter - 1)
 	t := driver.DueTick{Key: due.Key, Tick: due.Tick}
-	tick := e.next(now)
+	tick, after := e.next(now)
 	if !tick.IsZero() && !tick.Add(e.jitter).After(now) {
 		job, err := e.job(q, tick)
 		if err != nil {
 			return driver.DueTick{}, err
 		}
 		t.Job = &job
-		tick = e.cron.Next(tick)
+		tick = after
 	}
 	if tick.IsZero() { // none within 41 years
 		tick = now.AddDate(1, 0, 0)

@@ -94,12 +94,26 @@ func (e *entry) enqueueOptions(name string) *EnqueueOptions {
 
 // next is the tick to fire next: one that is overdue, by the catch-up policy,
 // or the first one in the future. A tick is fired when its jitter has passed.
-func (e *entry) next(now time.Time) time.Time {
+// Of a tick that is due it knows the one after it, too.
+func (e *entry) next(now time.Time) (tick, after time.Time) {
 	now = now.Add(-e.jitter)
-	tick := e.cron.Next(e.last)
+	tick = e.cron.Next(e.last)
 	if tick.IsZero() || tick.After(now) {
-		return tick
+		return tick, time.Time{}
 	}
+	after = e.cron.Next(tick)
+	alone := after.IsZero() || after.After(now)
+	if alone && now.Sub(tick) < min(skipGrace, e.opts.maxAge()) {
+		return tick, after // whatever the policy
+	}
+	if tick = e.catchUp(now); tick.IsZero() {
+		return tick, time.Time{}
+	}
+	return tick, e.cron.Next(tick)
+}
+
+// catchUp chooses one of the ticks up to now, or takes the first one after it.
+func (e *entry) catchUp(now time.Time) time.Time {
 	from := e.last
 	if oldest := now.Add(-e.opts.maxAge()); from.Before(oldest) {
 		from = oldest

@@ -48,7 +48,7 @@ func (q *Queue) advance(ctx context.Context, e *entry) (time.Duration, error) {
 		if e.noted.IsZero() || q.now().Sub(e.noted) >= seenEvery {
 			q.note(ctx, e)
 		}
-		tick := e.next(now)
+		tick, _ := e.next(now)
 		if tick.IsZero() {
 			return seenEvery, nil
 		}

@@ -10,27 +10,39 @@ local schedules, ticks, claims = KEYS[1], KEYS[2], KEYS[3]
 local limit, hold_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local now, bytes = now_ms(), 0
-local answer = {int(now), ''}
+local answer, scores, claimed = {int(now), ''}, {}, {}
 local due = redis.call('ZRANGEBYSCORE', ticks, 0, int(now), 'WITHSCORES', 'LIMIT', 0, limit)
-for i = 1, #due, 2 do
-  local name = due[i]
-  local data = redis.call('HGET', schedules, name)
-  if not data then
-    redis.call('ZREM', ticks, name) -- cannot be; it would be claimed for ever
-  else
-    local at = redis.call('HGET', claims, name)
-    if not at then
-      at = int(tonumber(due[i + 1]))
-      redis.call('HSET', claims, name, at)
-    end
-    redis.call('ZADD', ticks, int(now + hold_ms), name)
-    answer[#answer + 1] = name
-    answer[#answer + 1] = at
-    answer[#answer + 1] = data
-    bytes = bytes + #data
-    if bytes > 1048576 then break end
+local lapse = int(now + hold_ms)
+local first, step = 1, 32 -- few at a time: what is read beyond the bound is in vain
+while first < #due and bytes <= 1048576 do
+  local names = {}
+  for i = first, math.min(first + 2 * step, #due) - 1, 2 do
+    names[#names + 1] = due[i]
   end
+  local data, ats = redis.call('HMGET', schedules, unpack(names)), redis.call('HMGET', claims, unpack(names))
+  for i = 1, #names do
+    local name, at = names[i], ats[i]
+    if not data[i] then
+      redis.call('ZREM', ticks, name) -- cannot be; it would be claimed for ever
+    else
+      if not at then
+        at = int(tonumber(due[first + 2 * i - 1]))
+        claimed[#claimed + 1] = name
+        claimed[#claimed + 1] = at
+      end
+      scores[#scores + 1] = lapse
+      scores[#scores + 1] = name
+      answer[#answer + 1] = name
+      answer[#answer + 1] = at
+      answer[#answer + 1] = data[i]
+      bytes = bytes + #data[i]
+      if bytes > 1048576 then break end
+    end
+  end
+  first = first + 2 * step
 end
+if #claimed > 0 then redis.call('HSET', claims, unpack(claimed)) end
+if #scores > 0 then redis.call('ZADD', ticks, unpack(scores)) end
 local head = redis.call('ZRANGEBYSCORE', ticks, 0, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
 answer[2] = head and int(math.max(tonumber(head) - now, 0)) or '-1'
 return answer
