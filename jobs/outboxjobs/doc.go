@@ -30,8 +30,8 @@
 //
 // A job still runs at least once, as package jobs says, and again if the store
 // was thrown back to before it ran; outbox.Once in the handler's own transaction,
-// with a UUID that the job's arguments carry, makes its effects in PostgreSQL
-// happen once.
+// with the job's id, makes its effects in PostgreSQL happen once: a job that comes
+// again has the id that it had.
 //
 // # Tenancy
 //

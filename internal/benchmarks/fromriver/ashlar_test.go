@@ -73,7 +73,19 @@ func relay(ctx context.Context, db *tenancy.DB, driver *redisjobs.Driver) error 
 	return r.Run(ctx)
 }
 
-// Charge is a job whose effect must happen once. Request is a UUID, made by whoever enqueues it.
+func ourEffectOnce(ctx context.Context, db *tenancy.DB, a SendInvoice) error {
+	info, _ := jobs.InfoFrom(ctx)
+	return db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		first, err := outbox.Once(ctx, tx, "invoice.send", info.ID)
+		if err != nil || !first {
+			return err
+		}
+		_, err = tx.Exec(ctx, `insert into invoices (id) values ($1)`, a.ID)
+		return err
+	})
+}
+
+// Charge is a job whose effect must happen once, even if it is enqueued twice. Request is made by whoever enqueues it.
 type Charge struct {
 	ID      int64  `json:"id"`
 	Request string `json:"request"`
@@ -81,7 +93,7 @@ type Charge struct {
 
 func (Charge) Kind() string { return "invoice.charge" }
 
-func ourEffectOnce(ctx context.Context, db *tenancy.DB, a Charge) error {
+func ourEffectOncePerRequest(ctx context.Context, db *tenancy.DB, a Charge) error {
 	return db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		first, err := outbox.Once(ctx, tx, "invoice.charge", a.Request)
 		if err != nil || !first {

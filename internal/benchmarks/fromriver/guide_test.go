@@ -173,8 +173,23 @@ func TestEffectsHappenOnce(t *testing.T) {
 	require.NoError(t, err)
 	acme := tenancy.WithID(ctx, "acme")
 	for range 2 { // the primary key would refuse a second one
-		require.NoError(t, ourEffectOnce(acme, db, Charge{ID: 43, Request: "0198c0de-0000-7000-8000-000000000001"}))
+		require.NoError(t, ourEffectOncePerRequest(acme, db, Charge{ID: 43, Request: "0198c0de-0000-7000-8000-000000000001"}))
 	}
+	q, attempts := queue(t, redisOf(t), &jobs.Options{Tenant: tenancy.IDFrom, WithTenant: tenancy.WithID, Logger: quiet}), make(chan error, 2)
+	jobs.Handle(q, func(ctx context.Context, a SendInvoice) error {
+		attempts <- ourEffectOnce(ctx, db, a)
+		if info, _ := jobs.InfoFrom(ctx); info.Attempt == 1 {
+			return jobs.Retry(nil, 0)
+		}
+		return nil
+	})
+	_, err = q.Enqueue(acme, SendInvoice{ID: 44}, nil)
+	require.NoError(t, err)
+	stop := background(t, q.Run)
+	for range 2 {
+		require.NoError(t, <-attempts)
+	}
+	stop()
 }
 
 func TestEnqueueing(t *testing.T) {
