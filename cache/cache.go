@@ -86,21 +86,26 @@ func (c *Cache[K, V]) Fetch(ctx context.Context, key K, load func(context.Contex
 			return it.get()
 		}
 	}
-	return c.fetch(ctx, id, dirty, func() loader[V] { return plain(key, load) })
+	return c.fetch(ctx, id, dirty, false, func() loader[V] { return plain(key, load) })
 }
 
-// fetch is what of Fetch is left when memory did not answer. load makes the function that loads.
-func (c *Cache[K, V]) fetch(ctx context.Context, id localKey[K], dirty bool, load func() loader[V]) (V, error) {
+// fetch is what of Fetch is left when memory did not answer. load makes the function that loads,
+// which may name tags if asks is true.
+func (c *Cache[K, V]) fetch(ctx context.Context, id localKey[K], dirty, asks bool, load func() loader[V]) (V, error) {
 	var zero V
 	sp, err := c.spec(id)
 	if err != nil {
 		return zero, err
 	}
+	sp.asks = asks
 	if dirty {
 		if c.hub.private(ctx, &sp) {
 			return c.space.bypass(ctx, &sp, load()).get()
 		}
 		if it := c.inMemory(ctx, &id); it != nil {
+			if c.hub.privateTags(ctx, it.own) {
+				return c.space.bypass(ctx, &sp, load()).get()
+			}
 			return it.get()
 		}
 	}
@@ -130,6 +135,7 @@ func (c *Cache[K, V]) spec(id localKey[K]) (sp spec, err error) {
 	}
 	sp = spec{
 		key:      name,
+		tenant:   id.tenant,
 		tags:     tags,
 		fresh:    c.policy.TTL,
 		stale:    c.policy.Stale,

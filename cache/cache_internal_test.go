@@ -95,6 +95,8 @@ func FuzzParseBody(f *testing.F) {
 	full := body{schema: 1 << 60, fresh: time.Minute, life: time.Hour, cost: time.Millisecond, payload: []byte(`{"a":1}`)}
 	f.Add(full.append(nil))
 	f.Add((&body{validator: "W/\"r7\"", ownTTL: true, fresh: time.Minute, life: time.Hour, payload: []byte("7")}).append(nil))
+	f.Add((&body{tags: []string{"a", "", "author:7"}, validator: "v", fresh: time.Minute, life: time.Hour, payload: []byte("7")}).append(nil))
+	f.Add((&body{tags: []string{"a"}, notFound: true, packed: true}).append(nil))
 	f.Add((&body{notFound: true, fresh: time.Second, life: time.Second}).append(nil))
 	f.Add([]byte{})
 	f.Add([]byte("2\x00aaaaaaaa\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
@@ -106,6 +108,7 @@ func FuzzParseBody(f *testing.F) {
 				return
 			}
 		}
+		require.NoError(t, checkOwn(b.tags))
 		require.True(t, b.fresh >= 0 && b.life >= 0 && b.cost >= 0, "%+v", b)
 		again, err := parseBody(b.append(nil))
 		require.NoError(t, err)

@@ -70,6 +70,24 @@ func (c *coherence) mark(key string, tags []string) mark {
 	return m
 }
 
+// extend makes m depend on further tags, from now on: with whatever says that they were good then
+// (the store, asked afterwards) the extended mark is as good as one of all names at once.
+func (c *coherence) extend(m mark, tags []string) mark {
+	if m.n == 0 || len(tags) == 0 { // memory is not in use, or nothing to add
+		return m
+	}
+	slots := make([]uint32, 0, m.n+len(tags))
+	slots = append(slots, m.slots()...)
+	for _, t := range tags {
+		slots = append(slots, c.slot(t))
+	}
+	m.sum += c.sum(slots[m.n:])
+	if m.n = len(slots); copy(m.few[:], slots) < m.n {
+		m.many = slots
+	}
+	return m
+}
+
 // sum changes if any generation does, because generations only grow.
 func (c *coherence) sum(slots []uint32) (sum uint64) {
 	for _, s := range slots {

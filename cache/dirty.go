@@ -11,6 +11,7 @@ const maxDirty = 10_000
 // dirty counts the open units of work of this process that have changed what is behind a name.
 type dirty struct {
 	open atomic.Int64 // names, so that who finds none need not lock
+	tags atomic.Int64 // those of them that are tags
 
 	mu     sync.Mutex
 	names  map[string]int
@@ -33,6 +34,7 @@ func (d *dirty) change(keys, tags []string, by int) {
 	for _, t := range tags {
 		d.one("t"+t, by)
 	}
+	d.tags.Add(int64(by * len(tags)))
 	d.open.Add(int64(by * (len(keys) + len(tags))))
 }
 
@@ -73,5 +75,21 @@ func (d *dirty) has(key string, tags []string) bool {
 // changed and not committed. The hooks cannot tell one unit from another, so that of a name
 // which any unit of this process has changed all units read what they find themselves.
 func (c *core) private(ctx context.Context, sp *spec) bool {
-	return c.dirty.has(sp.key, sp.tags) && c.opts.hooks().OnCommit(ctx, func(context.Context) {})
+	return c.dirty.has(sp.key, sp.tags) && c.inUnit(ctx)
+}
+
+// privateTags is private of a value's own tags.
+func (c *core) privateTags(ctx context.Context, own []string) bool {
+	return c.dirty.has("", own) && c.inUnit(ctx)
+}
+
+// secluded reports whether a load that may name tags, of a request that nobody knows to be
+// private, may be all the same: the unit of ctx, or another, has changed what is behind a tag.
+func (c *core) secluded(ctx context.Context, sp *spec) bool {
+	return sp.asks && c.dirty.tags.Load() > 0 && c.inUnit(ctx)
+}
+
+// inUnit is only asked while there are names in dirty, and so hooks.
+func (c *core) inUnit(ctx context.Context) bool {
+	return c.opts.hooks().OnCommit(ctx, func(context.Context) {})
 }

@@ -11,9 +11,10 @@ import (
 
 // The body of an entry, as the store keeps it:
 //
-//	version byte '2' | flags byte | schema 8 bytes | fresh | life | cost | validator | payload | sum
+//	version byte '2' | flags byte | schema 8 bytes | fresh | life | cost | validator | tags | payload | sum
 //
-// The validator is there if its flag is: its length, an unsigned varint, and the text. The sum
+// The validator is there if its flag is: its length, an unsigned varint, and the text. So are
+// the tags that the load named: their number, from 1 on, and each like a validator. The sum
 // is the CRC-32C of all before it, in 4 bytes: what was damaged is a missing entry.
 // fresh, life and cost are unsigned varints of milliseconds (encoding/binary): how long the
 // value is fresh and how long the store keeps it, both counted from when it was stored, and
@@ -25,16 +26,18 @@ const (
 	flagOwnTTL    = 1 << 1 // fresh is what the load said, whatever the policy says
 	flagValidator = 1 << 2
 	flagPacked    = 1 << 3 // the payload is compressed
+	flagTags      = 1 << 4
 	bodyFixed     = 10
 	bodySum       = 4
 	maxMillis     = uint64(1<<63-1) / uint64(time.Millisecond)
-	bodyFlagsMask = flagNotFound | flagOwnTTL | flagValidator | flagPacked
+	bodyFlagsMask = flagNotFound | flagOwnTTL | flagValidator | flagPacked | flagTags
 )
 
 type body struct {
 	notFound, ownTTL  bool
 	schema            uint64
 	validator         string
+	tags              []string // of the load, as it named them
 	packed            bool
 	fresh, life, cost time.Duration
 	payload           []byte
@@ -54,17 +57,29 @@ func (b *body) append(dst []byte) []byte {
 	if b.packed {
 		flags |= flagPacked
 	}
+	if len(b.tags) > 0 {
+		flags |= flagTags
+	}
 	dst = append(dst, bodyVersion, flags)
 	dst = binary.BigEndian.AppendUint64(dst, b.schema)
 	for _, d := range []time.Duration{b.fresh, b.life, b.cost} {
 		dst = binary.AppendUvarint(dst, uint64(max(d, 0).Milliseconds()))
 	}
 	if b.validator != "" {
-		dst = binary.AppendUvarint(dst, uint64(len(b.validator)))
-		dst = append(dst, b.validator...)
+		dst = appendText(dst, b.validator)
+	}
+	if len(b.tags) > 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(b.tags)))
+		for _, t := range b.tags {
+			dst = appendText(dst, t)
+		}
 	}
 	dst = append(dst, b.payload...)
 	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+}
+
+func appendText(dst []byte, text string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli) // the one that processors compute themselves
@@ -96,14 +111,45 @@ func parseBody(data []byte) (body, error) {
 		rest = rest[n:]
 	}
 	if data[1]&flagValidator != 0 {
-		size, n := binary.Uvarint(rest)
-		if n <= 0 || size > uint64(len(rest)-n) {
+		text, more, ok := cutText(rest)
+		if !ok {
 			return body{}, errBody
 		}
-		b.validator, rest = string(rest[n:n+int(size)]), rest[n+int(size):]
+		b.validator, rest = string(text), more
+	}
+	if data[1]&flagTags != 0 {
+		var ok bool
+		if b.tags, rest, ok = cutTags(rest); !ok {
+			return body{}, errBody
+		}
 	}
 	b.payload = rest
 	return b, nil
+}
+
+// cutText reads what appendText wrote.
+func cutText(data []byte) (text, rest []byte, ok bool) {
+	size, n := binary.Uvarint(data)
+	if n <= 0 || size > uint64(len(data)-n) {
+		return nil, nil, false
+	}
+	return data[n : n+int(size)], data[n+int(size):], true
+}
+
+func cutTags(data []byte) (tags []string, rest []byte, ok bool) {
+	count, n := binary.Uvarint(data)
+	if n <= 0 || count == 0 || count > maxOwnTags {
+		return nil, nil, false
+	}
+	tags, rest = make([]string, count), data[n:]
+	for i := range tags {
+		var text []byte
+		if text, rest, ok = cutText(rest); !ok || len(text) > maxOwnTag {
+			return nil, nil, false
+		}
+		tags[i] = string(text)
+	}
+	return tags, rest, true
 }
 
 // encode writes a value: []byte and string as they are, everything else as JSON.

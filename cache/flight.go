@@ -20,6 +20,7 @@ type sight struct {
 	mode   Mode
 	seen   string
 	failed bool // the store is to be left alone
+	alone  bool // load for this caller only: what there is, his unit of work has changed
 }
 
 // fetch answers from the store or by loading, together with others who want the same. load
@@ -126,6 +127,11 @@ func (s *space[V]) glance(ctx context.Context, sp *spec, f *flight[V], load func
 	if ok {
 		s.land(sp.key, f, r)
 	}
+	if from.alone {
+		s.land(sp.key, f, result[V]{}) // without proof: who joined looks for himself
+		returned = true
+		return s.bypass(ctx, sp, load()), true
+	}
 	if !ok || due {
 		own := *sp
 		if ok {
@@ -155,10 +161,12 @@ func (s *space[V]) look(ctx context.Context, sp *spec, f *flight[V]) (r result[V
 	}
 	s.outcome(ctx, "acquire", nil)
 	e := &entries[0]
-	found := s.read(ctx, sp, e)
+	found := s.read(ctx, sp, e, m)
 	switch {
+	case found.private:
+		from = sight{alone: true}
 	case found.served(sp):
-		r, due = s.serve(ctx, sp, &found, m, proof)
+		r, due = s.serve(ctx, sp, &found, proof)
 		return r, sight{}, due, true
 	case e.State == Filled && !found.ok:
 		from = sight{mode: ClaimReplace, seen: e.ID}

@@ -23,6 +23,9 @@ func (g *grant) beside() bool { return g.entry.State == Filled }
 func (s *space[V]) bypass(ctx context.Context, sp *spec, load loader[V]) result[V] {
 	s.count(ctx, bypasses)
 	proof := s.coherence.ticks.Add(1)
+	if s.secluded(ctx, sp) {
+		proof = 0
+	}
 	var l Loaded[V]
 	err := s.call(ctx, sp, func(ctx context.Context) (err error) {
 		l, err = load(ctx, nil)
@@ -36,6 +39,10 @@ func (s *space[V]) bypass(ctx context.Context, sp *spec, load loader[V]) result[
 func (s *space[V]) load(ctx context.Context, sp *spec, load loader[V], g grant, prev *found[V]) result[V] {
 	s.count(ctx, misses)
 	began, since := s.coherence.ticks.Add(1), s.now()
+	alone := s.secluded(ctx, sp)
+	if alone {
+		began = 0
+	}
 	var l Loaded[V]
 	err := s.callLeased(ctx, sp, []Lease{g.lease}, func(ctx context.Context) (err error) {
 		l, err = load(ctx, prev)
@@ -43,19 +50,26 @@ func (s *space[V]) load(ctx context.Context, sp *spec, load loader[V], g grant, 
 	})
 	r := result[V]{value: l.Value, err: err, stored: time.Now(), status: StatusMiss, proof: began}
 	b, data := s.pack(ctx, sp, &g, l, err, s.now()-since)
+	tags := sp.with(b.tags)
+	r.own = tags[len(sp.tags):]
+	m := s.coherence.extend(g.mark, r.own)
 	sent := s.coherence.ticks.Add(1)
-	if data == nil || s.pending.blocks(sp.key, sp.tags) { // the store does not know what this process knows
+	if data == nil || alone || s.pending.blocks(sp.key, tags) { // the store does not know what this process knows
 		s.abandon(ctx, g.lease)
 		return r
 	}
+	version := sp.versionOf(l.Value, err)
+	if b.tags != nil {
+		version = 0 // or a Put, which cannot know them, would take the tags away
+	}
 	if !s.fill(ctx, g, Fill{
-		Key: sp.key, Tags: sp.tags, Token: g.lease.Token, Seq: g.entry.Seq,
-		Body: data, TTL: b.life, Version: sp.versionOf(l.Value, err),
+		Key: sp.key, Tags: tags, Token: g.lease.Token, Seq: g.entry.Seq,
+		Body: data, TTL: b.life, Version: version,
 	}) {
 		return r
 	}
 	r.proof = sent // the store took it: nothing was invalidated until then
-	s.keep(sp, &r, &b, g.mark, since, len(data))
+	s.keep(sp, &r, &b, m, since, len(data))
 	return r
 }
 
@@ -63,6 +77,13 @@ func (s *space[V]) load(ctx context.Context, sp *spec, load loader[V], g grant, 
 // kept: then the lease is to be given back, with the Pause that pack gave it.
 func (s *space[V]) pack(ctx context.Context, sp *spec, g *grant, l Loaded[V], err error, cost time.Duration) (b body, data []byte) {
 	b = body{schema: s.schema, cost: cost, validator: l.Validator}
+	if refused := checkOwn(l.Tags); refused != nil {
+		s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, refused), nil)
+		return b, nil
+	}
+	if len(l.Tags) > 0 {
+		b.tags = l.Tags
+	}
 	fresh := sp.fresh
 	if b.ownTTL = l.TTL > 0; b.ownTTL {
 		fresh = min(max(l.TTL, time.Millisecond), longest)
@@ -100,7 +121,7 @@ func (s *space[V]) keep(sp *spec, r *result[V], b *body, m mark, since time.Dura
 		return
 	}
 	s.putLocal(sp, &item[V]{
-		value: r.value, notFound: b.notFound, stored: r.stored,
+		value: r.value, notFound: b.notFound, stored: r.stored, own: r.own,
 		fresh: since + b.cost + b.fresh - earliest(b.cost, b.fresh), mark: m, size: size + len(sp.key),
 	})
 }

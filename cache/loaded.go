@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,14 @@ type Loaded[V any] struct {
 	// is kept with the value, for the next load.
 	Validator string
 
+	// Tags are tags of this value, beside those of [Cache.TagBy] and like them of the tenant of
+	// the context, known only to who has loaded it: an article's authors, what a page was made
+	// of. [Hub.InvalidateTags] of one drops exactly the values whose load named it; an answer
+	// [ErrNotFound] may have tags as well. At most 64, each at most 256 bytes long; a value
+	// with more is not kept, and [ErrTags] reported. A hit in the store then takes two round
+	// trips; one in memory stays what it is. The load owns the slice again once it returned.
+	Tags []string
+
 	// TTL is how long the value is fresh, in place of Policy.TTL, as the source says, for
 	// example; Jitter, Stale and StaleIfError apply as usual. It is at least a millisecond and
 	// at most 100 years. Negative means that the value is not kept, nor the one before.
@@ -24,7 +33,13 @@ type Loaded[V any] struct {
 // current, and says how long the new value is. prev is what is cached and was not invalidated,
 // or the zero Loaded; it is there for as long after the TTL as Policy.Stale and StaleIfError
 // say, so give one of them for sources that can be asked. A load that returns [ErrNotModified]
-// keeps the value of prev, and its Validator if it returns none.
+// keeps the value of prev, and its Validator and its Tags if it returns none.
+//
+// All loads of a key should name tags in the same way: what Fetch, FetchMany or Refresh load has
+// none, nor has what [Cache.Put] stores. A value with Tags is kept as one whose version is not
+// known. In a unit of work (Options.Hooks), while any unit of this process has bound tags to its
+// commit, what such a load returns is for its caller alone and not kept, because only the load
+// knows whether it is about one of them.
 func (c *Cache[K, V]) FetchWith(ctx context.Context, key K, load func(ctx context.Context, key K, prev Loaded[V]) (Loaded[V], error)) (V, error) {
 	tenant, err := c.hub.tenantOf(ctx)
 	if err != nil {
@@ -38,7 +53,7 @@ func (c *Cache[K, V]) FetchWith(ctx context.Context, key K, load func(ctx contex
 			return it.get()
 		}
 	}
-	return c.fetch(ctx, id, dirty, func() loader[V] { return asking(key, load) })
+	return c.fetch(ctx, id, dirty, true, func() loader[V] { return asking(key, load) })
 }
 
 // loader is a load below its key. prev is what the entry has so far, nil for nothing.
@@ -57,13 +72,16 @@ func asking[K, V any](key K, load func(context.Context, K, Loaded[V]) (Loaded[V]
 	return func(ctx context.Context, f *found[V]) (Loaded[V], error) {
 		var prev Loaded[V]
 		if f != nil {
-			prev = Loaded[V]{Value: f.value, Validator: f.validator}
+			prev = Loaded[V]{Value: f.value, Validator: f.validator, Tags: slices.Clone(f.tags)}
 		}
 		l, err := load(ctx, key, prev)
 		if f != nil && errors.Is(err, ErrNotModified) {
 			l.Value, err = prev.Value, nil
 			if l.Validator == "" {
 				l.Validator = prev.Validator
+			}
+			if len(l.Tags) == 0 {
+				l.Tags = f.tags
 			}
 		}
 		return l, err

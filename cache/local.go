@@ -32,7 +32,8 @@ type item[V any] struct {
 	stored   time.Time
 	fresh    time.Duration // on core.now, end of freshness
 	mark     mark
-	size     int // of the value in the store, and of its key
+	own      []string // tags of the value's own, for units of work
+	size     int      // of the value in the store, and of its key
 }
 
 // itemOverhead is roughly what an entry costs beside its key and encoded value.

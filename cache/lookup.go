@@ -70,16 +70,19 @@ func (s *space[V]) lookup(ctx context.Context, sp *spec, from sight, load loader
 		if err != nil {
 			break
 		}
-		f := s.read(ctx, sp, &e)
+		f := s.read(ctx, sp, &e, m)
+		if f.private {
+			return s.apart(ctx, sp, load, &e, claim.Token)
+		}
 		if f.served(sp) {
-			r, due := s.serve(ctx, sp, &f, m, proof)
+			r, due := s.serve(ctx, sp, &f, proof)
 			if due {
 				s.refresh(ctx, sp, load)
 			}
 			return r
 		}
 		if old = nil; f.ok {
-			old = &result[V]{value: f.value, stored: f.stored, status: StatusStale, proof: proof}
+			old = &result[V]{value: f.value, own: f.own, stored: f.stored, status: StatusStale, proof: proof}
 		}
 		if e.Granted {
 			r := s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m}, f.previous())
@@ -120,12 +123,22 @@ func (s *space[V]) lookup(ctx context.Context, sp *spec, from sight, load loader
 	return s.orOld(ctx, sp, s.bypass(ctx, sp, load), old)
 }
 
+// apart loads for the caller's unit of work and for nobody else.
+func (s *space[V]) apart(ctx context.Context, sp *spec, load loader[V], e *Entry, token string) result[V] {
+	if e.Granted {
+		s.abandon(ctx, Lease{Key: sp.key, Token: token})
+	}
+	r := s.bypass(ctx, sp, load)
+	r.proof = 0
+	return r
+}
+
 // errPaused never reaches a caller: the old value does, and nobody is to be told.
 var errPaused = errors.New("cache: not now")
 
 // orOld is the old value, if there is one, in place of an error.
 func (s *space[V]) orOld(ctx context.Context, sp *spec, r result[V], old *result[V]) result[V] {
-	if old == nil || r.err == nil || errors.Is(r.err, ErrNotFound) || s.pending.blocks(sp.key, sp.tags) {
+	if old == nil || r.err == nil || errors.Is(r.err, ErrNotFound) || s.pending.blocks(sp.key, sp.tags) || s.pending.blocks("", old.own) {
 		return r
 	}
 	if r.err != errPaused {
@@ -151,6 +164,9 @@ type found[V any] struct {
 	value     V
 	notFound  bool
 	validator string
+	tags, own []string // that its load named; those of them that the request did not know, as the store knows them
+	mark      mark     // for memory
+	private   bool     // not ok, for it may be what the caller's unit of work has changed
 	stored    time.Time
 	age       time.Duration
 	fresh     time.Duration // of which age is to be less
@@ -178,14 +194,26 @@ func (f found[V]) previous() *found[V] {
 	return &f
 }
 
-// read decodes a stored entry, if it is one that may be served.
-func (s *space[V]) read(ctx context.Context, sp *spec, e *Entry) (f found[V]) {
+// read decodes a stored entry, if it is one that may be served; m was taken before the entry was
+// claimed. Where the value's own tags say that it may not, read changes e accordingly.
+func (s *space[V]) read(ctx context.Context, sp *spec, e *Entry, m mark) (f found[V]) {
+	f, b := s.open(sp, e, m)
+	if len(f.own) > 0 {
+		s.compare(ctx, e, &f)
+	}
+	s.decode(ctx, &f, &b)
+	return f
+}
+
+// open is read without its second look and without the value. The own tags of what it returns
+// are to be compared after it, because f.mark counts on them from here on.
+func (s *space[V]) open(sp *spec, e *Entry, m mark) (f found[V], b body) {
 	if e.State != Filled || !e.Valid {
-		return f
+		return f, b
 	}
 	b, err := parseBody(e.Body)
 	if err != nil || b.schema != s.schema {
-		return f
+		return f, b
 	}
 	f.age, f.fresh, f.cost, f.size = max(b.life-e.Left, 0), b.fresh, b.cost, len(e.Body)
 	if !b.ownTTL {
@@ -196,23 +224,34 @@ func (s *space[V]) read(ctx context.Context, sp *spec, e *Entry) (f found[V]) {
 		f.fresh = min(b.fresh, sp.notFound)
 		life = f.fresh
 	}
-	if f.age >= life {
-		return f
+	f.ok, f.mark = f.age < life, m
+	if f.ok && b.tags != nil {
+		f.tags, f.own = b.tags, sp.with(b.tags)[len(sp.tags):]
+		f.mark = s.coherence.extend(m, f.own)
+	}
+	return f, b
+}
+
+// decode completes what is to be served.
+func (s *space[V]) decode(ctx context.Context, f *found[V], b *body) {
+	if !f.ok {
+		return
 	}
 	if !f.notFound {
 		var size int
+		var err error
 		if f.value, size, err = decodeWith[V](&s.format, b.payload, b.packed); err != nil {
 			s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, err), nil) // or it would never hit, silently
-			return found[V]{}
+			*f = found[V]{}
+			return
 		}
 		f.size += size - len(b.payload)
 	}
-	f.ok, f.validator, f.stored = true, b.validator, time.Now().Add(-f.age)
-	return f
+	f.validator, f.stored = b.validator, time.Now().Add(-f.age)
 }
 
 // serve turns what was found into a result, and says whether it is due to be refreshed.
-func (s *space[V]) serve(ctx context.Context, sp *spec, f *found[V], m mark, proof uint64) (r result[V], due bool) {
+func (s *space[V]) serve(ctx context.Context, sp *spec, f *found[V], proof uint64) (r result[V], due bool) {
 	r = result[V]{value: f.value, stored: f.stored, status: StatusHit, proof: proof}
 	if f.notFound {
 		r.err = ErrNotFound
@@ -229,8 +268,8 @@ func (s *space[V]) serve(ctx context.Context, sp *spec, f *found[V], m mark, pro
 	}
 	if sp.local != nil {
 		s.putLocal(sp, &item[V]{
-			value: f.value, notFound: f.notFound, stored: f.stored,
-			fresh: s.now() + f.fresh - f.age - earliest(f.cost, f.fresh), mark: m, size: f.size + len(sp.key),
+			value: f.value, notFound: f.notFound, stored: f.stored, own: f.own,
+			fresh: s.now() + f.fresh - f.age - earliest(f.cost, f.fresh), mark: f.mark, size: f.size + len(sp.key),
 		})
 	}
 	return r, due
@@ -260,7 +299,7 @@ func (s *space[V]) spare(ctx context.Context, sp *spec) (r result[V], ok bool) {
 	if err != nil {
 		return r, false
 	}
-	f := s.read(ctx, sp, &e)
+	f := s.read(ctx, sp, &e, mark{})
 	if !f.ok {
 		return r, false
 	}

@@ -9,7 +9,7 @@ import (
 
 // FetchMany returns the values of keys as Fetch would, with one load for all that are missing:
 // one round trip to the store if none is, two if some are, and one more for entries that a tag
-// has invalidated. Keys that load leaves out of its map do not exist; they are not in the
+// has invalidated, or that have tags of their own (Loaded.Tags). Keys that load leaves out of its map do not exist; they are not in the
 // result either, and their absence is kept as that of Fetch. Of keys that others are loading
 // it waits for the values, after it loaded its own; load may so be called again, for one key
 // at a time, if the others fail. On an error the map has the values that needed no load.
@@ -119,13 +119,13 @@ func (b *batch[V]) claimAll(ctx context.Context, which []int, mode Mode, seen []
 		b.alone = append(b.alone, which...)
 		return nil, nil
 	}
+	reads := b.readAll(ctx, which, entries, marks)
 	for n, i := range which {
-		sp, e := b.specs[i], &entries[n]
-		f := b.read(ctx, sp, e)
+		sp, e, f := b.specs[i], &entries[n], &reads[n]
 		switch {
 		case f.served(sp):
 			var due bool
-			if b.results[i], due = b.serve(ctx, sp, &f, marks[n], proof); due {
+			if b.results[i], due = b.serve(ctx, sp, f, proof); due {
 				b.refresh(ctx, sp, b.one(i))
 			}
 		case e.Granted:
@@ -140,6 +140,34 @@ func (b *batch[V]) claimAll(ctx context.Context, which []int, mode Mode, seen []
 		}
 	}
 	return outdated, ids
+}
+
+// readAll is read for each entry, with one second look for all of them.
+func (b *batch[V]) readAll(ctx context.Context, which []int, entries []Entry, marks []mark) []found[V] {
+	reads, bodies := make([]found[V], len(which)), make([]body, len(which))
+	var claims []Claim
+	var asked []int // in reads
+	for n, i := range which {
+		e, f := &entries[n], &reads[n]
+		if *f, bodies[n] = b.open(b.specs[i], e, marks[n]); len(f.own) > 0 && !b.blocked(ctx, e, f) {
+			claims, asked = append(claims, f.question(e)), append(asked, n)
+		}
+	}
+	if len(claims) > 0 {
+		answers, err := b.store.Acquire(b.storeContext(ctx), claims)
+		b.outcome(ctx, "acquire", err)
+		for a, n := range asked {
+			if err != nil {
+				reads[n].refuse(&entries[n], Missing)
+			} else {
+				reads[n].judge(&entries[n], &answers[a])
+			}
+		}
+	}
+	for n := range reads {
+		b.decode(ctx, &reads[n], &bodies[n])
+	}
+	return reads
 }
 
 // one is the load of a single key.

@@ -28,12 +28,13 @@ type space[V any] struct {
 
 // spec is one request for an entry.
 type spec struct {
-	key                             string
+	key, tenant                     string
 	tags                            []string
 	fresh, stale, notFound, timeout time.Duration
 	ifError, soft                   time.Duration
 	jitter                          float64
 	refresh                         bool // in the background, for nobody who waits
+	asks                            bool // the load may name tags
 
 	version func(any) int64 // of a value; nil if not known
 
@@ -65,7 +66,8 @@ func (sp *spec) shorten(life time.Duration) time.Duration {
 // result is what a request comes to.
 type result[V any] struct {
 	value  V
-	err    error // ErrNotFound (perhaps wrapped), an error of load, or why there was none
+	own    []string // tags of the value's own
+	err    error    // ErrNotFound (perhaps wrapped), an error of load, or why there was none
 	stored time.Time
 	status string
 
@@ -123,8 +125,13 @@ func (s *space[V]) refreshNow(ctx context.Context, sp *spec, load loader[V]) {
 	m := s.mark(sp)
 	claim := s.claimOf(sp, ClaimBeside)
 	if e, err := s.claim(ctx, claim); err == nil && e.Granted {
-		f := s.read(ctx, sp, &e)
-		r := s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m}, f.previous())
+		f := s.read(ctx, sp, &e, m)
+		g := grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m}
+		if f.private {
+			s.abandon(ctx, g.lease)
+			return
+		}
+		r := s.load(ctx, sp, load, g, f.previous())
 		if r.err != nil && !errors.Is(r.err, ErrNotFound) && !errors.Is(r.err, ErrLoadShed) {
 			s.opts.report(ctx, fmt.Errorf("cache: %s: refresh: %w", s.name, r.err), nil)
 		}

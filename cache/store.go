@@ -15,9 +15,10 @@ import (
 //  1. A lease belongs to one attempt, named by a random token. Whatever removes the entry
 //     (Invalidate, expiry, eviction, a person with a shell) voids its lease.
 //  2. Fill stores only for the token that holds the lease at that moment.
-//  3. Stamps come from one logical clock that never goes back. A value is valid while its Seq
-//     is at least the stamp of each of its tags; a stamp nobody knows is made anew, which
-//     makes older values invalid.
+//  3. Stamps come from one logical clock that never goes back and moves with each of them. A
+//     value is valid while its Seq is at least the stamp of each of its tags; a stamp nobody
+//     knows is made as the clock stands, which makes values invalid that are older than the
+//     latest invalidation of anything; if the clock is lost, all values.
 //  4. Watch delivers events in the order in which the store executed their causes.
 //  5. What a writer holds is neither read nor filled by anybody until the hold ends, and the
 //     end of a hold, by Release or by its TTL, leaves nothing valid from before it.
@@ -87,8 +88,11 @@ const (
 	ClaimReplace
 	// ClaimAwait asks for an EventFilled when the lease that somebody else holds ends.
 	ClaimAwait
-	// ClaimNothing only reads. It is the one mode that leaves a missing entry Missing.
+	// ClaimNothing only reads. It leaves a missing entry Missing.
 	ClaimNothing
+	// ClaimCompare reads no entry but compares further Tags with the value seen as Claim.Seen,
+	// of whatever key: the answer is Filled, and Valid or not, or Held.
+	ClaimCompare
 )
 
 // Claim asks for an entry, and for the lease to load it.
@@ -98,7 +102,7 @@ type Claim struct {
 	Token string        // 16 letters or digits, new for every attempt
 	TTL   time.Duration // of the lease, at least a millisecond
 	Mode  Mode
-	Seen  string // Entry.ID, for ClaimReplace
+	Seen  string // Entry.ID, for ClaimReplace and ClaimCompare
 }
 
 // State is what a Store found under a key.
@@ -125,17 +129,17 @@ type Entry struct {
 	Body    []byte        // of Filled; the caller owns it
 	Paused  bool          // Filled, and the Pause of a lease beside it runs; told by ClaimBeside
 	Left    time.Duration // until the store forgets the entry
-	Seq     int64         // highest stamp of the claim's tags, to be passed to Fill
-	ID      string        // names exactly this entry for ClaimReplace; opaque
+	Seq     int64         // what the clock showed, to be passed to Fill; without a lease perhaps less
+	ID      string        // names exactly this entry, for Claim.Seen; opaque
 	Version int64         // of Filled, as it was filled; 0 if that was unknown
 }
 
 // Fill is a value for the entry whose lease Token holds.
 type Fill struct {
 	Key     string
-	Tags    []string
+	Tags    []string // of the claim, and others that came up since
 	Token   string
-	Seq     int64
+	Seq     int64 // Entry.Seq of the claim
 	Body    []byte
 	TTL     time.Duration // at least a millisecond
 	Version int64         // of the data; 0 if unknown, never negative

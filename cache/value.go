@@ -26,6 +26,9 @@ func (c *Cache[K, V]) Peek(ctx context.Context, key K) (v V, ok bool, err error)
 		return v, false, nil
 	}
 	if it := c.inMemory(ctx, &id); it != nil {
+		if s.dirty.any() && s.privateTags(ctx, it.own) {
+			return v, false, nil
+		}
 		v, err = it.get()
 		return v, err == nil, err
 	}
@@ -34,7 +37,7 @@ func (c *Cache[K, V]) Peek(ctx context.Context, key K) (v V, ok bool, err error)
 	if err != nil {
 		return v, false, fmt.Errorf("cache: %s: peek: %w", s.name, err)
 	}
-	f := s.read(ctx, &sp, &entries[0])
+	f := s.read(ctx, &sp, &entries[0], mark{})
 	switch {
 	case !f.served(&sp):
 		return v, false, nil
@@ -48,7 +51,7 @@ func (c *Cache[K, V]) Peek(ctx context.Context, key K) (v V, ok bool, err error)
 // it without a load. It is for caches with [Cache.VersionBy]: what is cached stays if its
 // version is higher, so that of two writers the later wins in whatever order they come here.
 // Where nothing of a known version is cached, it does what [Cache.Invalidate] does, and its
-// error means the same.
+// error means the same. The value has the tags of [Cache.TagBy] and no others (Loaded.Tags).
 func (c *Cache[K, V]) Put(ctx context.Context, key K, v V) error {
 	version := (&spec{version: c.version}).versionOf(v, nil)
 	if version == 0 {
@@ -106,7 +109,10 @@ func (s *space[V]) renew(ctx context.Context, sp *spec, load loader[V]) result[V
 			break
 		}
 		if e.Granted {
-			f := s.read(ctx, sp, &e)
+			f := s.read(ctx, sp, &e, m)
+			if f.private {
+				return s.apart(ctx, sp, load, &e, claim.Token)
+			}
 			return s.load(ctx, sp, load, grant{entry: e, lease: Lease{Key: sp.key, Token: claim.Token}, mark: m}, f.previous())
 		}
 		if e.State == Held || e.State == Missing || e.Paused || sp.timeout >= 0 && s.now() > patient {

@@ -42,8 +42,11 @@ var tagCases = []testCase{
 			last = e.Seq
 		}
 	}},
-	{"a tag first seen later", "a reader with a tag that the value was stored without cannot know; it must not trust", func(p *probe) {
+	{"a tag first seen later", "its stamp may have been lost; a value is as new as it only if nothing was invalidated since its load", func(p *probe) {
 		p.put("k", "1", "x")
-		p.check(!p.read("k", "x", "new").Valid, "valid for a tag made after it was stored")
+		p.noError(p.store.Invalidate(p.ctx, nil, []string{"other"}))
+		p.check(!p.read("k", "x", "new").Valid, "valid for a tag that may have been invalidated after its load")
+		p.put("l", "1", "x")
+		p.check(p.read("l", "x", "newer").Valid, "invalid, though nothing was invalidated since its load")
 	}},
 }

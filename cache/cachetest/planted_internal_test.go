@@ -182,6 +182,119 @@ func (s trusting) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.En
 	return entries, err
 }
 
+// forgotten checks, when it stores a value, only the tags that were known before its load.
+type forgotten struct {
+	*Store
+	known *sync.Map // token → tags
+}
+
+func (s forgotten) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
+	for _, c := range claims {
+		s.known.Store(c.Token, c.Tags)
+	}
+	return s.Store.Acquire(ctx, claims)
+}
+
+func (s forgotten) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
+	fills = slices.Clone(fills)
+	for i := range fills {
+		tags, _ := s.known.Load(fills[i].Token)
+		fills[i].Tags, _ = tags.([]string)
+	}
+	return s.Store.Fill(ctx, fills)
+}
+
+// short takes no second look, and dated gives values the seq of the tags that were known before.
+type short struct{ *Store }
+
+func (s short) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
+	entries, err := s.Store.Acquire(ctx, claims)
+	for i := range entries {
+		if claims[i].Mode == cache.ClaimCompare {
+			entries[i].State, entries[i].Valid = cache.Filled, true
+		}
+	}
+	return entries, err
+}
+
+type dated struct{ *Store }
+
+func (s dated) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
+	entries, err := s.Store.Acquire(ctx, claims)
+	s.server.mu.Lock()
+	defer s.server.mu.Unlock()
+	for i := range entries {
+		entries[i].Seq, _ = s.server.stamp(claims[i].Tags)
+	}
+	return entries, err
+}
+
+// moving moves the clock for each tag that comes up, and early takes it after the load.
+type moving struct{ *Store }
+
+func (s moving) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
+	s.server.mu.Lock()
+	for _, f := range fills {
+		for _, t := range f.Tags {
+			if _, ok := s.server.stamps[t]; !ok {
+				s.server.stamps[t] = s.server.tick()
+			}
+		}
+	}
+	s.server.mu.Unlock()
+	return s.Store.Fill(ctx, fills)
+}
+
+type late struct{ *Store }
+
+func (s late) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
+	fills = slices.Clone(fills)
+	s.server.mu.Lock()
+	for i := range fills {
+		fills[i].Seq = s.server.clock
+	}
+	s.server.mu.Unlock()
+	return s.Store.Fill(ctx, fills)
+}
+
+// unseen compares with a tag that is held as if it were not.
+type unseen struct{ *Store }
+
+func (s unseen) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
+	entries, err := s.Store.Acquire(ctx, claims)
+	for i := range entries {
+		if claims[i].Mode == cache.ClaimCompare && entries[i].State == cache.Held {
+			entries[i].State, entries[i].Valid = cache.Filled, true
+		}
+	}
+	return entries, err
+}
+
+// halfDeaf hears only of tags that claims know.
+type halfDeaf struct {
+	*Store
+	known *sync.Map
+}
+
+func (s halfDeaf) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
+	for _, c := range claims {
+		for _, t := range c.Tags {
+			if c.Mode != cache.ClaimCompare {
+				s.known.Store(t, true)
+			}
+		}
+	}
+	return s.Store.Acquire(ctx, claims)
+}
+
+func (s halfDeaf) Watch(ctx context.Context, node string, sink func(cache.Event)) error {
+	return s.Store.Watch(ctx, node, func(e cache.Event) {
+		if _, ok := s.known.Load(e.Name); ok || e.Kind != cache.EventStamped {
+			sink(e)
+		}
+	})
+}
+
 // sliding moves a counter's window with each addition, and unfenced gives every owner one fence.
 type sliding struct{ *Store }
 
@@ -216,23 +329,34 @@ func TestTheSuiteFindsPlantedFaults(t *testing.T) {
 		open  func(*Store) cache.Store
 		finds []string
 	}{
-		"none":       {func(s *Store) cache.Store { return s }, nil},
-		"overwrites": {func(s *Store) cache.Store { return overwriting{s} }, []string{"fill needs the lease", "invalidation voids the lease", "an invalidation during a load, by another process"}},
-		"ABA":        {func(s *Store) cache.Store { return perProcess{s} }, []string{"an old token stays void", "one claim of many gets the lease"}},
-		"optimistic": {func(s *Store) cache.Store { return optimistic{s} }, []string{"a tag invalidated during a load"}},
-		"untagged":   {func(s *Store) cache.Store { return untagged{s} }, []string{"a tag makes its values invalid", "tags over two processes"}},
-		"mute":       {func(s *Store) cache.Store { return mute{s} }, []string{"watchers hear of invalidations, in order", "memory follows other processes"}},
-		"hasty":      {func(s *Store) cache.Store { return hasty{s} }, []string{"a beat overtakes nothing"}},
-		"forgetful":  {func(s *Store) cache.Store { return forgetful{s} }, []string{"a renewed lease lives on", "an abandoned lease is free"}},
-		"generous":   {func(s *Store) cache.Store { return generous{s} }, []string{"one lease beside a value"}},
-		"unheld":     {func(s *Store) cache.Store { return unheld{s} }, []string{"what is held is neither read nor filled", "several writers hold the same"}},
-		"eternal":    {func(s *Store) cache.Store { return eternal{s} }, []string{"a hold ends by itself"}},
-		"insistent":  {func(s *Store) cache.Store { return insistent{s} }, []string{"the newer of two own values wins", "an own value brings nothing back", "over a value of unknown version"}},
-		"sliding":    {func(s *Store) cache.Store { return sliding{s} }, []string{"a window is not extended"}},
-		"unfenced":   {func(s *Store) cache.Store { return unfenced{s} }, []string{"a lock has one owner", "fences grow", "a lock ends by itself"}},
-		"careless":   {func(s *Store) cache.Store { return careless{s} }, []string{"a lock has one owner"}},
-		"nosy":       {func(s *Store) cache.Store { return nosy{s} }, []string{"reading takes no lease"}},
-		"trusting":   {func(s *Store) cache.Store { return trusting{s} }, []string{"reading is as strict as claiming"}},
+		"none":           {func(s *Store) cache.Store { return s }, nil},
+		"overwrites":     {func(s *Store) cache.Store { return overwriting{s} }, []string{"fill needs the lease", "invalidation voids the lease", "an invalidation during a load, by another process"}},
+		"ABA":            {func(s *Store) cache.Store { return perProcess{s} }, []string{"an old token stays void", "one claim of many gets the lease"}},
+		"optimistic":     {func(s *Store) cache.Store { return optimistic{s} }, []string{"a tag invalidated during a load"}},
+		"untagged":       {func(s *Store) cache.Store { return untagged{s} }, []string{"a tag makes its values invalid", "tags over two processes"}},
+		"mute":           {func(s *Store) cache.Store { return mute{s} }, []string{"watchers hear of invalidations, in order", "memory follows other processes"}},
+		"hasty":          {func(s *Store) cache.Store { return hasty{s} }, []string{"a beat overtakes nothing"}},
+		"forgetful":      {func(s *Store) cache.Store { return forgetful{s} }, []string{"a renewed lease lives on", "an abandoned lease is free"}},
+		"generous":       {func(s *Store) cache.Store { return generous{s} }, []string{"one lease beside a value"}},
+		"unheld":         {func(s *Store) cache.Store { return unheld{s} }, []string{"what is held is neither read nor filled", "several writers hold the same"}},
+		"eternal":        {func(s *Store) cache.Store { return eternal{s} }, []string{"a hold ends by itself"}},
+		"insistent":      {func(s *Store) cache.Store { return insistent{s} }, []string{"the newer of two own values wins", "an own value brings nothing back", "over a value of unknown version"}},
+		"sliding":        {func(s *Store) cache.Store { return sliding{s} }, []string{"a window is not extended"}},
+		"unfenced":       {func(s *Store) cache.Store { return unfenced{s} }, []string{"a lock has one owner", "fences grow", "a lock ends by itself"}},
+		"careless":       {func(s *Store) cache.Store { return careless{s} }, []string{"a lock has one owner"}},
+		"forgotten tags": {func(s *Store) cache.Store { return forgotten{s, new(sync.Map)} }, []string{"an own tag invalidated during the load", "an own tag is held"}},
+		"no second look": {func(s *Store) cache.Store { return short{s} }, []string{
+			"a tag that came up while loading", "a tag drops exactly the values that named it", "a tag that a load names, invalidated meanwhile",
+			"a tag that a refresh names, invalidated meanwhile", "an answer that nothing is there has tags", "an own value instead of one with tags",
+			"a unit reads its own changes of what carries a load's tag", "with a hold of a load's tag nobody reads what is older than the commit", "a random walk",
+		}},
+		"dated":     {func(s *Store) cache.Store { return dated{s} }, []string{"a seq is as new as its claim", "a tag drops exactly the values that named it", "a random walk"}},
+		"moving":    {func(s *Store) cache.Store { return moving{s} }, []string{"what is new is not invalid", "a tag drops exactly the values that named it", "a random walk"}},
+		"late":      {func(s *Store) cache.Store { return late{s} }, []string{"an own tag invalidated during the load", "a tag that a load names, invalidated meanwhile", "a random walk"}},
+		"unseen":    {func(s *Store) cache.Store { return unseen{s} }, []string{"an own tag is held", "with a hold of a load's tag nobody reads what is older than the commit"}},
+		"half deaf": {func(s *Store) cache.Store { return halfDeaf{s, new(sync.Map)} }, []string{"memory follows the tags of loads"}},
+		"nosy":      {func(s *Store) cache.Store { return nosy{s} }, []string{"reading takes no lease"}},
+		"trusting":  {func(s *Store) cache.Store { return trusting{s} }, []string{"reading is as strict as claiming"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

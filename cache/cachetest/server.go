@@ -2,6 +2,7 @@ package cachetest
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,7 +70,20 @@ func (s *server) sweep(now time.Time) {
 
 func (s *server) touch(r *record) {
 	s.versions++
-	r.id = strconv.FormatInt(s.versions, 10)
+	r.id = strconv.FormatInt(s.versions, 10) + "/" + strconv.FormatInt(r.seq, 10)
+}
+
+// compare compares the value that had the id seen with tags.
+func (s *server) compare(seen string, tags []string) cache.Entry {
+	e := cache.Entry{State: cache.Filled}
+	highest, held := s.stamp(tags)
+	if held {
+		e.State = cache.Held
+	}
+	_, text, _ := strings.Cut(seen, "/")
+	seq, err := strconv.ParseInt(text, 10, 64)
+	e.Valid = err == nil && !held && seq >= highest
+	return e
 }
 
 // stamp returns the highest stamp of tags, making those that are missing, and whether any of
@@ -79,8 +93,10 @@ func (s *server) stamp(tags []string) (highest int64, held bool) {
 	for _, t := range tags {
 		ended := s.tagHolds[t].prune(time.Now())
 		held = held || len(s.tagHolds[t]) > 0
-		if _, ok := s.stamps[t]; !ok || ended {
+		if _, ok := s.stamps[t]; ended || s.clock == 0 {
 			s.stamps[t] = s.tick()
+		} else if !ok {
+			s.stamps[t] = s.clock
 		}
 		highest = max(highest, s.stamps[t])
 	}
@@ -90,7 +106,14 @@ func (s *server) stamp(tags []string) (highest int64, held bool) {
 func (s *server) acquire(c cache.Claim) cache.Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seq, held := s.stamp(c.Tags)
+	if c.Mode == cache.ClaimCompare {
+		return s.compare(c.Seen, c.Tags)
+	}
+	highest, held := s.stamp(c.Tags)
+	seq := s.clock
+	if c.Mode == cache.ClaimNothing {
+		seq = highest // as stores may, for which the clock would be one key more to read
+	}
 	now, r := time.Now(), s.get(c.Key)
 	switch {
 	case held || r != nil && len(r.holds) > 0:
@@ -106,7 +129,7 @@ func (s *server) acquire(c cache.Claim) cache.Entry {
 	granted := s.grant(r, c, now)
 	e := cache.Entry{State: cache.Leased, Granted: granted, Left: r.expires.Sub(now), Seq: seq, ID: r.id}
 	if r.filled {
-		e.State, e.Valid, e.Version = cache.Filled, r.seq >= seq, r.version
+		e.State, e.Valid, e.Version = cache.Filled, r.seq >= highest, r.version
 		e.Paused = c.Mode == cache.ClaimBeside && r.paused && !now.After(r.until)
 		e.Body = append([]byte{}, r.body...)
 	}

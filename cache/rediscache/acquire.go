@@ -14,7 +14,7 @@ import (
 // inquiry is one claim on its way.
 type inquiry struct {
 	claim cache.Claim
-	value interface { // of SET NX GET, for ClaimMissing, or of GETEX
+	value interface { // of SET NX GET, for ClaimMissing, or of GETEX, for ClaimCompare of the clock
 		Result() (string, error)
 	}
 	left *redis.DurationCmd // beside it
@@ -48,10 +48,7 @@ func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entr
 		}
 	}
 	tags := tagsOf(len(claims), func(i int) []string { return claims[i].Tags })
-	var mget *redis.SliceCmd
-	if len(tags) > 0 {
-		mget = pipe.MGet(ctx, s.stampKeys(tags)...)
-	}
+	mget := pipe.MGet(ctx, append(s.stampKeys(tags), s.clock())...)
 	var clock *redis.TimeCmd
 	if !s.scattered.Load() {
 		clock = pipe.Time(ctx)
@@ -62,7 +59,7 @@ func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entr
 		s.time.set(sent, clock)
 	}
 	s.readFull(ctx, inquiries)
-	stamps, err := s.settle(ctx, mget, tags)
+	stamps, seq, err := s.settle(ctx, mget, tags)
 	if err != nil {
 		return nil, fmt.Errorf("rediscache: acquire: %w", err)
 	}
@@ -70,7 +67,7 @@ func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entr
 	var useless []cache.Lease
 	for i := range inquiries {
 		r := &inquiries[i]
-		if entries[i], err = r.result(stamps); err != nil {
+		if entries[i], err = r.result(stamps, seq); err != nil {
 			return nil, fmt.Errorf("rediscache: acquire: %w", err)
 		}
 		if entries[i].State == cache.Held && entries[i].Granted {
@@ -88,7 +85,11 @@ func (s *store) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entr
 
 func (s *store) queueClaim(ctx context.Context, pipe redis.Pipeliner, r *inquiry) (err error) {
 	c, key := r.claim, s.entry(r.claim.Key)
-	if c.Mode == cache.ClaimNothing {
+	switch c.Mode {
+	case cache.ClaimCompare:
+		r.value = pipe.GetEx(ctx, s.clock(), redis.KeepTTL)
+		return nil
+	case cache.ClaimNothing:
 		r.value, r.left = pipe.GetEx(ctx, key, redis.KeepTTL), pipe.PTTL(ctx, key) // refused by a replica, unlike GET
 		return nil
 	}
@@ -148,40 +149,47 @@ func (s *store) readFull(ctx context.Context, inquiries []inquiry) {
 func isFull(err error) bool { return redis.HasErrorPrefix(err, "OOM") }
 
 // settle returns the stamps that mget read, those made that were missing, and those tried
-// again that are held: the end of a hold shows only in the script.
-func (s *store) settle(ctx context.Context, mget *redis.SliceCmd, tags []string) (map[string]stamp, error) {
+// again that are held: the end of a hold shows only in the script. After the stamps mget read
+// the clock, which is 0 if it was lost; then it is made as well.
+func (s *store) settle(ctx context.Context, mget *redis.SliceCmd, tags []string) (stamps map[string]stamp, clock int64, err error) {
 	stamps, unsettled, err := readStamps(mget, tags)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	if text, ok := mget.Val()[len(mget.Val())-1].(string); ok {
+		now, _ := parseStamp(text)
+		clock = now.seq
 	}
 	for t, st := range stamps {
 		if st.held {
 			unsettled = append(unsettled, t)
 		}
 	}
-	if len(unsettled) == 0 {
-		return stamps, nil
+	if len(unsettled) == 0 && clock > 0 {
+		return stamps, clock, nil
 	}
-	made, err := s.stampAll(ctx, "make", cache.Hold{Tags: unsettled})
+	made, err := s.stampAll(ctx, "make", cache.Hold{Tags: unsettled}, stampTTL)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for t, st := range made {
 		stamps[t] = st
 	}
-	return stamps, nil
+	return stamps, clock, nil
 }
 
 // result turns the replies into an entry.
-func (r *inquiry) result(stamps map[string]stamp) (cache.Entry, error) {
+func (r *inquiry) result(stamps map[string]stamp, clock int64) (cache.Entry, error) {
 	raw, left, granted, err := r.replies()
 	var e cache.Entry
 	var token string
 	var seq int64
-	switch {
+	switch compare := r.claim.Mode == cache.ClaimCompare; {
+	case compare && (err == nil || errors.Is(err, redis.Nil)):
+		e.State, seq = cache.Filled, seqIn(r.claim.Seen)
 	case errors.Is(err, redis.Nil):
 		e.State = cache.Missing
-	case redis.HasErrorPrefix(err, "WRONGTYPE"):
+	case redis.HasErrorPrefix(err, "WRONGTYPE") && !compare:
 		e.State = cache.Held // somebody else's data: leave it alone
 	case err != nil:
 		return cache.Entry{}, err
@@ -191,14 +199,16 @@ func (r *inquiry) result(stamps map[string]stamp) (cache.Entry, error) {
 		e.Granted = granted || e.State == cache.Leased && token == r.claim.Token
 		e.Paused = e.Paused && r.claim.Mode == cache.ClaimBeside && !e.Granted
 	}
+	var highest int64
 	for _, t := range r.claim.Tags {
 		st := stamps[t]
-		e.Seq = max(e.Seq, st.seq)
+		highest = max(highest, st.seq)
 		if st.held {
 			e.State = cache.Held
 		}
 	}
-	e.Valid = e.State == cache.Filled && seq >= e.Seq
+	e.Valid = e.State == cache.Filled && seq >= highest
+	e.Seq = max(highest, clock)
 	return e, nil
 }
 
@@ -209,7 +219,7 @@ func (r *inquiry) replies() (raw string, left time.Duration, granted bool, err e
 		if errors.Is(err, redis.Nil) && r.claim.Mode == cache.ClaimMissing && !r.full {
 			return leaseHeader(r.claim.Token), r.claim.TTL, true, nil
 		}
-		if err == nil {
+		if err == nil && r.left != nil {
 			left, err = r.left.Result()
 		}
 		return raw, left, false, err

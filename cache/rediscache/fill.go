@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
@@ -11,8 +12,8 @@ import (
 	"github.com/ashlar-go/ashlar/cache"
 )
 
-// Fill stores the values and reads the stamps of their tags again in one round trip. The
-// stamps in use get their TTL anew, so that only those of forgotten tags end.
+// Fill stores the values and reads the stamps of their tags again in one round trip, or two for
+// tags that have no stamp yet. The stamps in use get their TTL anew, so that only those of forgotten tags end.
 func (s *store) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
 	if len(fills) == 0 {
 		return nil, nil
@@ -38,7 +39,12 @@ func (s *store) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
 		}
 	}
 	s.exec(ctx, pipe, calls)
-	stamps, _, err := readStamps(mget, tags)
+	stamps, missing, err := readStamps(mget, tags)
+	if err == nil && len(missing) > 0 { // as those of tags are which a load was the first to name
+		var made map[string]stamp
+		made, err = s.stampAll(ctx, "make", cache.Hold{Tags: missing}, keep)
+		maps.Copy(stamps, made)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("rediscache: fill: %w", err)
 	}
@@ -50,8 +56,8 @@ func (s *store) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
 		}
 		done[i] = seq >= 0
 		for _, t := range fills[i].Tags {
-			st, known := stamps[t]
-			done[i] = done[i] && known && !st.held && seq >= st.seq
+			st := stamps[t]
+			done[i] = done[i] && !st.held && seq >= st.seq
 		}
 	}
 	return done, nil

@@ -70,6 +70,18 @@ func expiry(raw string) int64 {
 	return max(ms, 0)
 }
 
+// seqIn is the seq of the value that an ID names, -1 if it names none.
+func seqIn(id string) int64 {
+	if len(id) != idLen || !strings.HasPrefix(id, magic+"V") {
+		return -1
+	}
+	seq, err := strconv.ParseInt(id[33:49], 10, 64)
+	if err != nil {
+		return -1
+	}
+	return seq
+}
+
 // parseEntry reads an entry; what is none of ours counts as an invalid value, to be replaced.
 // Granted and Valid are left to the caller.
 func parseEntry(raw string) (e cache.Entry, token string, seq int64) {

@@ -33,7 +33,7 @@ func (s *store) change(ctx context.Context, op, mode string, h cache.Hold, sc *s
 	}
 	return s.each(ctx, op, n, func(pipe redis.Pipeliner, i int) (*call, error) {
 		if i == len(h.Keys) {
-			return s.queueStamps(ctx, pipe, mode, h)
+			return s.queueStamps(ctx, pipe, mode, h, stampTTL)
 		}
 		k := h.Keys[i]
 		all := append(append(make([]any, 0, len(args)+2), args...), s.events, invalidated(k))

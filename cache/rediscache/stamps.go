@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -29,9 +30,9 @@ func parseStamp(text string) (stamp, bool) {
 
 // stampAll changes the stamps of h's tags in one of the modes of lua/stamp.lua and returns
 // what they are then.
-func (s *store) stampAll(ctx context.Context, mode string, h cache.Hold) (map[string]stamp, error) {
+func (s *store) stampAll(ctx context.Context, mode string, h cache.Hold, keep time.Duration) (map[string]stamp, error) {
 	pipe := s.rdb.Pipeline()
-	c, err := s.queueStamps(ctx, pipe, mode, h)
+	c, err := s.queueStamps(ctx, pipe, mode, h, keep)
 	if err != nil {
 		return nil, fmt.Errorf("rediscache: stamp: %w", err)
 	}
@@ -51,15 +52,15 @@ func (s *store) stampAll(ctx context.Context, mode string, h cache.Hold) (map[st
 	return stamps, nil
 }
 
-func (s *store) queueStamps(ctx context.Context, pipe redis.Pipeliner, mode string, h cache.Hold) (*call, error) {
-	args := []any{mode, stampTTL.Milliseconds(), s.events, h.Token, h.TTL.Milliseconds()}
+func (s *store) queueStamps(ctx context.Context, pipe redis.Pipeliner, mode string, h cache.Hold, keep time.Duration) (*call, error) {
+	args := []any{mode, keep.Milliseconds(), s.events, h.Token, h.TTL.Milliseconds()}
 	for _, t := range h.Tags {
 		args = append(args, stamped(t))
 	}
 	return s.scripts.queue(ctx, pipe, s.scripts.stamp, append([]string{s.clock()}, s.stampKeys(h.Tags)...), args...)
 }
 
-// readStamps reads the reply to an MGET of stamps. One that is no stamp counts as missing.
+// readStamps reads the reply to an MGET that begins with the stamps of tags. One that is no stamp counts as missing.
 func readStamps(mget *redis.SliceCmd, tags []string) (stamps map[string]stamp, missing []string, err error) {
 	if mget == nil {
 		return nil, nil, nil
@@ -69,14 +70,17 @@ func readStamps(mget *redis.SliceCmd, tags []string) (stamps map[string]stamp, m
 		return nil, nil, err
 	}
 	stamps = make(map[string]stamp, len(tags))
-	for i, v := range values {
-		text, _ := v.(string)
+	if len(values) < len(tags) {
+		return nil, nil, fmt.Errorf("%d values for %d stamps", len(values), len(tags))
+	}
+	for i, t := range tags {
+		text, _ := values[i].(string)
 		st, ok := parseStamp(text)
 		if !ok {
-			missing = append(missing, tags[i])
+			missing = append(missing, t)
 			continue
 		}
-		stamps[tags[i]] = st
+		stamps[t] = st
 	}
 	return stamps, missing, nil
 }

@@ -1,0 +1,267 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/cache"
+	"github.com/ashlar-go/ashlar/cache/cachetest"
+)
+
+// tagging is a load whose values carry tags.
+func (s *source) tagging(tags ...string) func(context.Context, string, cache.Loaded[int64]) (cache.Loaded[int64], error) {
+	return func(ctx context.Context, k string, _ cache.Loaded[int64]) (cache.Loaded[int64], error) {
+		v, err := s.load(ctx, k)
+		return cache.Loaded[int64]{Value: v, Tags: tags}, err
+	}
+}
+
+func with(t *testing.T, c *cache.Cache[string, int64], s *source, tags ...string) int64 {
+	t.Helper()
+	v, err := c.FetchWith(t.Context(), "k", s.tagging(tags...))
+	require.NoError(t, err)
+	return v
+}
+
+// A hit costs what it did, unless the value has tags of its own.
+func TestOnlyValuesWithTagsTakeASecondLook(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := start(t, cachetest.New(t), nil)
+		c := numbers(p, minute).TagBy(func(string) []string { return []string{"known"} })
+		var src source
+		reads := func(want int64, tags ...string) {
+			t.Helper()
+			before := p.count("acquire")
+			with(t, c, &src, tags...)
+			require.Equal(t, want, p.count("acquire")-before)
+		}
+		reads(missed)
+		reads(1)
+		require.NoError(t, c.Invalidate(t.Context(), "k"))
+		reads(missed, "known", "known")
+		reads(1) // all of them are those of its readers
+		require.NoError(t, c.Invalidate(t.Context(), "k"))
+		reads(missed, "known", "own")
+		reads(2)
+		require.NoError(t, p.InvalidateTags(t.Context(), "own"))
+		reads(3, "own") // a look, the comparison and the lease
+		require.EqualValues(t, 4, src.loads.Load())
+	})
+}
+
+func TestTooManyTags(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := start(t, cachetest.New(t), nil).run(t)
+		c := numbers(p, minute)
+		var src source
+		many := make([]string, 65)
+		for i := range many {
+			many[i] = fmt.Sprint(i)
+		}
+		for i, tags := range [][]string{many, {"fine", strings.Repeat("x", 257)}} {
+			with(t, c, &src, tags...)
+			with(t, c, &src, tags...)
+			require.EqualValues(t, 2*i+2, src.loads.Load(), "it was kept, and cannot be dropped by some tags")
+			require.ErrorIs(t, p.seen.reported()[2*i], cache.ErrTags)
+		}
+		src.loads.Store(0)
+		most := many[:64]
+		most[0] = strings.Repeat("x", 256)
+		with(t, c, &src, most...)
+		with(t, c, &src, most...)
+		require.EqualValues(t, 1, src.loads.Load())
+		require.NoError(t, p.InvalidateTags(t.Context(), most[0]))
+		with(t, c, &src, most...)
+		require.EqualValues(t, 2, src.loads.Load())
+	})
+}
+
+// A value that the source confirms keeps its tags, and its next load is shown them.
+func TestNotModifiedKeepsTags(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := start(t, cachetest.New(t), nil).run(t)
+		c := numbers(p, &cache.Policy{TTL: time.Minute, StaleIfError: time.Hour, Jitter: -1})
+		var shown []string
+		answer := cache.Loaded[int64]{Value: 1, Tags: []string{"a", "b"}}
+		var err error
+		load := func(_ context.Context, _ string, prev cache.Loaded[int64]) (cache.Loaded[int64], error) {
+			shown = prev.Tags
+			return answer, err
+		}
+		fetch := func() {
+			t.Helper()
+			v, err := c.FetchWith(t.Context(), "k", load)
+			require.NoError(t, err)
+			require.EqualValues(t, 1, v)
+		}
+		next := func(tags ...string) {
+			t.Helper()
+			<-time.After(2 * time.Minute)
+			answer, err = cache.Loaded[int64]{Tags: tags}, cache.ErrNotModified
+			fetch()
+		}
+		fetch()
+		next()
+		next()
+		require.Equal(t, []string{"a", "b"}, shown)
+		next("c")
+		next()
+		require.Equal(t, []string{"c"}, shown, "the source may name others")
+		require.NoError(t, p.InvalidateTags(t.Context(), "a"))
+		_, ok, err := c.Peek(t.Context(), "k")
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.NoError(t, p.InvalidateTags(t.Context(), "c"))
+		_, ok, err = c.Peek(t.Context(), "k")
+		require.NoError(t, err)
+		require.False(t, ok)
+	})
+}
+
+// An invalidation that the store did not confirm binds this process for tags of loads as well:
+// it serves nothing that carries them, from nowhere, and stores nothing.
+func TestPendingInvalidationOfALoadsTag(t *testing.T) {
+	for name, policy := range map[string]*cache.Policy{"memory": minute, "store": {TTL: time.Minute, Jitter: -1, NoLocal: true}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				base := cachetest.New(t)
+				p := start(t, base.Node(), nil).run(t)
+				c, there := numbers(p, policy), numbers(start(t, base.Node(), nil), policy)
+				var failing atomic.Bool
+				failing.Store(true)
+				p.store.Intercept(func(op string) error {
+					if failing.Load() && op == "invalidate" {
+						return errBoom
+					}
+					return nil
+				})
+				var src source
+				with(t, c, &src, "a")
+				with(t, c, &src, "a")
+				src.version.Store(1)
+				require.ErrorIs(t, p.InvalidateTags(t.Context(), "a"), errBoom)
+				for range 3 {
+					require.EqualValues(t, 1, with(t, c, &src, "a"))
+				}
+				require.EqualValues(t, 4, src.loads.Load(), "nothing is kept until it is confirmed")
+				_, ok, err := c.Peek(t.Context(), "k")
+				require.NoError(t, err)
+				require.False(t, ok)
+				many, err := c.FetchMany(t.Context(), []string{"k"}, func(context.Context, []string) (map[string]int64, error) {
+					return map[string]int64{"k": 1}, nil
+				})
+				require.NoError(t, err)
+				require.EqualValues(t, 1, many["k"])
+				require.EqualValues(t, 0, with(t, there, &src, "a"), "the store does not know yet")
+
+				failing.Store(false)
+				<-time.After(2 * time.Second)
+				loads := src.loads.Load()
+				for range 3 {
+					require.EqualValues(t, 1, with(t, c, &src, "a"))
+				}
+				require.EqualValues(t, loads+1, src.loads.Load(), "kept again")
+				require.EqualValues(t, 1, with(t, there, &src, "a"))
+			})
+		})
+	}
+}
+
+// The second look can fail where the first did not.
+func TestTheSecondLookFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := start(t, cachetest.New(t), nil)
+		c := numbers(p, minute)
+		var src source
+		with(t, c, &src, "a")
+		reads := 0
+		p.store.Intercept(func(op string) error {
+			if op != "acquire" {
+				return nil
+			}
+			if reads++; reads%2 == 0 {
+				return errBoom
+			}
+			return nil
+		})
+		src.version.Store(1)
+		require.EqualValues(t, 1, with(t, c, &src, "a"), "what may be invalid was served")
+		p.store.Intercept(nil)
+		require.EqualValues(t, 0, with(t, c, &src, "a"), "nobody has invalidated it")
+	})
+}
+
+// A unit's load may read what is not committed; those who wait for it are not in the unit.
+func TestALoadInAUnitIsForNobodyElse(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := start(t, cachetest.New(t), &cache.Options{Hooks: cachetest.Hooks{}}).run(t)
+		c := numbers(p, minute)
+		var src source
+		rollback := errors.New("rollback")
+		began, release, other := make(chan struct{}), make(chan struct{}), make(chan int64, 1)
+		inside := func(context.Context, string, cache.Loaded[int64]) (cache.Loaded[int64], error) {
+			close(began)
+			<-release
+			return cache.Loaded[int64]{Value: 7, Tags: []string{"a"}}, nil
+		}
+		go func() {
+			<-began
+			go func() { // joins
+				v, _ := c.FetchWith(t.Context(), "k", src.tagging("a"))
+				other <- v
+			}()
+			synctest.Wait()
+			close(release)
+		}()
+		require.ErrorIs(t, cachetest.Hooks{}.Do(t.Context(), func(ctx context.Context) error {
+			require.NoError(t, p.OnCommit(ctx, cache.Tag("a")))
+			v, err := c.FetchWith(ctx, "k", inside)
+			require.NoError(t, err)
+			require.EqualValues(t, 7, v)
+			return rollback
+		}, nil), rollback)
+		require.EqualValues(t, 0, <-other, "the other got what was rolled back")
+		require.EqualValues(t, 0, with(t, c, &src, "a"))
+	})
+}
+
+// An answer of the second look that comes late finds memory moved on.
+func TestMemoryAndASecondLookFromBeforeAnInvalidation(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		base := cachetest.New(t)
+		node := base.Node()
+		store := &delaying{node, make(chan struct{}, 1), make(chan struct{}), make(chan struct{})}
+		h, err := cache.New(store, nil)
+		require.NoError(t, err)
+		p := (&process{Hub: h, store: node}).run(t)
+		c, there := numbers(p, minute), numbers(start(t, base.Node(), nil), minute)
+		var src source
+		with(t, there, &src, "a")
+		node.DropEvents(true) // memory must not depend on its own messages
+		first := make(chan int64, 1)
+		seen := 0
+		node.Intercept(func(op string) error {
+			if op == "acquire" {
+				if seen++; seen == 2 {
+					store.reads <- struct{}{}
+				}
+			}
+			return nil
+		})
+		go func() { first <- with(t, c, &src, "a") }()
+		<-store.read
+		src.version.Store(1)
+		require.NoError(t, p.InvalidateTags(t.Context(), "a"))
+		close(store.release)
+		require.EqualValues(t, 0, <-first, "it began before")
+		require.EqualValues(t, 1, with(t, c, &src, "a"), "from memory")
+	})
+}
