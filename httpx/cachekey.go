@@ -42,9 +42,7 @@ func (e *reader) key(r *http.Request, query url.Values, tenant string, info *Inf
 		}
 	}
 	add(tenant)
-	if e.opts.Scope != Public { // also for a cache that does not know tenants
-		add(info.Tenant())
-	}
+	add(info.Tenant()) // also for a cache that does not know tenants, and for Public: fn can read it
 	if e.opts.Scope == PerPrincipal {
 		add("principal")
 		add(info.Principal())

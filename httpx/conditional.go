@@ -15,9 +15,17 @@ func etagOf(body []byte) string {
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:])[:etagLen-2] + `"`
 }
 
-// matchesETag reports whether one of the If-None-Match lines names etag, by weak comparison as section 13.1.2 demands. A list that
-// cannot be read matches up to where it breaks.
-func matchesETag(lines []string, etag string) bool {
+// comparison says which entity tags are equal (RFC 9110 section 8.8.3.2).
+type comparison bool
+
+const (
+	strongly comparison = false // If-Match, section 13.1.1: a weak tag equals nothing
+	weakly   comparison = true  // If-None-Match, section 13.1.2: the weakness mark does not count
+)
+
+// matchesETag reports whether one of the If-Match or If-None-Match lines names etag, which is strong. A list that cannot be read
+// matches up to where it breaks.
+func matchesETag(lines []string, etag string, equal comparison) bool {
 	for _, line := range lines {
 		rest := strings.Trim(line, " \t")
 		if rest == "*" {
@@ -32,7 +40,7 @@ func matchesETag(lines []string, etag string) bool {
 			if !ok {
 				break
 			}
-			if tag == etag {
+			if tag == etag && (equal == weakly || rest[0] == '"') {
 				return true
 			}
 			rest = after

@@ -70,10 +70,13 @@ func TestMatchesETag(t *testing.T) {
 		`"b"`: false, `a`: false, ``: false, `"a`: false, `"b" "a"`: true, `w/"a"`: false, `"b, "a"`: false, `"a" garbage`: true, `garbage "a"`: false,
 		`"A"`: false, `"", "a"`: true, `"x*"`: false,
 	} {
-		require.Equal(t, want, matchesETag([]string{header}, `"a"`), header)
+		require.Equal(t, want, matchesETag([]string{header}, `"a"`, weakly), header)
 	}
-	require.True(t, matchesETag([]string{`"b"`, `"a"`}, `"a"`))
-	require.False(t, matchesETag(nil, `"a"`))
+	require.True(t, matchesETag([]string{`"b"`, `"a"`}, `"a"`, weakly))
+	require.False(t, matchesETag(nil, `"a"`, weakly))
+	for header, want := range map[string]bool{`"a"`: true, `*`: true, `"b", "a"`: true, `W/"a"`: false, `W/"a", "a"`: true, `W/"b", W/"a"`: false, ``: false} {
+		require.Equal(t, want, matchesETag([]string{header}, `"a"`, strongly), header)
+	}
 }
 
 func FuzzMatchesETag(f *testing.F) {
@@ -82,13 +85,13 @@ func FuzzMatchesETag(f *testing.F) {
 	}
 	const etag = `"0123456789abcdefABCDEF"`
 	f.Fuzz(func(t *testing.T, s string) {
-		if matchesETag([]string{s}, etag) && strings.TrimSpace(s) != "*" && !strings.Contains(s, etag) {
+		if matchesETag([]string{s}, etag, weakly) && strings.TrimSpace(s) != "*" && !strings.Contains(s, etag) {
 			t.Errorf("%q does not contain the tag but matches", s)
 		}
-		if !matchesETag([]string{etag + "," + s}, etag) {
+		if !matchesETag([]string{etag + "," + s}, etag, weakly) {
 			t.Errorf("a tag before %q is not found", s)
 		}
-		if !matchesETag([]string{s, "W/" + etag}, etag) {
+		if !matchesETag([]string{s, "W/" + etag}, etag, weakly) {
 			t.Errorf("a tag on its own line after %q is not found", s)
 		}
 	})

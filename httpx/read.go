@@ -24,7 +24,8 @@ const (
 	// PerTenant shares an answer between all principals of a tenant. Choose it when fn's answer does not depend on who asks.
 	PerTenant
 
-	// Public shares an answer with everybody, also with caches outside of this program. It cannot have a tenant.
+	// Public shares an answer with everybody, also with caches outside of this program. Those know it by its URL and the headers
+	// that In declares: where a tenant makes a difference the URL must name it, in the path or as the host.
 	Public
 )
 
@@ -56,8 +57,10 @@ type ReadOptions struct {
 // numbers, time.Duration, encoding.TextUnmarshaler, pointers to them (nil when absent) and, for query and header, slices. Query parameters that In does
 // not declare are refused with the list of those it does. If In is a [Validator], it is asked before fn.
 //
-// The answer is Out as JSON with a strong ETag; If-None-Match gets 304 and HEAD gets the headers. With a cache, fn runs once for
-// all concurrent callers and errors are never stored; Age and Cache-Status (RFC 9211) say where the answer came from. An error of the
+// The answer is Out as JSON with a strong ETag; If-None-Match gets 304, If-Match 412, and HEAD gets the headers. With a cache, fn runs
+// once for all concurrent callers; Age and Cache-Status (RFC 9211) say where the answer came from. Only Out is stored, never an error and
+// never a header such as Set-Cookie, and nothing at all if a middleware has set Cache-Control to no-store. What the client
+// says in its own Cache-Control is for the caches on its way, not for this one: it must not be able to make fn run. An error of the
 // cache itself, such as a missing tenant, is an error of the request. fn is an ordinary function for jobs and tests. It runs with
 // a context that outlives the request when it fills the cache, so it must not depend on the request beyond In, tenant and principal.
 //
@@ -144,7 +147,7 @@ func (e *reader) serve(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case e.opts.Cache == nil:
 		a, err = direct(r.Context(), load, "")
-	case e.opts.Scope == PerPrincipal && info.Principal() == "" && hasCredentials(r):
+	case noStore(w.Header()), e.opts.Scope == PerPrincipal && info.Principal() == "" && hasCredentials(r):
 		a, err = direct(r.Context(), load, "bypass")
 	default:
 		a, err = e.cached(r, load, in, query, tenant, info)
@@ -153,6 +156,9 @@ func (e *reader) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	set(info, &info.cache, a.status)
+	if lines, ok := r.Header["If-Match"]; ok && !matchesETag(lines, a.etag, strongly) {
+		return NewProblem(http.StatusPreconditionFailed, "precondition_failed", "What is here has another entity tag.")
+	}
 	e.send(w, r, a)
 	return nil
 }
@@ -216,8 +222,8 @@ func varies(scope Scope, b *binder) string {
 
 // identifying are parts of names of headers that can say who asks, also those that an authenticating proxy adds.
 var identifying = [...]string{
-	"account", "assertion", "auth", "cert", "cookie", "credential", "identity", "jwt", "key", "login", "mail", "oidc",
-	"principal", "secret", "session", "signature", "subject", "token", "user",
+	"account", "assertion", "auth", "cert", "consumer", "cookie", "credential", "customer", "group", "identity", "jwt", "key",
+	"login", "mail", "oidc", "principal", "role", "secret", "session", "signature", "subject", "token", "user",
 }
 
 // hasCredentials reports whether the answer could depend on who asks: it errs on the side of yes.
@@ -239,12 +245,24 @@ func hasCredentials(r *http.Request) bool {
 	return false
 }
 
+// noStore reports whether somebody around the endpoint has decided that this answer must not be kept.
+func noStore(h http.Header) bool {
+	for _, line := range h["Cache-Control"] {
+		if strings.Contains(strings.ToLower(line), "no-store") {
+			return true
+		}
+	}
+	return false
+}
+
 func (e *reader) send(w http.ResponseWriter, r *http.Request, a answer) {
 	h := w.Header()
 	h.Set("Etag", a.etag)
-	if e.opts.Scope == Public {
+	switch {
+	case noStore(h):
+	case e.opts.Scope == Public && len(h["Set-Cookie"]) == 0:
 		h.Set("Cache-Control", publicCacheControl(e.opts.Fresh, e.opts.Stale))
-	} else {
+	default: // also where a middleware gives this client a cookie: nobody else may get it
 		h.Set("Cache-Control", "private, no-cache")
 	}
 	if e.vary != "" {
@@ -253,7 +271,7 @@ func (e *reader) send(w http.ResponseWriter, r *http.Request, a answer) {
 	if a.status != "" {
 		describeCache(h, a, e.opts.Fresh)
 	}
-	if matchesETag(r.Header["If-None-Match"], a.etag) {
+	if matchesETag(r.Header["If-None-Match"], a.etag, weakly) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
