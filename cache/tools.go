@@ -11,7 +11,9 @@ import (
 
 // Tools are the small things that a [Store] may offer beside the cache: counters, locks and
 // values under a key for some time. Keys of the three kinds do not meet, nor do they meet
-// those of the cache, and invalidations do not touch them. Each method is one atomic step.
+// those of the cache, and invalidations do not touch them. Each method is one atomic step, and
+// an error on a server that knows it is not the one to ask, such as a master that was made a
+// replica: what that still has may be outdated.
 type Tools interface {
 	// Add adds n to the counter of key and returns it and what is left of its window, which
 	// begins at window's length with the first Add and is not extended by later ones.
@@ -50,6 +52,15 @@ func (h *Hub) tool(ctx context.Context, key string, ttl time.Duration) (Tools, s
 	return t, bound(escapeTenant.Replace(tenant)) + ":" + bound(key), nil
 }
 
+// told counts a call of the store that failed. It says nothing to the breaker: what was asked
+// of a tool cannot be had around the store, and a counter that is no number is no outage.
+func (h *Hub) told(ctx context.Context, op string, err error) error {
+	if err != nil {
+		h.storeFailed(ctx, op)
+	}
+	return err
+}
+
 // Count adds n to the counter of key, which the tenant of ctx has for itself, and returns the
 // sum of its window: that begins with the first Count, and after its length the counter is
 // gone. left is how long that takes. An error says that n may have been added or not, and a
@@ -59,7 +70,8 @@ func (h *Hub) Count(ctx context.Context, key string, n int64, window time.Durati
 	if err != nil {
 		return 0, 0, err
 	}
-	return t.Add(h.storeContext(ctx), name, n, window)
+	total, left, err = t.Add(h.storeContext(ctx), name, n, window)
+	return total, left, h.told(ctx, "add", err)
 }
 
 // Set keeps value under key, for the tenant of ctx, for exactly ttl unless it is set again. It
@@ -70,7 +82,7 @@ func (h *Hub) Set(ctx context.Context, key string, value []byte, ttl time.Durati
 	if err != nil {
 		return err
 	}
-	return t.Set(h.storeContext(ctx), name, value, ttl)
+	return h.told(ctx, "set", t.Set(h.storeContext(ctx), name, value, ttl))
 }
 
 // Get returns what Set keeps under key for the tenant of ctx; ok is false if nothing is.
@@ -79,7 +91,8 @@ func (h *Hub) Get(ctx context.Context, key string) (value []byte, ok bool, err e
 	if err != nil {
 		return nil, false, err
 	}
-	return t.Get(h.storeContext(ctx), name)
+	value, ok, err = t.Get(h.storeContext(ctx), name)
+	return value, ok, h.told(ctx, "get", err)
 }
 
 // ErrLocked is returned by [Hub.Locked] when somebody else has the lock.
@@ -108,7 +121,7 @@ func (h *Hub) Locked(ctx context.Context, key string, ttl time.Duration, fn func
 	l := &lock{Tools: t, hub: h, name: name, owner: rand.Text()[:16], ttl: ttl}
 	fence, err := l.extend(ctx)
 	if err != nil {
-		_ = l.Unlock(h.storeContext(ctx), l.name, l.owner) // the answer may have been lost, not the question
+		l.giveBack(ctx) // the answer may have been lost, not the question
 		return fmt.Errorf("cache: lock: %w", err)
 	}
 	if fence == 0 {
@@ -123,7 +136,7 @@ func (h *Hub) Locked(ctx context.Context, key string, ttl time.Duration, fn func
 	defer func() {
 		cancel(nil)
 		<-ended
-		_ = l.Unlock(h.storeContext(ctx), l.name, l.owner) // it ends by itself otherwise
+		l.giveBack(ctx)
 	}()
 	err = fn(fctx, fence)
 	if l.lost.Load() {
@@ -150,7 +163,12 @@ func (l *lock) extend(ctx context.Context) (fence int64, err error) {
 	if fence, err = l.Lock(sctx, l.name, l.owner, l.ttl); err == nil && fence != 0 {
 		l.until = asked + l.ttl
 	}
-	return fence, err
+	return fence, l.hub.told(ctx, "lock", err)
+}
+
+// giveBack unlocks; if that fails the lock ends by itself.
+func (l *lock) giveBack(ctx context.Context) {
+	_ = l.hub.told(ctx, "unlock", l.Unlock(l.hub.storeContext(ctx), l.name, l.owner))
 }
 
 // renew keeps the lock until ctx ends, and ends fn's context an eighth of the ttl before it may

@@ -174,6 +174,46 @@ func TestCountAndValues(t *testing.T) {
 	})
 }
 
+func TestFailuresOfToolsAreCounted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		base := cachetest.New(t)
+		p, q := start(t, base.Node(), &cache.Options{Logger: quiet}), start(t, base.Node(), nil)
+		nothing := func(context.Context, int64) error { return nil }
+		require.NoError(t, q.Locked(t.Context(), "k", time.Minute, func(context.Context, int64) error {
+			require.ErrorIs(t, p.Locked(t.Context(), "k", time.Minute, nil), cache.ErrLocked)
+			return nil
+		}))
+		require.Error(t, p.Set(t.Context(), "k", nil, 0))
+		require.Zero(t, p.Stats().StoreErrors, "a lock of another's, and a misuse, are no failures of the store")
+
+		p.store.Down(true)
+		want := int64(0)
+		for op, c := range map[string]struct {
+			failures int64
+			call     func() error
+		}{
+			"add":  {1, func() error { _, _, err := p.Count(t.Context(), "k", 1, time.Minute); return err }},
+			"set":  {1, func() error { return p.Set(t.Context(), "k", nil, time.Minute) }},
+			"get":  {1, func() error { _, _, err := p.Get(t.Context(), "k"); return err }},
+			"lock": {2, func() error { return p.Locked(t.Context(), "k", time.Minute, nothing) }}, // and giving it back
+		} {
+			require.ErrorIs(t, c.call(), cachetest.ErrDown, op)
+			want += c.failures
+			require.Equal(t, want, p.Stats().StoreErrors, op)
+			require.EqualValues(t, want, p.seen.metric("cache.store_errors"), op)
+		}
+		require.False(t, p.Stats().StoreFailing, "reads go on to ask the store")
+
+		p.store.Down(false)
+		require.ErrorIs(t, p.Locked(t.Context(), "k", 3*time.Second, func(ctx context.Context, _ int64) error {
+			p.store.Down(true)
+			<-ctx.Done()
+			return nil
+		}), cache.ErrLockLost)
+		require.Greater(t, p.Stats().StoreErrors, want+1, "renewals that failed are counted")
+	})
+}
+
 func ExampleHub_Locked() {
 	hub, err := cache.New(cachetest.NewStore(), nil)
 	if err != nil {

@@ -12,6 +12,9 @@ import (
 	"github.com/ashlar-go/ashlar/cache"
 )
 
+// What a tool says of its key must come from the master. One that was made a replica has old
+// data for as long as a connection to it lives, and would go on to answer reads; but it refuses
+// commands that could write, whether or not they would change anything. So each tool is one.
 var _ cache.Tools = (*store)(nil)
 
 // tool is the key of a counter (n), a lock (l), its last fence (f) or a value (v).
@@ -74,7 +77,7 @@ func (s *store) Set(ctx context.Context, key string, value []byte, ttl time.Dura
 }
 
 func (s *store) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	value, err := s.rdb.Get(ctx, s.tool("v", key)).Bytes()
+	value, err := s.rdb.GetEx(ctx, s.tool("v", key), redis.KeepTTL).Bytes() // refused by a replica, unlike GET
 	if errors.Is(err, redis.Nil) {
 		return nil, false, nil
 	}

@@ -1,4 +1,5 @@
--- Adds to a counter; the first to do so begins its window.
+-- Adds to a counter; the first to do so begins its window. Adding nothing is a write, too, so
+-- that a master that was made a replica refuses to tell.
 --
 -- KEYS: counter
 -- ARGV: amount, window

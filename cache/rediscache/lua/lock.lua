@@ -1,5 +1,7 @@
 -- Takes a lock, or extends it for the owner who has it. A lock is its owner (16 characters) and
 -- its fence; the last fence outlives it, and the time sees to it that fences grow without it.
+-- Each way out has a write, which a master that was made a replica refuses: it grants nothing,
+-- and says of nobody that he has the lock.
 --
 -- KEYS: lock, last fence
 -- ARGV: owner, ttl, ttl of the last fence
@@ -7,6 +9,7 @@
 local held = redis.call('GET', KEYS[1])
 if held then
 	if string.sub(held, 1, 16) ~= ARGV[1] then
+		redis.call('PEXPIRE', KEYS[2], ARGV[3])
 		return false
 	end
 	redis.call('PEXPIRE', KEYS[1], ARGV[2])
