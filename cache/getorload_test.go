@@ -87,6 +87,7 @@ func TestGetOrLoadSharesWhatWasNotStored(t *testing.T) {
 						<-release
 						return nil, p.InvalidateTags(context.Background(), "a")
 					}
+					<-time.After(time.Second) // by then all are there
 					return nil, nil
 				})
 				require.NoError(t, err)
