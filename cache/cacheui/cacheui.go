@@ -21,6 +21,7 @@ var assets embed.FS
 
 var page = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"number": number, "size": size, "span": span, "percent": percent,
+	"columns": func() []column { return columns },
 }).ParseFS(assets, "assets/page.html"))
 
 // Options configure the page. The zero value, like nil, is ready for use.
@@ -113,6 +114,7 @@ func (v view) All() row {
 		sum.StoreHits += c.StoreHits
 		sum.Stale += c.Stale
 		sum.Loads += c.Loads
+		sum.Collapsed += c.Collapsed
 		sum.Bypasses += c.Bypasses
 		sum.LoadErrors += c.LoadErrors
 		sum.Shed += c.Shed
@@ -129,6 +131,43 @@ func (r row) Answers() int64 {
 
 // Hits are those that nobody loaded for.
 func (r row) Hits() int64 { return r.LocalHits + r.StoreHits + r.Stale }
+
+// column is a figure of each row, in the order of the page.
+type column struct {
+	Name, Words string
+	of          func(row) int64
+	bad         bool // more than 0 is for somebody to look at
+}
+
+var columns = []column{
+	{"Memory", "Fresh values from this process.", func(r row) int64 { return r.LocalHits }, false},
+	{"Store", "Fresh values from the store that all processes share.", func(r row) int64 { return r.StoreHits }, false},
+	{"Stale", "Old values, served while a newer one was loaded or could not be.", func(r row) int64 { return r.Stale }, false},
+	{"Loads", "Loads under a lease, for callers and in the background.", func(r row) int64 { return r.Loads }, false},
+	{"Shared", "Callers who got the value of another caller's load.", func(r row) int64 { return r.Collapsed }, false},
+	{"Around", "Loads past the store, because it failed, a writer held the entry, or it belongs to an open unit of work. " +
+		"Their values are not kept.", func(r row) int64 { return r.Bypasses }, false},
+	{"Early", "Reads shortly before a value's end that asked for a newer one in the background.", func(r row) int64 { return r.Early }, false},
+	{"Rejected", "Loads whose value was not kept, most often because it was invalidated meanwhile.", func(r row) int64 { return r.Rejected }, false},
+	{"Failed", "Loads that ended in an error.", func(r row) int64 { return r.LoadErrors }, true},
+	{"Shed", "Loads that found no turn under Policy.MaxLoads.", func(r row) int64 { return r.Shed }, true},
+}
+
+// figure is one cell.
+type figure struct {
+	Name string
+	N    int64
+	Bad  bool
+}
+
+// Figures are the cells of the columns.
+func (r row) Figures() []figure {
+	figures := make([]figure, len(columns))
+	for i, c := range columns {
+		figures[i] = figure{c.Name, c.of(r), c.bad}
+	}
+	return figures
+}
 
 // part is a piece of a row's bar, in percent of its width.
 type part struct {

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +111,31 @@ func TestPageOfARunningHub(t *testing.T) {
 	require.NoError(t, <-ended)
 	_, page = open(t, ui, "/")
 	require.Contains(t, squeezed(page), "Memory Off")
+}
+
+// What the page says of all caches is the sum of what it says of each.
+func TestAllIsTheSum(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.run()
+	s.work()
+	_, page := open(t, s.ui, "/")
+	answers := regexp.MustCompile(`aria-label="([0-9\x{202f}]+) answers"`).FindAllStringSubmatch(page, -1)
+	require.Greater(t, len(answers), 2)
+	sum := int64(0)
+	for i, m := range answers {
+		n, err := strconv.ParseInt(strings.ReplaceAll(m[1], "\u202f", ""), 10, 64)
+		require.NoError(t, err)
+		if i == 0 {
+			n = -n
+		}
+		sum += n
+	}
+	require.Zero(t, sum)
+	for _, column := range []string{"Memory", "Store", "Stale", "Loads", "Shared", "Rejected", "Failed", "Shed"} {
+		cell := regexp.MustCompile(`data-label="` + column + `">([0-9\x{202f}]+)<`)
+		require.True(t, slices.ContainsFunc(cell.FindAllStringSubmatch(page, -1), func(m []string) bool { return m[1] != "0" }), "the stage leaves nothing at 0: %s", column)
+	}
 }
 
 func TestRoutes(t *testing.T) {
