@@ -92,7 +92,7 @@ func TestPage(t *testing.T) {
 	_, page = open(t, ui, "/")
 	text = squeezed(page)
 	require.Contains(t, text, "Store Failing")
-	require.Contains(t, text, "Invalidations not confirmed 1")
+	require.Contains(t, text, "Invalidations due 1")
 }
 
 func TestPageOfARunningHub(t *testing.T) {

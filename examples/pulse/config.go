@@ -20,9 +20,9 @@ roles:
   (none)     the local demo: all of it on servers of its own, allowed to watch
              private addresses, with a site at /demo/site to break
   all        all of the below in one process
-  api        the HTTP API, the status pages, the jobs dashboard at /ops/jobs/
-             (see OPS_PASSWORD) and, where -listen and -base are on this
-             machine, the dev inbox
+  api        the HTTP API, the status pages, the jobs dashboard at /ops/jobs/ and
+             the cache page at /ops/cache/ (see OPS_PASSWORD) and, where -listen
+             and -base are on this machine, the dev inbox
   worker     checks and alerts
   scheduler  decides what is due, and forwards the outbox
   manage     migrate: bring the database up to date
@@ -38,8 +38,8 @@ environment:
   SEAL_KEY             <key id>:<64 hex digits>; seals the team of each transaction, so that
                        injected SQL cannot choose another one; migrations install it
   REDIS_URL            Redis
-  OPS_PASSWORD         what operators log in with at /ops/jobs/, under any name; without
-                       it the dashboard is only there where the dev inbox is
+  OPS_PASSWORD         what operators log in with at /ops/, under any name; without it
+                       those pages are only there where the dev inbox is
   CLICKHOUSE_URL       ClickHouse over HTTP; "memory" keeps no analytics
 Without DATABASE_URL, REDIS_URL or CLICKHOUSE_URL the roles demo and all start
 servers of their own and keep their data in -data.

@@ -61,6 +61,7 @@ func TestRolesInSeparateProcesses(t *testing.T) {
 	eventually(t, "its event in ClickHouse", func() bool { return api.checks(team.Key, monitor.ID) >= 1 })
 	require.Equal(t, 200, api.call("GET", "/readyz", "", nil, nil))
 	require.Equal(t, 200, api.call("GET", "/ops/jobs/pulse/schedules", "", nil, nil), "the dashboard of a queue that others work on")
+	require.Equal(t, 200, api.call("GET", "/ops/cache/", "", nil, nil), "the page about its own cache")
 	require.NoError(t, api.cmd.Process.Signal(os.Interrupt))
 	api.end(5 * time.Second)
 }

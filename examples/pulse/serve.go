@@ -20,6 +20,7 @@ import (
 	"github.com/ashlar-go/ashlar/billing/billingtest"
 	"github.com/ashlar-go/ashlar/billing/pgbilling"
 	"github.com/ashlar-go/ashlar/cache"
+	"github.com/ashlar-go/ashlar/cache/cacheui"
 	"github.com/ashlar-go/ashlar/cache/rediscache"
 	"github.com/ashlar-go/ashlar/examples/pulse/app"
 	"github.com/ashlar-go/ashlar/examples/pulse/probe"
@@ -92,11 +93,9 @@ func serve(ctx context.Context, c *config, s *servers, out, errs io.Writer) erro
 		ready = fmt.Sprintf("pulse is at %s and its dev inbox at %s/inbox/ (Ctrl-C ends it)", c.base, c.base)
 	}
 	if c.local() || c.opsPassword != "" {
-		ui, err := jobsui.New(map[string]*jobs.Queue{"pulse": p.app.Queue}, &jobsui.Options{Logger: log})
-		if err != nil {
+		if err := p.operate(c, &o); err != nil {
 			return errors.Join(err, listener.Close())
 		}
-		o.Jobs = web.Operators(c.opsPassword, ui)
 	}
 	handler := web.New(p.app, o)
 	return httpx.Run(ctx, c.listen, handler, &httpx.RunOptions{
@@ -105,6 +104,20 @@ func serve(ctx context.Context, c *config, s *servers, out, errs io.Writer) erro
 			fmt.Fprintln(out, ready)
 		},
 	})
+}
+
+// operate adds the pages for operators.
+func (p *pulse) operate(c *config, o *web.Options) error {
+	queues, err := jobsui.New(map[string]*jobs.Queue{"pulse": p.app.Queue}, &jobsui.Options{Logger: o.Logger})
+	if err != nil {
+		return err
+	}
+	caches, err := cacheui.New(p.app.Hub, &cacheui.Options{Title: "pulse " + c.role})
+	if err != nil {
+		return err
+	}
+	o.Jobs, o.Cache = web.Operators(c.opsPassword, queues), web.Operators(c.opsPassword, caches)
+	return nil
 }
 
 // work runs the roles that have no server.

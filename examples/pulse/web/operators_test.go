@@ -8,18 +8,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ashlar-go/ashlar/cache/cacheui"
 	"github.com/ashlar-go/ashlar/examples/pulse/web"
 	"github.com/ashlar-go/ashlar/httpx"
 	"github.com/ashlar-go/ashlar/jobs"
 	"github.com/ashlar-go/ashlar/jobs/jobsui"
 )
 
-// opsSite is pulse with a jobs dashboard behind a password, or none.
+// opsSite is pulse with the pages for operators behind a password, or none.
 func opsSite(t *testing.T, password string) http.Handler {
 	w := newWorld(t)
 	ui, err := jobsui.New(map[string]*jobs.Queue{"pulse": w.app.Queue}, nil)
 	require.NoError(t, err)
-	return web.New(w.app, web.Options{Health: httpx.NewHealth(nil, nil), Jobs: web.Operators(password, ui)})
+	caches, err := cacheui.New(w.app.Hub, nil)
+	require.NoError(t, err)
+	return web.New(w.app, web.Options{Health: httpx.NewHealth(nil, nil), Jobs: web.Operators(password, ui), Cache: web.Operators(password, caches)})
 }
 
 func ask(h http.Handler, method, path, host string, change func(*http.Request)) *httptest.ResponseRecorder {
@@ -41,7 +44,7 @@ func TestTheDashboardIsForOperators(t *testing.T) {
 		return func(r *http.Request) { r.SetBasicAuth("ann", password) }
 	}
 	for _, change := range []func(*http.Request){nil, login(""), login("open sesam"), login("open sesame ")} {
-		for _, path := range []string{"/ops/jobs/", "/ops/jobs/pulse/jobs", "/ops/jobs/style.css"} {
+		for _, path := range []string{"/ops/jobs/", "/ops/jobs/pulse/jobs", "/ops/jobs/style.css", "/ops/cache/", "/ops/cache/style.css"} {
 			w := ask(h, "GET", path, "pulse.example.com", change)
 			require.Equal(t, http.StatusUnauthorized, w.Code, path)
 			require.Contains(t, w.Header().Get("WWW-Authenticate"), "Basic")
@@ -58,8 +61,14 @@ func TestTheDashboardIsForOperators(t *testing.T) {
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
 	})
 	require.Equal(t, http.StatusForbidden, w.Code, "a page of another site presses the button")
-	require.Contains(t, ask(h, "GET", "/", "pulse.example.com", nil).Body.String(), `href="/ops/jobs/"`)
-	require.Equal(t, http.StatusMovedPermanently, ask(h, "GET", "/ops/jobs", "pulse.example.com", nil).Code)
+	w = ask(h, "GET", "/ops/cache/", "pulse.example.com", login("open sesame"))
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Contains(t, w.Body.String(), "Answered without a load")
+	require.Contains(t, w.Header().Get("Content-Security-Policy"), "default-src 'none'", "the page's own, stricter policy")
+	for _, path := range []string{"/ops/jobs", "/ops/cache"} {
+		require.Contains(t, ask(h, "GET", "/", "pulse.example.com", nil).Body.String(), `href="`+path+`/"`)
+		require.Equal(t, http.StatusMovedPermanently, ask(h, "GET", path, "pulse.example.com", nil).Code)
+	}
 }
 
 func TestWithoutAPasswordTheDashboardIsForThisMachine(t *testing.T) {
@@ -69,7 +78,9 @@ func TestWithoutAPasswordTheDashboardIsForThisMachine(t *testing.T) {
 		"localhost:8080": 200, "127.0.0.1:8080": 200, "[::1]:8080": 200, "localhost": 200, "[::1]": 200,
 		"evil.example.com": 403, "localhost.evil.example.com:8080": 403, "10.0.0.1:8080": 403, "": 403,
 	} {
-		require.Equal(t, want, ask(h, "GET", "/ops/jobs/", host, nil).Code, host)
+		for _, path := range []string{"/ops/jobs/", "/ops/cache/"} {
+			require.Equal(t, want, ask(h, "GET", path, host, nil).Code, host)
+		}
 	}
 }
 
@@ -77,5 +88,6 @@ func TestThereIsNoDashboardUnlessItIsGiven(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.client.Get("/ops/jobs/").RequireStatus(http.StatusNotFound)
-	require.NotContains(t, string(w.client.Get("/").Body), "/ops/jobs/")
+	w.client.Get("/ops/cache/").RequireStatus(http.StatusNotFound)
+	require.NotContains(t, string(w.client.Get("/").Body), "/ops/")
 }

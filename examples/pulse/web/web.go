@@ -31,6 +31,7 @@ type Options struct {
 	Health   *httpx.Health // required
 	Inbox    http.Handler  // nil: no dev inbox
 	Jobs     http.Handler  // nil: no jobs dashboard; it asks for whom it is itself, see Operators
+	Cache    http.Handler  // nil: no page about the cache; likewise
 	Checkout http.Handler  // nil: the provider hosts its own page
 	Demo     bool          // true: a site at /demo/site that can be broken
 	Logger   *slog.Logger  // nil: slog.Default()
@@ -48,9 +49,11 @@ func New(a *app.App, o Options) http.Handler {
 		mux.Handle("/inbox/", http.StripPrefix("/inbox", o.Inbox))
 		mux.Handle("GET /inbox", http.RedirectHandler("/inbox/", http.StatusMovedPermanently))
 	}
-	if o.Jobs != nil {
-		mux.Handle("/ops/jobs/", http.StripPrefix("/ops/jobs", o.Jobs))
-		mux.Handle("GET /ops/jobs", http.RedirectHandler("/ops/jobs/", http.StatusMovedPermanently))
+	for path, page := range map[string]http.Handler{"/ops/jobs": o.Jobs, "/ops/cache": o.Cache} {
+		if page != nil {
+			mux.Handle(path+"/", http.StripPrefix(path, page))
+			mux.Handle("GET "+path, http.RedirectHandler(path+"/", http.StatusMovedPermanently))
+		}
 	}
 	if o.Checkout != nil {
 		mux.Handle("/checkout/", o.Checkout)
