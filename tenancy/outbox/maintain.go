@@ -76,7 +76,7 @@ type Maintained struct {
 	Made    []string // partitions, by name
 	Dropped []string // partitions
 	Emptied []string // partitions whose events are gone; writers kept Maintain from dropping the empty rest, the next run will
-	Kept    []string // partitions past their retention that a sink needs, or that somebody reads
+	Kept    []string // partitions past their retention that a sink needs, or that somebody reads, and the later ones
 	Drained int64    // events removed from the default partition
 	Marks   int64    // marks of Once removed
 }
@@ -102,17 +102,21 @@ const drainBatch = 5000
 // Maintain makes partitions of the outbox for the days to come, and removes events and marks that are past their
 // retention. Call it at least daily, e.g. by a cron job; several at a time do no harm. db needs Options.System.
 //
+// Days go in their order, so that a new sink, which begins with the oldest event that is there, has all from there on.
 // An event goes only when every sink has it, as the relays of the sinks told the database (see Sinks): a sink that lags or
 // stands still keeps what it needs, until Forget. Besides, the day of the last event that a sink has stays, and the last day
 // with events before the retention begins: they prove to relays that the log is still the same, also when a sink was thrown
 // back.
 //
 // Removing a day needs locks that exclude writers and relays. Maintain waits for them at most MaintainOptions.Patience and
-// leaves to the next run what it did not get. Where no partition was made in time, events go to a default partition, which
-// is emptied row by row.
+// leaves to the next run what it did not get. It is refused inside a unit of work, which would keep the locks to its end.
+// Where no partition was made in time, events go to a default partition, which is emptied row by row.
 func Maintain(ctx context.Context, db *tenancy.DB, opts *MaintainOptions) (done Maintained, err error) {
 	if db == nil {
 		return done, errors.New("outbox: Maintain needs a DB")
+	}
+	if _, open := tenancy.TxFrom(ctx); open {
+		return done, errors.New("outbox: Maintain inside a unit of work would hold its locks until the end")
 	}
 	// Statements that waited for a lock must see what was committed meanwhile.
 	db = db.With(&tenancy.TxOptions{Isolation: pgx.ReadCommitted})
@@ -136,6 +140,7 @@ type maintenance struct {
 	done *Maintained
 
 	// Where the sinks are.
+	sinks   []string
 	since   []string
 	floors  []int64
 	anchors []string
@@ -171,31 +176,41 @@ func (m *maintenance) dropDays(ctx context.Context, today time.Time) error {
 	if err != nil {
 		return err
 	}
-	reserve := false
-	for _, day := range slices.Backward(days) {
-		name, outcome := partName(day), "needed"
-		if !reserve {
-			if reserve, err = tenancy.One[bool](ctx, m.db, hasEvents, day); err != nil {
-				return err
-			}
-			if reserve {
-				continue
-			}
+	for i, day := range slices.Backward(days) {
+		reserve, err := tenancy.One[bool](ctx, m.db, hasEvents, day)
+		if err != nil {
+			return err
 		}
-		if m.needed.IsZero() || !m.needed.Before(day.AddDate(0, 0, 1)) {
-			if outcome, err = tenancy.One[string](ctx, m.db, `select tenancy.outbox_retire($1::date, $2, $3, $4)`,
-				day, m.since, m.floors, m.opts.patience()); err != nil {
-				return err
-			}
+		if reserve {
+			days = slices.Delete(days, i, i+1)
+			break
 		}
-		switch outcome {
-		case "dropped":
-			m.done.Dropped = append(m.done.Dropped, name)
-		case "emptied":
-			m.done.Emptied = append(m.done.Emptied, name)
-		default:
-			m.done.Kept = append(m.done.Kept, name)
+	}
+	for _, day := range days {
+		if err := m.retire(ctx, day); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// retire removes a day, unless one before it had to stay.
+func (m *maintenance) retire(ctx context.Context, day time.Time) (err error) {
+	name, outcome := partName(day), "needed"
+	if len(m.done.Kept) == 0 && (m.needed.IsZero() || !m.needed.Before(day.AddDate(0, 0, 1))) {
+		if outcome, err = tenancy.One[string](ctx, m.db, `select tenancy.outbox_retire($1::date, $2, $3, $4, $5)`,
+			day, m.sinks, m.since, m.floors, m.opts.patience()); err != nil {
+			return err
+		}
+	}
+	switch outcome {
+	case "dropped":
+		m.done.Dropped = append(m.done.Dropped, name)
+	case "emptied":
+		m.done.Emptied = append(m.done.Emptied, name)
+	case "gone": // another Maintain has dropped it
+	default:
+		m.done.Kept = append(m.done.Kept, name)
 	}
 	return nil
 }
@@ -213,9 +228,10 @@ func (m *maintenance) askSinks(ctx context.Context) error {
 	m.oldest = 1 << 62
 	for _, s := range sinks {
 		p := s.position
-		if p.log != log {
+		if p.log != log || p.moved > 0 {
 			p = position{from: beginning}
 		}
+		m.sinks = append(m.sinks, s.ID)
 		m.since, m.floors = append(m.since, string(p.from)), append(m.floors, p.floor)
 		m.oldest = min(m.oldest, p.anchor.xid)
 		if p.anchor.id != "" {
@@ -235,7 +251,7 @@ func (m *maintenance) askSinks(ctx context.Context) error {
 // drain empties the default partition.
 func (m *maintenance) drain(ctx context.Context, _ time.Time) error {
 	for m.opts.retention() >= 0 {
-		n, err := m.exec(ctx, drainSQL, m.opts.retention().Seconds(), m.since, m.floors, m.anchors, drainBatch)
+		n, err := m.exec(ctx, drainSQL, m.opts.retention().Seconds(), m.sinks, m.since, m.floors, m.anchors, drainBatch)
 		m.done.Drained += n
 		if err != nil {
 			return err
@@ -261,6 +277,9 @@ func (m *maintenance) forgetMarks(ctx context.Context, _ time.Time) error {
 
 func (m *maintenance) exec(ctx context.Context, sql string, args ...any) (n int64, err error) {
 	err = m.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		if sql == drainSQL {
+			tx.Defer(`lock table tenancy.outbox_sink in share mode`) // a new sink waits with its first note until they are gone
+		}
 		tag, err := tx.Exec(ctx, sql, args...)
 		n = tag.RowsAffected()
 		return err

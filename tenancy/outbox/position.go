@@ -24,9 +24,14 @@ type position struct {
 	floor  int64    // all events up to this sequence are delivered, whatever their transaction ids say; see Rebase
 	anchor anchor
 	seen   int64 // PostgreSQL's clock when the newest snapshot was taken, microseconds since 1970; events delivered are older
+
+	// In the middle of a Rebase alone: besides, the events up to a sequence are delivered that are older than a time.
+	moved   int64
+	movedAt int64 // microseconds since 1970
 }
 
-// anchor is the delivered event with the highest transaction id.
+// anchor is the delivered event with the highest transaction id or, after Rebase, with the highest sequence, which is the
+// floor: where it is, no sequence up to it is given out again.
 type anchor struct {
 	xid uint64 // zero means none
 	id  string
@@ -42,6 +47,9 @@ func (p position) String() string {
 		"2", p.log, p.sink, string(p.from), string(p.upto), strconv.FormatInt(p.seq, 10), strconv.FormatInt(p.floor, 10),
 		strconv.FormatUint(p.anchor.xid, 10), p.anchor.id, strconv.FormatInt(p.anchor.at, 10), strconv.FormatInt(p.seen, 10),
 	}
+	if p.moved > 0 {
+		fields = append(fields, strconv.FormatInt(p.moved, 10), strconv.FormatInt(p.movedAt, 10))
+	}
 	return strings.Join(fields, "|")
 }
 
@@ -55,7 +63,7 @@ func parsePosition(s string) (position, error) {
 	case fields[0] == "1" && len(fields) == 4:
 		p.from, p.upto = snapshot(fields[1]), snapshot(fields[2])
 		p.seq, err = strconv.ParseInt(fields[3], 10, 64)
-	case fields[0] == "2" && len(fields) == 11:
+	case fields[0] == "2" && (len(fields) == 11 || len(fields) == 13):
 		p, err = parseFields(fields[1:])
 	default:
 		return position{}, fmt.Errorf("outbox: position %.80q is not one of this version", s)
@@ -71,12 +79,19 @@ func parsePosition(s string) (position, error) {
 
 func parseFields(f []string) (position, error) {
 	p := position{log: f[0], sink: f[1], from: snapshot(f[2]), upto: snapshot(f[3]), anchor: anchor{id: f[7]}}
-	var errs [5]error
+	var errs [7]error
 	p.seq, errs[0] = strconv.ParseInt(f[4], 10, 64)
 	p.floor, errs[1] = strconv.ParseInt(f[5], 10, 64)
 	p.anchor.xid, errs[2] = strconv.ParseUint(f[6], 10, 63)
 	p.anchor.at, errs[3] = strconv.ParseInt(f[8], 10, 64)
 	p.seen, errs[4] = strconv.ParseInt(f[9], 10, 64)
+	if len(f) > 10 {
+		p.moved, errs[5] = strconv.ParseInt(f[10], 10, 64)
+		p.movedAt, errs[6] = strconv.ParseInt(f[11], 10, 64)
+		if p.moved <= 0 {
+			errs[6] = errors.New("a sequence is not positive")
+		}
+	}
 	return p, errors.Join(errs[:]...)
 }
 

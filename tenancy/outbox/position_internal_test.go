@@ -12,7 +12,7 @@ const full = "2|1066b5e7-0640-4177-9697-89f94c2d5a26/16713|d7ce5c51-8a4e-44ff-bb
 func FuzzPosition(f *testing.F) {
 	for _, s := range []string{
 		"", full, "1|1:1:||0", "1|7:9:7,8|9:12:|41", "1|1:1:|", "3|1:1:||0", "1|1:1:||-1", "1|a:1:||0", "1|1:1:|x|0",
-		"2||d7ce5c51-8a4e-44ff-bb28-f75dddb0e7ea|1:1:||0|0|0||0|0",
+		"2||d7ce5c51-8a4e-44ff-bb28-f75dddb0e7ea|1:1:||0|0|0||0|0", full + "|9|1795906248581268", full + "|0|1",
 	} {
 		f.Add(s)
 	}
@@ -41,6 +41,10 @@ func TestPositionSurvivesItsText(t *testing.T) {
 	p, err := parsePosition(full)
 	require.NoError(t, err)
 	require.Equal(t, full, p.String())
+	p, err = parsePosition(full + "|9|1795906248581268")
+	require.NoError(t, err)
+	require.EqualValues(t, 9, p.moved)
+	require.Equal(t, full+"|9|1795906248581268", p.String())
 	p, err = parsePosition("1|7:9:7,8|9:12:|41")
 	require.NoError(t, err)
 	require.Equal(t, position{from: "7:9:7,8", upto: "9:12:", seq: 41}, p)
@@ -51,7 +55,7 @@ func TestBadPositions(t *testing.T) {
 	for _, s := range []string{
 		"1|1:1:|", "3|1:1:||0", "1|1:1:||-1", "1|1:1:||x", "1|a:1:||0", "1|1:1:|x|0", "1|||0", "2|1:1:||0",
 		"1|9:7:||0", "1|1:9:8,7||0", "1|5:9:4||0", "1|5:9:9||0", "1|0:9:||0", "1|1:99999999999999999999:||0",
-		full + "|", full[:len(full)-1] + "x", "2|l|not-an-id|1:1:||0|0|0||0|0", "2|l||1:1:||0|0|7||0|0", "2|l||1:1:||0|-1|0||0|0",
+		full + "|", full + "|1", full + "|0|1", full + "|-1|1", full + "|1|x", full[:len(full)-1] + "x", "2|l|not-an-id|1:1:||0|0|0||0|0", "2|l||1:1:||0|0|7||0|0", "2|l||1:1:||0|-1|0||0|0",
 	} {
 		_, err := parsePosition(s)
 		require.Error(t, err, s)

@@ -46,6 +46,9 @@ type tick struct {
 func read(ctx context.Context, db *tenancy.DB, at position, limit int) (tick, error) {
 	ctx, cancel := context.WithTimeout(tenancy.System(ctx, "outbox relay"), readTime)
 	defer cancel()
+	if at.moved > 0 {
+		return tick{}, logChanged("a Rebase of the sink has stopped half-way; call it again")
+	}
 	var upto *string
 	if at.upto != "" {
 		s := string(at.upto)
@@ -97,6 +100,13 @@ func (at position) after(t tick) (position, error) {
 	if at.upto == "" {
 		next.seen = t.now.UnixMicro()
 	}
+	done, err := at.from.parse()
+	if err != nil {
+		return position{}, err
+	}
+	if at.upto == "" && at.anchor.xid >= done.max && len(t.rows) > 0 {
+		next.anchor = anchor{} // Rebase's; its transaction id may be one of another cluster
+	}
 	for _, r := range t.rows {
 		if xid := uint64(r.XID); xid >= next.anchor.xid {
 			next.anchor = anchor{xid, r.ID, r.At.UnixMicro()}
@@ -109,10 +119,6 @@ func (at position) after(t tick) (position, error) {
 	if at.upto != "" && at.seen == 0 { // a tick begun in format 1, whose highest transaction id is not known
 		next.from, next.upto, next.seq = t.upto, "", 0
 		return next, nil
-	}
-	done, err := at.from.parse()
-	if err != nil {
-		return position{}, err
 	}
 	next.upto, next.seq = "", 0
 	next.from, err = t.upto.before(max(done.max, next.anchor.xid+1))

@@ -33,64 +33,99 @@ const (
 // Nothing that is in the database gets lost. Nothing is delivered twice, provided that the clocks of the old and the new
 // database differ by less than the time that passed between the last delivery from the old one and the first event of the
 // new one. What the sink has and the database lacks, because it was set back in time, stays in the sink: it has happened
-// there.
+// there. After a Rebase the sink counts as having what its database then had: do not bring back another, later copy of the
+// old database, whose events of before the Rebase would count as delivered.
 func Rebase(ctx context.Context, db *tenancy.DB, sink Sink) (delivered int, err error) {
 	if db == nil || sink == nil {
 		return 0, errors.New("outbox: Rebase needs a DB and a sink")
 	}
-	stored, err := sink.Position(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("outbox: position of the sink: %w", err)
+	if _, open := tenancy.TxFrom(ctx); open {
+		return 0, errors.New("outbox: Rebase inside a unit of work would hold its lock until the end")
 	}
-	old, err := parsePosition(stored)
+	stored, old, err := enrol(ctx, db, sink)
 	if err != nil {
 		return 0, err
-	}
-	if old.sink == "" {
-		old.sink = newID()
 	}
 	now, err := freeze(ctx, db)
 	if err != nil {
 		return 0, err
 	}
-	for {
-		rows, err := lacking(ctx, db, old, now.Top)
+	for after := int64(0); ; {
+		rows, err := lacking(ctx, db, old, after, now.Top)
 		if err != nil {
 			return delivered, err
 		}
 		next := old
 		last := len(rows) < defaultBatch/2
 		if last {
-			// Transactions that are open now may still write events, later ones too; all others are done with.
-			edge := snapshot(fmt.Sprintf("%d:%d:", now.Oldest, now.Oldest))
-			next = position{log: now.Log, sink: old.sink, from: edge, floor: now.Top, seen: now.Now.UnixMicro()}
+			next = now.position(old.sink)
 		} else {
-			next.floor = rows[len(rows)-1].Seq
+			after = rows[len(rows)-1].Seq
+			next.moved, next.movedAt = after, now.Now.UnixMicro()
 		}
 		events := make([]Event, len(rows))
 		for i, r := range rows {
 			events[i] = r.event()
 		}
-		ok, err := sink.Deliver(ctx, stored, next.String(), events)
-		switch {
-		case err != nil:
-			return delivered, fmt.Errorf("outbox: rebase: deliver: %w", err)
-		case !ok:
-			return delivered, errors.New("outbox: rebase: the sink's position was moved by somebody else; stop its relays")
+		if err := move(ctx, sink, stored, next, events); err != nil {
+			return delivered, err
 		}
 		delivered += len(events)
-		if stored, old = next.String(), next; last {
+		if stored = next.String(); last {
 			return delivered, save(ctx, db, next.sink, fmt.Sprintf("%T", sink), stored)
 		}
 	}
 }
 
+func move(ctx context.Context, sink Sink, from string, to position, events []Event) error {
+	ok, err := sink.Deliver(ctx, from, to.String(), events)
+	switch {
+	case err != nil:
+		return fmt.Errorf("outbox: rebase: deliver: %w", err)
+	case !ok:
+		return errors.New("outbox: rebase: the sink's position was moved by somebody else; stop its relays")
+	}
+	return nil
+}
+
+// enrol asks the sink where it is, and makes Maintain keep all that this database has until Rebase is done.
+func enrol(ctx context.Context, db *tenancy.DB, sink Sink) (stored string, at position, err error) {
+	if stored, err = sink.Position(ctx); err != nil {
+		return "", at, fmt.Errorf("outbox: position of the sink: %w", err)
+	}
+	if at, err = parsePosition(stored); err != nil {
+		return "", at, err
+	}
+	if at.sink == "" {
+		at.sink = newID()
+		if err := move(ctx, sink, stored, at, nil); err != nil {
+			return "", at, err
+		}
+		stored = at.String()
+	}
+	return stored, at, save(ctx, db, at.sink, fmt.Sprintf("%T", sink), position{sink: at.sink, from: beginning}.String())
+}
+
 // frozen is what the log looks like at a moment at which no open transaction has written events.
 type frozen struct {
-	Log    string
-	Now    time.Time
-	Top    int64 // highest sequence
-	Oldest int64 // transaction that was open
+	Log string
+	Now time.Time
+
+	// The last event; if there is none, zero.
+	Top int64 // its sequence
+	XID int64 `db:"xid"`
+	ID  string
+	At  time.Time
+}
+
+// position is where a sink stands that has all events. It speaks of sequences and of no transaction ids: those of events in
+// a dump are another cluster's, and those of now are given out again if the database is set back to before now.
+func (f frozen) position(sink string) position {
+	p := position{log: f.Log, sink: sink, from: beginning, floor: f.Top, seen: f.Now.UnixMicro()}
+	if f.ID != "" {
+		p.anchor = anchor{uint64(f.XID), f.ID, f.At.UnixMicro()}
+	}
+	return p
 }
 
 func freeze(ctx context.Context, db *tenancy.DB) (f frozen, err error) {
@@ -115,8 +150,8 @@ func freeze(ctx context.Context, db *tenancy.DB) (f frozen, err error) {
 	return f, nil
 }
 
-// lacking returns the first events up to a sequence that a sink at the position does not have.
-func lacking(ctx context.Context, db *tenancy.DB, at position, upto int64) ([]row, error) {
+// lacking returns the first events between two sequences that a sink at the position does not have.
+func lacking(ctx context.Context, db *tenancy.DB, at position, after, upto int64) ([]row, error) {
 	until := string(at.upto)
 	if until == "" {
 		until = string(beginning) // in which nothing is visible
@@ -126,7 +161,7 @@ func lacking(ctx context.Context, db *tenancy.DB, at position, upto int64) ([]ro
 		seen = time.Now().AddDate(100, 0, 0)
 	}
 	rows, err := tenancy.All[row](tenancy.System(ctx, "outbox rebase"), db, lackingSQL,
-		at.floor, upto, string(at.from), until, at.seq, seen, defaultBatch/2)
+		after, upto, string(at.from), until, at.seq, at.floor, seen, at.moved, time.UnixMicro(at.movedAt), defaultBatch/2)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: rebase: read: %w", err)
 	}

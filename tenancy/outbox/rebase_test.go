@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -48,7 +49,9 @@ func (c *cluster) changedLog(sink outbox.Sink) {
 	c.Helper()
 	relay, err := outbox.New(c.db, sink, &outbox.Options{Logger: discard()})
 	require.NoError(c, err)
-	require.ErrorIs(c, relay.Run(c.Context()), outbox.ErrLogChanged)
+	ctx, cancel := context.WithTimeout(c.Context(), 20*time.Second)
+	defer cancel()
+	require.ErrorIs(c, relay.Run(ctx), outbox.ErrLogChanged)
 }
 
 // format1 returns a sink with the same events whose position says no more than the first format did.
@@ -163,11 +166,68 @@ func TestRebaseGoesOnWhereItStopped(t *testing.T) {
 	require.ErrorContains(t, err, "closed")
 	require.Greater(t, len(sink.Events()), 10)
 	require.Less(t, len(sink.Events()), 710)
+	sinks, err := outbox.Sinks(t.Context(), c.db)
+	require.NoError(t, err)
+	require.Positive(t, sinks[0].Behind, "Maintain keeps what the sink lacks")
+	c.changedLog(&sink)
 	_, err = outbox.Rebase(t.Context(), c.db, &sink)
 	require.NoError(t, err)
 	c.changes(5, want)
 	c.delivered(&sink, sum(want))
 	require.Empty(t, faults(sink.Events(), want))
+}
+
+// TestDumpRestoredTwice: the second database gives out sequences that the first one, to which the sink was brought over
+// meanwhile, had given to other events.
+func TestDumpRestoredTwice(t *testing.T) {
+	t.Parallel()
+	old := newCluster(t, false).migrate()
+	want := map[string]int{}
+	old.changes(12, want)
+	var sink tenancytest.Sink
+	old.delivered(&sink, 12)
+	first, second := old.restored(), old.restored()
+	first.changes(9, map[string]int{})
+	first.changedLog(&sink)
+	n, err := rebase(t, first, &sink)
+	require.NoError(t, err)
+	require.Equal(t, 9, n)
+
+	second.changes(5, map[string]int{}) // sequences 13 to 17, as five of the nine
+	second.changedLog(&sink)
+	n, err = rebase(t, second, &sink)
+	require.NoError(t, err)
+	require.Equal(t, 5, n)
+	second.changes(3, map[string]int{})
+	second.delivered(&sink, 12+9+5+3)
+	require.Empty(t, second.missing(&sink))
+}
+
+// TestDatabaseSetBackAfterRebase: no event has come since Rebase that could tell that the log is not the same.
+func TestDatabaseSetBackAfterRebase(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, true).migrate()
+	c.changes(6, map[string]int{})
+	var sink tenancytest.Sink
+	c.delivered(&sink, 6)
+	c.stop()
+	c.copyTo(c.server.Dir + ".saved")
+	c.start()
+	c.changes(50, map[string]int{}) // the sequence of a copy begins up to 32 later
+	c.burn(100)
+	n, err := rebase(t, c, &sink)
+	require.NoError(t, err)
+	require.Equal(t, 50, n)
+	c.stop()
+	c.setBack()
+	c.changes(4, map[string]int{})
+	c.changedLog(&sink)
+	n, err = rebase(t, c, &sink)
+	require.NoError(t, err)
+	require.Equal(t, 4, n)
+	c.changes(2, map[string]int{})
+	c.delivered(&sink, 6+50+4+2)
+	require.Empty(t, c.missing(&sink))
 }
 
 // TestDatabaseSetBack throws a database back in time by its files: the same cluster, the same timeline, and transaction

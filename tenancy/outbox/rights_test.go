@@ -48,7 +48,7 @@ func TestAppRoleCannotReadOrDrop(t *testing.T) {
 		`insert into tenancy.` + name(day) + ` (id, tenant_id, type, payload) values (gen_random_uuid(), 'acme', 'x', '')`,
 		`select payload from tenancy.outbox`, `delete from tenancy.outbox`, `select * from tenancy.outbox_default`,
 		`drop table tenancy.` + name(day), `select * from tenancy.outbox_sink`, `select * from tenancy.outbox_projection`,
-		`select tenancy.outbox_retire(current_date - 9, '{}', '{}', 50)`, `select tenancy.outbox_drop(current_date - 9, true)`,
+		`select tenancy.outbox_retire(current_date - 9, '{}', '{}', 50)`, `select tenancy.outbox_retire(current_date - 9, '{}', '{}', '{}', 50)`, `select tenancy.outbox_drop(current_date - 9, true)`,
 		`select tenancy.outbox_add(current_date + 30, 50)`, `select tenancy.outbox_lock(current_date - 9, 50)`,
 		`select tenancy.outbox_freeze(50)`, `select tenancy.outbox_needed(current_date - 9, '{}', '{}')`,
 		`select * from tenancy.outbox_tick('1:1:', null, 0, 1, 1, '0', '')`, `select tenancy.outbox_close('tenancy.outbox_default')`,
