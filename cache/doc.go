@@ -9,7 +9,7 @@
 // loading it if need be; after a change of the data call [Cache.Invalidate], or give entries
 // tags with [Cache.TagBy] and call [Hub.Invalidate]. [Cache.FetchMany] is Fetch for many keys
 // with one load, [Cache.FetchWith] one whose load asks the source whether the cached value is
-// still current, [Cache.Peek] looks without loading, [Cache.Refresh] loads at once, and
+// still current and gives the new one tags that only it knows, [Cache.Peek] looks without loading, [Cache.Refresh] loads at once, and
 // [Cache.Put] leaves a new value behind for values with versions ([Cache.VersionBy]).
 // [Hub.GetOrLoad] is Fetch for bytes under free keys, for HTTP caches.
 //
@@ -29,7 +29,8 @@
 // A load happens under a lease, a random token in the place where the value will be.
 // Invalidating removes whatever is there, so the load that began before finds its lease gone
 // and its value is not stored. Tags, tenants and "everything" are stamps from a logical clock
-// in the store: a value is valid if it was loaded after the latest stamp of each of its tags.
+// in the store: a value is valid if it was loaded after the latest stamp of each of its tags,
+// those that its load named (Loaded.Tags) among them.
 // Memory is trusted only while beats, sent through the store four times per MaxStaleness or
 // more, come back along the way that invalidations take.
 //

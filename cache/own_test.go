@@ -175,6 +175,44 @@ func TestPendingInvalidationOfALoadsTag(t *testing.T) {
 	}
 }
 
+// The tags that loads name are of the tenant, like all others.
+func TestTagsOfLoadsAreOfTheTenant(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		type tenantKey struct{}
+		p := start(t, cachetest.New(t), &cache.Options{Tenant: func(ctx context.Context) (string, bool) {
+			id, ok := ctx.Value(tenantKey{}).(string)
+			return id, ok
+		}}).run(t)
+		c := numbers(p, minute)
+		shared := cache.Define[string, int64](p.Shared(), "shared", minute)
+		one, two := context.WithValue(t.Context(), tenantKey{}, "1"), context.WithValue(t.Context(), tenantKey{}, "2")
+		var src source
+		read := func() (values [3]int64) {
+			t.Helper()
+			for i, f := range []func() (int64, error){
+				func() (int64, error) { return c.FetchWith(one, "k", src.tagging("a")) },
+				func() (int64, error) { return c.FetchWith(two, "k", src.tagging("a")) },
+				func() (int64, error) { return shared.FetchWith(one, "k", src.tagging("a")) },
+			} {
+				v, err := f()
+				require.NoError(t, err)
+				values[i] = v
+			}
+			return values
+		}
+		read()
+		src.version.Store(1)
+		require.NoError(t, p.InvalidateTags(one, "a"))
+		require.Equal(t, [3]int64{1, 0, 0}, read())
+		src.version.Store(2)
+		require.NoError(t, p.InvalidateTags(two, "a"))
+		require.Equal(t, [3]int64{1, 2, 0}, read())
+		src.version.Store(3)
+		require.NoError(t, p.Shared().InvalidateTags(one, "a"))
+		require.Equal(t, [3]int64{1, 2, 3}, read())
+	})
+}
+
 // The second look can fail where the first did not.
 func TestTheSecondLookFails(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -159,8 +159,10 @@ func TestAttackFindsPlantedFaults(t *testing.T) {
 		order order
 		found func(*ground) int64
 	}{
-		"naive fills":  {order{Naive: true}, func(g *ground) int64 { return g.stale.Load() }},
-		"unheld holds": {order{Unheld: true}, func(g *ground) int64 { return g.strict.Load() }},
+		"naive fills":    {order{Naive: true}, func(g *ground) int64 { return g.stale.Load() }},
+		"no second look": {order{Short: true}, func(g *ground) int64 { return g.stale.Load() }},
+		"forgotten tags": {order{Forgotten: true}, func(g *ground) int64 { return g.stale.Load() + g.own.Load() }},
+		"unheld holds":   {order{Unheld: true}, func(g *ground) int64 { return g.strict.Load() }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.order.Redis = []string{testenv.RedisServer(t).Addr}

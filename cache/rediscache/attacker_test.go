@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,6 +33,8 @@ type order struct {
 	Sentinel           string // name of the master, of which Redis are the sentinels
 	Naive              bool   // fill without a lease
 	Unheld             bool   // hold without holding
+	Short              bool   // read without a second look at the tags that loads named
+	Forgotten          bool   // store without looking at these tags
 	Stampede           string // take part in one instead
 }
 
@@ -128,9 +132,34 @@ func (s unheld) Hold(ctx context.Context, h cache.Hold) error {
 	return s.Invalidate(ctx, h.Keys, h.Tags)
 }
 
+// short takes every value for valid whatever the tags that its load named.
+type short struct{ cache.Store }
+
+func (s short) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry, error) {
+	entries, err := s.Store.Acquire(ctx, claims)
+	for i := range entries {
+		if claims[i].Mode == cache.ClaimCompare {
+			entries[i].State, entries[i].Valid = cache.Filled, true
+		}
+	}
+	return entries, err
+}
+
+// forgotten looks, when it stores a value, only at the tags that readers know.
+type forgotten struct{ cache.Store }
+
+func (s forgotten) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
+	fills = slices.Clone(fills)
+	for i := range fills {
+		fills[i].Tags = slices.DeleteFunc(slices.Clone(fills[i].Tags), func(t string) bool { return strings.Contains(t, "of ") })
+	}
+	return s.Store.Fill(ctx, fills)
+}
+
 // attacker is one process: writers change a version and invalidate, readers know what was
 // acknowledged before they began, and loads read first and are slow after. The last two rows
-// are written under a hold.
+// are written under a hold. Readers of an odd row do not know its tags, which its loads name, one
+// of them new with each version; it is stale all the time, and refreshed in the background.
 type attacker struct {
 	order
 	ground        *ground
@@ -155,16 +184,45 @@ func newAttacker(o order, g *ground) (*attacker, error) {
 	if o.Unheld {
 		store = unheld{store}
 	}
+	if o.Short {
+		store = short{store}
+	}
+	if o.Forgotten {
+		store = forgotten{store}
+	}
 	hub, err := cache.New(store, &cache.Options{MaxStaleness: attackBound, Hooks: cachetest.Hooks{}, Logger: quiet})
 	if err != nil {
 		return nil, err
 	}
-	tag := func(k int) []string { return []string{fmt.Sprint("row:", k)} }
+	tag := func(k int) []string {
+		if named(k) {
+			return nil
+		}
+		return []string{fmt.Sprint("row:", k)}
+	}
 	return &attacker{
 		order: o, ground: g, hub: hub,
-		remote: cache.Define[int, int64](hub, "remote", &cache.Policy{TTL: time.Hour, NoLocal: true}).TagBy(tag),
-		local:  cache.Define[int, int64](hub, "local", &cache.Policy{TTL: time.Hour}).TagBy(tag),
+		remote: cache.Define[int, int64](hub, "remote", &cache.Policy{TTL: time.Hour, Stale: time.Hour, NoLocal: true}).TagBy(tag),
+		local:  cache.Define[int, int64](hub, "local", &cache.Policy{TTL: time.Hour, Stale: time.Hour}).TagBy(tag),
 	}, nil
+}
+
+// named reports whether the tags of row k are named by its loads.
+func named(k int) bool { return k%2 == 1 }
+
+// tagsOf are these tags.
+func tagsOf(k int, version int64) []string {
+	return []string{fmt.Sprint("of ", k), fmt.Sprint("of ", k, " in ", version)}
+}
+
+func (a *attacker) fetch(ctx context.Context, c *cache.Cache[int, int64], k int) (int64, error) {
+	if !named(k) {
+		return c.Fetch(ctx, k, a.load)
+	}
+	return c.FetchWith(ctx, k, func(ctx context.Context, k int, _ cache.Loaded[int64]) (cache.Loaded[int64], error) {
+		v, err := a.load(ctx, k)
+		return cache.Loaded[int64]{Value: v, Tags: tagsOf(k, v), TTL: 20 * time.Millisecond}, err
+	})
 }
 
 func (a *attacker) run() (verdict, error) {
@@ -217,15 +275,8 @@ func (a *attacker) note(change func(*verdict)) {
 func (a *attacker) write(ctx context.Context, over func() bool) {
 	k := rand.N(attackKeys)
 	r := &a.ground.rows[k]
-	targets := [][]cache.Target{
-		{a.remote.Key(k), a.local.Key(k)},
-		{cache.Tag(fmt.Sprint("row:", k))},
-	}
-	if rand.N(20) == 0 {
-		targets = append(targets, []cache.Target{a.remote.All(), a.local.All()})
-	}
-	chosen := targets[rand.N(len(targets))]
 	r.write(a.Process, func(version int64) {
+		chosen := a.target(k, version-1)
 		commit := func() { r.commit(version) }
 		if k >= firstHeld {
 			err := cachetest.Hooks{}.Do(ctx, func(ctx context.Context) error { return a.hub.Hold(ctx, chosen...) }, commit)
@@ -251,6 +302,21 @@ func (a *attacker) write(ctx context.Context, over func() bool) {
 	})
 }
 
+// target is one of the ways to invalidate row k, which had the version old.
+func (a *attacker) target(k int, old int64) []cache.Target {
+	if rand.N(40) == 0 {
+		return []cache.Target{a.remote.All(), a.local.All()}
+	}
+	if rand.N(2) == 0 {
+		return []cache.Target{a.remote.Key(k), a.local.Key(k)}
+	}
+	if !named(k) {
+		return []cache.Target{cache.Tag(fmt.Sprint("row:", k))}
+	}
+	tags := tagsOf(k, old)
+	return []cache.Target{cache.Tag(tags[rand.N(len(tags))])}
+}
+
 func (a *attacker) read(ctx context.Context, remote bool) {
 	k := rand.N(attackKeys)
 	r := &a.ground.rows[k]
@@ -259,7 +325,7 @@ func (a *attacker) read(ctx context.Context, remote bool) {
 	if remote {
 		c = a.remote
 	}
-	v, err := c.Fetch(ctx, k, a.load)
+	v, err := a.fetch(ctx, c, k)
 	a.note(func(d *verdict) {
 		d.Reads++
 		switch {
@@ -288,8 +354,8 @@ func (a *attacker) rest(ctx context.Context) {
 	deadline := time.Now().Add(patience)
 	for k := range attackKeys {
 		for {
-			remote, err1 := a.remote.Fetch(ctx, k, a.load)
-			local, err2 := a.local.Fetch(ctx, k, a.load)
+			remote, err1 := a.fetch(ctx, a.remote, k)
+			local, err2 := a.fetch(ctx, a.local, k)
 			want := a.ground.rows[k].version.Load()
 			if err1 == nil && err2 == nil && remote == want && local == want {
 				break
