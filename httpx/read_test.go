@@ -2,6 +2,8 @@ package httpx_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -243,12 +245,17 @@ func TestReadScopes(t *testing.T) {
 	// Nobody said who asks, but the request carries something that could make a difference.
 	for _, header := range []string{
 		"Cookie", "Authorization", "X-Api-Key", "X-Auth-Token", "X-Session", "X-Forwarded-User", "X-Forwarded-Email",
-		"X-Goog-Iap-Jwt-Assertion", "X-Ms-Client-Principal-Id", "X-Amzn-Oidc-Data", "X-Forwarded-Client-Cert",
+		"X-Consumer-Id", "X-Forwarded-Groups", "X-Role", "X-Goog-Iap-Jwt-Assertion", "X-Ms-Client-Principal-Id", "X-Amzn-Oidc-Data", "X-Forwarded-Client-Cert",
 	} {
 		c := httpxtest.NewClient(t, own).With(header, "x")
 		first := c.Get("/").RequireHeader("Cache-Status", "ashlar; fwd=bypass").RequireHeader("Cache-Control", "private, no-cache").RequireHeader("Vary", "Authorization, Cookie")
 		require.NotEqual(t, first.Body, c.Get("/").Body, header)
 	}
+	byCert := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{}}}
+		own.ServeHTTP(w, r)
+	})
+	httpxtest.NewClient(t, byCert).Get("/").RequireHeader("Cache-Status", "ashlar; fwd=bypass")
 	anonymous := httpxtest.NewClient(t, own).With("User-Agent", "x").With("Sec-Websocket-Key", "x")
 	require.Equal(t, anonymous.Get("/").Body, anonymous.Get("/").Body)
 }
@@ -282,6 +289,13 @@ func TestReadTenant(t *testing.T) {
 	}
 	httpxtest.NewClient(t, h).Get("/").RequireProblem(500, "internal")
 	require.Equal(t, 2, calls)
+	for _, id := range []string{"initech", "umbrella"} { // known to the option alone
+		c := httpxtest.NewClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(w, r.WithContext(withTenant(r.Context(), id)))
+		}))
+		require.Equal(t, `"`+id+`"`, string(c.Get("/").RequireStatus(200).Body))
+	}
+	calls = 2
 
 	forgotten := httpx.Read(fn, &httpx.ReadOptions{Cache: unscoped, Fresh: time.Hour, Scope: httpx.PerTenant}) // neither knows tenants
 	for _, id := range []string{"acme", "globex"} {

@@ -84,6 +84,9 @@ func (s *stage) work() {
 	})
 	require.NoError(s, err)
 	for i := range 900 {
+		if i == 3 {
+			<-time.After(5 * time.Millisecond) // what is there gets stale
+		}
 		_, err := prices.Fetch(s.Context(), i%3, func(context.Context, int) (int, error) { return i, nil })
 		require.NoError(s, err)
 	}
