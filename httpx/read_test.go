@@ -342,16 +342,16 @@ func TestReadPanicInsideTheCache(t *testing.T) {
 	require.Contains(t, logs.String(), "read_test.go", "without a reporter the stack is lost")
 }
 
-type foreign struct{ httpxtest.Cache }
-
-func (*foreign) GetOrLoad(context.Context, string, time.Duration, time.Duration, []string, func(context.Context) ([]byte, error)) ([]byte, time.Time, string, error) {
-	return []byte(`{"not":"ours"}`), time.Now(), "hit", nil
-}
-
 func TestReadRefusesForeignValues(t *testing.T) {
 	t.Parallel()
-	c := httpxtest.NewClient(t, httpx.Read(echoPage, &httpx.ReadOptions{Cache: &foreign{}, Fresh: time.Hour}))
-	c.Get("/").RequireProblem(500, "internal")
+	for _, val := range []string{
+		`{"not":"ours"}`, `{"not":"ours","and":"longer than a header"}`, "1", `1"0123456789abcdefABCDEF`,
+		`2"0123456789abcdefABCDEF"another version`, `1'0123456789abcdefABCDEF"x`, `1"0123456789abcdefABCDEF'x`,
+	} {
+		cache := &planted{val: []byte(val), stored: time.Now(), status: "hit"}
+		c := httpxtest.NewClient(t, httpx.Read(echoPage, &httpx.ReadOptions{Cache: cache, Fresh: time.Hour}))
+		c.Get("/").RequireProblem(500, "internal")
+	}
 }
 
 func TestReadPanicsOnMisuse(t *testing.T) {
