@@ -212,6 +212,25 @@ func TestMaintainHearsOfANewSink(t *testing.T) {
 	}
 }
 
+// TestMaintainAsTheOwner: to the owner the outbox looks empty, sinks and all, but it may drop partitions.
+func TestMaintainAsTheOwner(t *testing.T) {
+	t.Parallel()
+	db, pg := open(t)
+	day10 := age(t, pg, 10)
+	old(t, pg, day10, "a", 1)
+	var sink tenancytest.Sink
+	stop := run(t, db, &gate{Sink: &sink}, &outbox.Options{Logger: discard()})
+	require.Eventually(t, func() bool {
+		sinks, err := outbox.Sinks(t.Context(), db)
+		require.NoError(t, err)
+		return len(sinks) == 1
+	}, 20*time.Second, 5*time.Millisecond)
+	stop()
+	_, err := outbox.Maintain(t.Context(), on(t, pg.App, pg.Owner), nil)
+	require.ErrorContains(t, err, "no member of tenancy_system")
+	require.True(t, exists(t, pg, name(day10)))
+}
+
 // TestNoLocksUntilTheEndOfAUnit: Maintain and Rebase take locks that others wait for.
 func TestNoLocksUntilTheEndOfAUnit(t *testing.T) {
 	t.Parallel()
