@@ -2,6 +2,7 @@ package jobsui_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,11 @@ func TestPagesLookRight(t *testing.T) {
 			b.Screenshot(fmt.Sprintf("%s-%d-%s", name, width, scheme))
 		}
 		s.accessible(b, name)
+		if name == "schedules" {
+			b.Follow(`button[value=unschedule]`)
+			require.Equal(t, "ok", b.Contrast(), "unschedule")
+			b.Screenshot("unschedule")
+		}
 	}
 	for _, line := range b.Logged() {
 		require.Contains(t, line, "404", "no page has an error or a violation but those that do not exist")
@@ -185,6 +191,30 @@ func (s *stage) worksOnSchedules(b *testenv.Browser) {
 	require.NotContains(s, text(b), "reports.nightly", "the filter stays")
 	b.Follow(`button[value=resume]`)
 	require.False(s, paused())
+
+	names := func() (names []string) {
+		page, _, err := s.q.Schedules(s.as("acme"), "", 100)
+		require.NoError(s, err)
+		for _, one := range page {
+			names = append(names, one.Name)
+		}
+		slices.Sort(names)
+		return names
+	}
+	all := []string{"monitor-1", "monitor-2", "monitor-3", "monitor-4"}
+	b.Follow(`button[value=unschedule]`)
+	require.Contains(s, text(b), "Unschedule monitor-1?")
+	require.Contains(s, text(b), "the tenant acme")
+	b.Follow(`main form a.button`)
+	require.Equal(s, all, names(), "it was only asked")
+	require.NotContains(s, text(b), "reports.nightly", "the filter stays")
+	b.Follow(`button[value=unschedule]`)
+	b.Follow(`main form button`)
+	require.Contains(s, text(b), "The schedule is removed.")
+	require.Contains(s, text(b), "No schedule matches")
+	require.Equal(s, all[1:], names())
+	b.Follow(`.filters a.button`)
+	require.Equal(s, "3", b.Eval(`String(document.querySelectorAll("button[value=unschedule]").length)`), "none for those in code")
 }
 
 func (s *stage) worksOnFlows(b *testenv.Browser) {

@@ -1,7 +1,7 @@
 // Package jobsui is a dashboard for job queues: an http.Handler with what
 // waits, runs, failed and died, how fast it went, the schedules, the flows and
 // the tenants' turns, and the buttons to requeue, cancel, delete, run now,
-// pause and limit.
+// unschedule, pause and limit.
 //
 // # Usage
 //

@@ -21,8 +21,8 @@ type Options struct {
 
 	// Allow is asked before each change and when buttons are drawn. The action
 	// is one of "requeue", "cancel" (jobs and flows), "delete", "run" (a
-	// schedule, now), "pause", "resume" (queues, tenants, kinds and schedules),
-	// "limit" (weights, too). Nil means that all are allowed.
+	// schedule, now), "unschedule", "pause", "resume" (queues, tenants, kinds and
+	// schedules), "limit" (weights, too). Nil means that all are allowed.
 	Allow func(r *http.Request, action string) bool
 
 	// Redact returns what is shown of a job's arguments, their JSON, or of its

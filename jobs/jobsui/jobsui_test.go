@@ -192,9 +192,11 @@ func TestRefusals(t *testing.T) {
 		require.Contains(t, page, shown)
 		require.NotContains(t, page, `method="post"`, path)
 	}
+	code, _, _ = s.post("/mail/schedules", url.Values{"action": {"run"}, "id": {" daily"}})
+	require.Equal(t, http.StatusForbidden, code)
 	for path, form := range map[string]url.Values{
 		"/mail/control":   {"action": {"pause"}},
-		"/mail/schedules": {"action": {"run"}, "id": {" daily"}},
+		"/mail/schedules": {"action": {"unschedule"}, "id": {" daily"}, "sure": {"1"}},
 		"/mail/flow":      {"action": {"cancel"}, "id": {"f"}, "sure": {"1"}},
 		"/mail/jobs":      {"action": {"cancel"}, "id": {"ready1"}},
 	} {
@@ -202,6 +204,33 @@ func TestRefusals(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, code, path)
 	}
 	s.stats(jobs.Stats{Ready: 3, Scheduled: 1, Dead: 1})
+	page, _, err := s.q.Schedules(t.Context(), "", 10)
+	require.NoError(t, err)
+	require.Len(t, page, 1)
+}
+
+func TestUnscheduleAsksFirst(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, &jobsui.Options{Allow: func(_ *http.Request, action string) bool { return action == "unschedule" }})
+	for _, name := range []string{"daily", "weekly"} {
+		require.NoError(t, s.q.Schedule(t.Context(), name, "@"+name, mail{To: "<all>"}, nil))
+	}
+	form := url.Values{"action": {"unschedule"}, "id": {" daily"}, "name": {"<b>daily"}, "text": {"a"}}
+	code, body, _ := s.post("/mail/schedules", form)
+	require.Equal(t, http.StatusOK, code)
+	require.Contains(t, body, "Unschedule &lt;b&gt;daily?")
+	require.Contains(t, body, `name="id" value=" daily"`)
+	list := s.get("/mail/schedules")
+	require.Equal(t, 2, strings.Count(list, `value="unschedule"`), "and nothing is removed")
+	require.NotContains(t, list, `value="pause"`)
+
+	form.Set("sure", "1")
+	for _, done := range []string{"unschedule", "gone"} {
+		code, _, header := s.post("/mail/schedules", form)
+		require.Equal(t, http.StatusSeeOther, code)
+		require.Equal(t, "schedules?text=a&done="+done, header.Get("Location"))
+	}
+	require.Equal(t, 1, strings.Count(s.get("/mail/schedules"), `value="unschedule"`))
 }
 
 func TestWhatIsGoneOrCannotBe(t *testing.T) {

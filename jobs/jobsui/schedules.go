@@ -66,9 +66,9 @@ func (p schedulesPick) match(s jobs.Schedule) bool {
 // schedulesView is the dot of the page.
 type schedulesView struct {
 	schedulesPick
-	Rows                        []scheduleRow
-	Next                        template.URL // empty on the last page
-	CanRun, CanPause, CanResume bool
+	Rows                                       []scheduleRow
+	Next                                       template.URL // empty on the last page
+	CanRun, CanPause, CanResume, CanUnschedule bool
 }
 
 // schedules shows what fires when.
@@ -76,6 +76,7 @@ func (d *dashboard) schedules(w http.ResponseWriter, r *http.Request, f *frame, 
 	v := schedulesView{
 		schedulesPick: schedulesPickOf(r.URL.Query()),
 		CanRun:        d.opts.allow(r, "run"), CanPause: d.opts.allow(r, "pause"), CanResume: d.opts.allow(r, "resume"),
+		CanUnschedule: d.opts.allow(r, "unschedule"),
 	}
 	limit := schedulesPage
 	if v.Text != "" {
@@ -127,10 +128,14 @@ func newScheduleRow(now time.Time, s jobs.Schedule) scheduleRow {
 	return row
 }
 
-// schedule runs, pauses or resumes one.
+// schedule runs, pauses, resumes or, after it has asked, removes one.
 func (d *dashboard) schedule(w http.ResponseWriter, r *http.Request, f *frame, q *jobs.Queue) {
-	form, name, ok := d.form(w, r, "run", "pause", "resume")
+	form, name, ok := d.form(w, r, "run", "pause", "resume", "unschedule")
 	if !ok {
+		return
+	}
+	if name == "unschedule" && form.Get("sure") == "" {
+		d.confirmUnschedule(w, r, f, form)
 		return
 	}
 	id, done := form.Get("id"), name
@@ -145,6 +150,11 @@ func (d *dashboard) schedule(w http.ResponseWriter, r *http.Request, f *frame, q
 		err = q.PauseSchedule(r.Context(), id)
 	case "resume":
 		err = q.ResumeSchedule(r.Context(), id)
+	case "unschedule":
+		var n int
+		if n, err = q.Unschedule(r.Context(), id); err == nil && n == 0 {
+			err = jobs.ErrNoSchedule
+		}
 	}
 	switch {
 	case errors.Is(err, jobs.ErrNoSchedule):
@@ -156,4 +166,21 @@ func (d *dashboard) schedule(w http.ResponseWriter, r *http.Request, f *frame, q
 		d.opts.logger().InfoContext(r.Context(), "jobsui: schedule changed", "queue", f.Queue, "action", name, "schedule", id)
 	}
 	see(w, schedulesPickOf(form).URL(), done)
+}
+
+// confirmUnschedule asks whether a schedule is to be removed. What it says of
+// it, the form of the list has brought along.
+func (d *dashboard) confirmUnschedule(w http.ResponseWriter, r *http.Request, f *frame, form url.Values) {
+	pick := schedulesPickOf(form)
+	p := confirmPage{
+		Heading: "Unschedule " + form.Get("name") + "?", Label: "Unschedule", Action: "unschedule", To: "schedules", Back: pick.URL(),
+		Fields: map[string]string{"id": form.Get("id"), "text": pick.Text, "cursor": pick.Cursor},
+		Text:   "It belongs to no tenant",
+	}
+	if tenant := form.Get("tenant"); tenant != "" {
+		p.Text = "It belongs to the tenant " + tenant
+	}
+	p.Text += " and fires no more. Its jobs that are enqueued already run; only the program can bring it back."
+	f.Title, f.Page = "Schedules", p
+	d.show(w, r, f, "confirm", http.StatusOK)
 }

@@ -12,11 +12,12 @@ import (
 func notice(done string) string {
 	if said, ok := map[string]string{
 		"pause": "Paused.", "resume": "Resumed.", "limit": "The limit is set.",
-		"run":     "A job of the schedule is enqueued.",
-		"overlap": "Nothing was enqueued: an earlier job of the schedule is unfinished, and it does not overlap.",
-		"gone":    "There is no such schedule any more.",
-		"endflow": "The flow is being cancelled.",
-		"ended":   "The flow had ended before.",
+		"run":        "A job of the schedule is enqueued.",
+		"overlap":    "Nothing was enqueued: an earlier job of the schedule is unfinished, and it does not overlap.",
+		"unschedule": "The schedule is removed.",
+		"gone":       "There is no such schedule any more.",
+		"endflow":    "The flow is being cancelled.",
+		"ended":      "The flow had ended before.",
 	}[done]; ok {
 		return said
 	}
