@@ -22,7 +22,9 @@ type model struct {
 	flows     map[string]*course
 	schedules map[string]*ticking
 	claims    []driver.DueTick // that were ever made
-	began     time.Time        // the present step: what it pushes is not due before
+	notes     map[string]*noted
+	ticks     map[string]time.Time // the latest, of schedules in code
+	began     time.Time            // the present step: what it pushes is not due before
 	turns     int
 
 	paused  bool
@@ -31,10 +33,11 @@ type model struct {
 	queue   driver.Limit
 	each    driver.Limit
 	own     map[string]driver.Limit
-	started map[string]int // by group, since its rate was set
+	spent   map[string]spent // by group, since its rate was set
 
 	kindPauses bool // there was one, so that kinds of a tenant may have overtaken each other
 	tally      int
+	recent     int // of the tally, so much that it must be remembered
 	position   string
 }
 
@@ -42,7 +45,6 @@ type model struct {
 type expected struct {
 	driver.Job
 	state    driver.State // Ready stands for all that waits; "" is gone
-	far      bool         // it waits for an hour
 	due      time.Time    // it does not start before, by our clock
 	sure     time.Time    // it may start from then on, by any
 	turn     int          // among those of its tenant; zero: it came back, or was put off
@@ -54,6 +56,8 @@ type expected struct {
 	told     bool
 	progress string
 	result   string
+	until    time.Time // done: end of its keeping
+	lapses   time.Time // end of the window of its key, if it had one when it was stored
 }
 
 type member struct{ seq uint64 }
@@ -61,7 +65,8 @@ type member struct{ seq uint64 }
 func newModel() *model {
 	return &model{
 		jobs: map[string]*expected{}, keys: map[string]string{}, workers: map[string]*member{}, flows: map[string]*course{}, schedules: map[string]*ticking{},
-		tenants: map[string]bool{}, kinds: map[string]bool{}, own: map[string]driver.Limit{}, started: map[string]int{},
+		notes: map[string]*noted{}, ticks: map[string]time.Time{},
+		tenants: map[string]bool{}, kinds: map[string]bool{}, own: map[string]driver.Limit{}, spent: map[string]spent{},
 	}
 }
 
@@ -83,7 +88,7 @@ func (m *model) heldBy(worker string) []*expected {
 
 // push does what a push of a job must do, and answers what it must answer.
 func (m *model) push(in driver.Job, now time.Time) driver.Pushed {
-	if holder := m.keys[in.Unique]; in.Unique != "" && holder != "" && holder != in.ID {
+	if holder := m.holder(in.Unique); in.Unique != "" && holder != "" && holder != in.ID {
 		h := m.jobs[holder]
 		if in.Scope != driver.Replace || h == nil || h.state != driver.Ready {
 			return driver.Pushed{Holder: holder}
@@ -98,6 +103,9 @@ func (m *model) push(in driver.Job, now time.Time) driver.Pushed {
 		return driver.Pushed{}
 	}
 	j := &expected{Job: in}
+	if in.Scope == driver.UniqueFor {
+		j.lapses = now.Add(in.Window)
+	}
 	m.jobs[in.ID] = j
 	if in.Unique != "" {
 		m.keys[in.Unique] = in.ID
@@ -110,12 +118,20 @@ func (m *model) push(in driver.Job, now time.Time) driver.Pushed {
 	return driver.Pushed{}
 }
 
+// holder is the job that holds a key, or "".
+func (m *model) holder(key string) string {
+	if j := m.jobs[m.keys[key]]; j != nil && !j.lapses.IsZero() && !j.lapses.After(time.Now()) {
+		delete(m.keys, key)
+	}
+	return m.keys[key]
+}
+
 // countNew is how many of the jobs push would add.
 func (m *model) countNew(batch []driver.Job) int {
 	later := model{jobs: maps.Clone(m.jobs), keys: maps.Clone(m.keys)}
 	n := 0
 	for _, in := range batch {
-		holder, known := later.keys[in.Unique], later.jobs[in.ID]
+		holder, known := later.holder(in.Unique), later.jobs[in.ID]
 		if in.Unique != "" && holder != "" && holder != in.ID || known != nil && known.state != "" {
 			continue
 		}
@@ -132,7 +148,7 @@ func (m *model) countNew(batch []driver.Job) int {
 // instant and now.
 func (m *model) wait(j *expected, delay time.Duration, now time.Time) {
 	j.state, j.worker, j.turn, j.canceled, j.told, j.progress = driver.Ready, "", 0, false, false, ""
-	j.due, j.sure, j.far = now.Add(delay), time.Now().Add(delay+rounding), delay >= time.Hour
+	j.due, j.sure = now.Add(delay), time.Now().Add(delay+rounding)
 	if delay == 0 {
 		j.sure = j.due
 	}
@@ -164,6 +180,7 @@ func (m *model) settle(j *expected, o driver.Outcome, now time.Time) {
 		j.canceled = false
 		if j.result = string(o.Result); o.Keep > 0 {
 			m.end(j, driver.Done)
+			j.until = now.Add(o.Keep)
 		} else {
 			m.end(j, "")
 		}
@@ -217,7 +234,7 @@ func (m *model) start(j *expected, worker string, now time.Time) string {
 	switch {
 	case j.state != driver.Ready:
 		return fmt.Sprintf("it is %q", j.state)
-	case j.far || now.Before(j.due):
+	case now.Before(j.due):
 		return fmt.Sprintf("it is early by %s", j.due.Sub(now))
 	case m.paused:
 		return "the queue is paused"
@@ -242,12 +259,8 @@ func (m *model) start(j *expected, worker string, now time.Time) string {
 			delete(m.keys, j.Unique)
 		}
 	}
-	if m.queue.Rate > 0 {
-		m.started[queueGroup]++
-	}
-	if m.limit(j.Tenant).Rate > 0 {
-		m.started[tenantGroup(j.Tenant)]++
-	}
+	m.spend(queueGroup, m.queue)
+	m.spend(tenantGroup(j.Tenant), m.limit(j.Tenant))
 	return ""
 }
 
@@ -258,8 +271,7 @@ func (m *model) limit(tenant string) driver.Limit {
 	return m.each
 }
 
-// room is how many jobs of a group may start. Rates are so low that no time
-// passes for them.
+// room is how many jobs of a group may start.
 func (m *model) room(group string, l driver.Limit) int {
 	n := math.MaxInt
 	if l.Running > 0 {
@@ -271,14 +283,14 @@ func (m *model) room(group string, l driver.Limit) int {
 		}
 	}
 	if l.Rate > 0 {
-		n = min(n, l.Burst-m.started[group])
+		n = min(n, m.affordable(group, l))
 	}
 	return n
 }
 
 // startable tells whether a job must be handed out to whoever asks at an instant.
 func (m *model) startable(j *expected, now time.Time) bool {
-	return j.state == driver.Ready && !j.far && !now.Before(j.sure) && !m.paused &&
+	return j.state == driver.Ready && !now.Before(j.sure) && !m.paused &&
 		!m.tenants[j.Tenant] && !m.kinds[j.Kind] &&
 		m.room(queueGroup, m.queue) > 0 && m.room(tenantGroup(j.Tenant), m.limit(j.Tenant)) > 0
 }

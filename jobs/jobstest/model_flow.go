@@ -17,6 +17,7 @@ type course struct {
 	errs    map[string]string       // of failed ones
 	results map[string]string
 	culprit string
+	over    time.Time // when it ended
 }
 
 // stageOf are the jobs of a stage.
@@ -107,6 +108,11 @@ func (m *model) endFlow(c *course, as driver.State) {
 }
 
 func (m *model) advance(c *course) {
+	defer func() {
+		if c.state != driver.Running && c.over.IsZero() {
+			c.over = time.Now()
+		}
+	}()
 	failed := false
 	for _, j := range c.stageOf(c.stage) {
 		switch {

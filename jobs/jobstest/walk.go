@@ -19,16 +19,17 @@ import (
 const walkSteps = 120
 
 // RunWalks makes random calls on n new queues, with crashes, lost answers,
-// pauses, limits, flows and schedules among them, and compares all answers with
-// a simple model: no accepted job may get lost, run twice, be in two states,
-// overtake its tenant's, exceed a limit or get stuck. It prints a failure with
-// few steps.
+// pauses, limits, flows and schedules among them, those in code, too, and
+// compares all answers with a simple model: no accepted job may get lost, run
+// twice, be in two states, overtake its tenant's, exceed a limit or get stuck, no
+// tick be fired twice or early. With Features.Bubble hours and years go by in
+// between. It prints a failure with few steps.
 func RunWalks(t *testing.T, open func(t testing.TB) driver.Driver, f Features, n int) {
 	t.Helper()
 	for seed := range uint64(n) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			body := func(t *testing.T) {
-				if failure := tryWalk(t.Context(), func() driver.Driver { return open(t) }, seed, walkSteps, 300); failure != "" {
+				if failure := tryWalk(t.Context(), func() driver.Driver { return open(t) }, seed, walkSteps, 300, f.Bubble); failure != "" {
 					t.Fatal(failure)
 				}
 			}
@@ -43,7 +44,7 @@ func RunWalks(t *testing.T, open func(t testing.TB) driver.Driver, f Features, n
 }
 
 // tryWalk walks, makes a failure smaller and tells it; "" is none.
-func tryWalk(ctx context.Context, open func() driver.Driver, seed uint64, n, tries int) string {
+func tryWalk(ctx context.Context, open func() driver.Driver, seed uint64, n, tries int, virtual bool) string {
 	steps := make([]int, n)
 	for i := range steps {
 		steps[i] = i
@@ -51,7 +52,7 @@ func tryWalk(ctx context.Context, open func() driver.Driver, seed uint64, n, tri
 	var failed *walk
 	var failure error
 	fails := func(steps []int) bool {
-		w := newWalk(ctx, open(), seed)
+		w := newWalk(ctx, open(), seed, virtual)
 		err := w.run(steps)
 		if err != nil {
 			failed, failure = w, err
@@ -83,18 +84,19 @@ type walk struct {
 
 // uses is what a walk is about, so that some have little in the way.
 type uses struct {
-	priorities, delays, uniques, pauses, kinds, limits, rates, weights, flows, schedules bool
+	priorities, delays, uniques, pauses, kinds, limits, rates, weights, flows, schedules, crons, leaps bool
 }
 
 // errWalk is a difference between driver and model.
 var errWalk = errors.New("driver and model differ")
 
-func newWalk(ctx context.Context, d driver.Driver, seed uint64) *walk {
+// newWalk takes leaps only if its time is virtual.
+func newWalk(ctx context.Context, d driver.Driver, seed uint64, virtual bool) *walk {
 	flip := rand.New(rand.NewPCG(seed, 0))
 	one := func() bool { return flip.IntN(2) == 0 }
 	return &walk{
 		ctx: ctx, d: d, seed: seed, m: newModel(),
-		uses: uses{one(), one(), one(), one(), one(), one(), one(), one(), one(), one()},
+		uses: uses{one(), one(), one(), one(), one(), one(), one(), one(), one(), one(), one(), one() && virtual},
 	}
 }
 
@@ -130,6 +132,8 @@ func (w *walk) step() error {
 		{8, (*walk).startFlow, w.uses.flows},
 		{2, (*walk).cancelFlow, w.uses.flows},
 		{20, (*walk).schedule, w.uses.schedules},
+		{20, (*walk).tick, w.uses.crons},
+		{4, (*walk).leap, w.uses.leaps},
 		{35, (*walk).exchange, true},
 		{4, (*walk).ghost, true},
 		{6, (*walk).beat, true},

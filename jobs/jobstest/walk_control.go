@@ -60,16 +60,16 @@ func (w *walk) limit() error {
 	switch w.rand.IntN(3) {
 	case 0:
 		w.m.queue = l
-		delete(w.m.started, queueGroup)
+		delete(w.m.spent, queueGroup)
 		return w.configure(driver.Change{Limit: &l})
 	case 1:
 		w.m.each = l
-		maps.DeleteFunc(w.m.started, func(group string, _ int) bool { return group != queueGroup })
+		maps.DeleteFunc(w.m.spent, func(group string, _ spent) bool { return group != queueGroup })
 		return w.configure(driver.Change{Target: driver.Target{EachTenant: true}, Limit: &l})
 	}
 	tenant := one(w, []string{"acme", "globex"})
 	set(w.m.own, tenant, l)
-	delete(w.m.started, tenantGroup(tenant))
+	delete(w.m.spent, tenantGroup(tenant))
 	return w.configure(driver.Change{Target: driver.Target{Tenant: tenant}, Limit: &l})
 }
 

@@ -130,5 +130,8 @@ func (w *walk) history() error {
 	for _, m := range minutes {
 		sum += m.Finished
 	}
-	return w.equal("history", w.m.tally, sum)
+	if sum < w.m.recent || sum > w.m.tally {
+		return w.differ("history: %d to %d finished, it has %d", w.m.recent, w.m.tally, sum)
+	}
+	return nil
 }

@@ -93,6 +93,10 @@ func (w *walk) lookAtFlows() error {
 		if err != nil {
 			return err
 		}
+		if got.State == "" && w.m.forgettable(c) {
+			delete(w.m.flows, id)
+			continue
+		}
 		if c.culprit != "" && c.ended[got.Culprit] == driver.Failed {
 			c.culprit = got.Culprit
 		}

@@ -29,6 +29,19 @@ type faulty struct {
 	onStart     func(p *driver.FlowPart)
 	onFlow      func(f *faulty) // a call of a flow's end
 	onClaim     func(f *faulty) // before it
+	onFire      func(f *faulty, t *driver.Tick)
+	onFired     func(f *faulty, t driver.Tick, got *driver.Fired)
+}
+
+func (f *faulty) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) {
+	if f.onFire != nil {
+		f.onFire(f, &t)
+	}
+	got, err := f.Driver.Fire(ctx, t)
+	if f.onFired != nil {
+		f.onFired(f, t, &got)
+	}
+	return got, err
 }
 
 func (f *faulty) StartFlow(ctx context.Context, p driver.FlowPart) (driver.FlowStored, error) {
@@ -110,6 +123,20 @@ func (f *faulty) Claim(ctx context.Context, c driver.Claim) (driver.Claimed, err
 func (f *faulty) eachTenth() bool {
 	f.calls++
 	return f.calls%10 == 0
+}
+
+// afterLeap does something bad before the first beat of a worker that comes after
+// an hour; over is an hour ago.
+func afterLeap(do func(f *faulty, over time.Time)) func(*faulty) {
+	return func(f *faulty) {
+		seen := now()
+		f.onBeat = func(f *faulty, b *driver.Beat) {
+			if now().Sub(seen) > time.Hour {
+				do(f, now().Add(-time.Hour))
+			}
+			seen = now()
+		}
+	}
 }
 
 // settleAs makes another end of some outcomes.
@@ -272,6 +299,111 @@ var plantedFaults = map[string]func(*faulty){
 			}
 		}
 	},
+	"a tick in code is fired twice": func(f *faulty) {
+		f.onFire = func(f *faulty, t *driver.Tick) {
+			if last := f.ticks[t.Name]; t.At.Equal(last) {
+				f.ticks[t.Name] = last.Add(-time.Millisecond)
+			}
+		}
+	},
+	"a tick in code is early": func(f *faulty) {
+		f.onFire = func(f *faulty, t *driver.Tick) {
+			if t.At.After(now()) {
+				t.At = now()
+			}
+		}
+	},
+	"a tick in code is older than the last": func(f *faulty) {
+		f.onFire = func(f *faulty, t *driver.Tick) {
+			if t.Job != nil && t.At.Before(f.ticks[t.Name]) {
+				f.ticks[t.Name] = t.At.Add(-time.Millisecond)
+			}
+		}
+	},
+	"a tick in code is lost": func(f *faulty) {
+		f.onFired = func(f *faulty, t driver.Tick, got *driver.Fired) {
+			if got.Fired && got.Holder == "" {
+				delete(f.jobs, t.Job.ID)
+			}
+		}
+	},
+	"a tick in code runs beside itself": func(f *faulty) {
+		f.onFire = func(f *faulty, t *driver.Tick) {
+			if t.Job != nil {
+				t.Job = new(*t.Job)
+				t.Job.Unique = ""
+			}
+		}
+	},
+	"a pause of a schedule in code holds nothing": func(f *faulty) {
+		f.onFire = func(f *faulty, t *driver.Tick) {
+			if s := f.schedules[t.Name]; s != nil {
+				s.paused = false
+			}
+		}
+	},
+	"a dropped schedule in code remembers its ticks": func(f *faulty) {
+		dropped := map[string]time.Time{}
+		f.onFired = func(f *faulty, t driver.Tick, got *driver.Fired) {
+			if last, known := dropped[t.Name]; known && last.After(got.Last) {
+				f.ticks[t.Name], got.Last = last, last
+			}
+			dropped[t.Name] = got.Last.Add(time.Minute)
+		}
+	},
+	"what waits long is forgotten": afterLeap(func(f *faulty, over time.Time) {
+		for _, j := range f.in(driver.Scheduled) {
+			if j.at.Before(over) {
+				delete(f.jobs, j.ID)
+			}
+		}
+	}),
+	"what waits long is put off again": afterLeap(func(f *faulty, over time.Time) {
+		for _, j := range f.in(driver.Scheduled) {
+			if j.at.Before(over) {
+				j.at = j.at.Add(24 * time.Hour)
+			}
+		}
+	}),
+	"a tick is lost in a leap": afterLeap(func(f *faulty, over time.Time) {
+		for _, s := range f.schedules {
+			if !s.paused && !s.next.IsZero() && s.next.Before(over) {
+				s.move(s.next.Add(24 * time.Hour))
+			}
+		}
+	}),
+	"a claim does not lapse": afterLeap(func(f *faulty, _ time.Time) {
+		for _, s := range f.schedules {
+			if !s.claimed.IsZero() {
+				s.next = now().Add(time.Hour)
+			}
+		}
+	}),
+	"the window of a key has no end": afterLeap(func(f *faulty, over time.Time) {
+		for name, k := range f.keys {
+			if !k.ends.IsZero() {
+				f.keys[name] = key{k.id, now().Add(time.Hour)}
+			}
+		}
+	}),
+	"a result is kept for ever": afterLeap(func(f *faulty, over time.Time) {
+		for _, j := range f.in(driver.Done) {
+			j.until = now().Add(time.Hour)
+		}
+	}),
+	"a flow is kept for ever": afterLeap(func(f *faulty, over time.Time) {
+		for _, flow := range f.flows {
+			if !flow.ended.IsZero() {
+				flow.ended = now()
+			}
+		}
+	}),
+	"a leap pays off all rates": afterLeap(func(f *faulty, over time.Time) { clear(f.rules.arrivals) }),
+	"a leap pays off no rate": afterLeap(func(f *faulty, over time.Time) {
+		for group := range f.rules.arrivals {
+			f.rules.arrivals[group] = now().Add(90 * time.Hour)
+		}
+	}),
 	"nobody is woken": func(f *faulty) {
 		f.onWait = func(ctx context.Context, d time.Duration) error {
 			<-time.After(d)
@@ -292,7 +424,7 @@ func TestWalksFindFaults(t *testing.T) {
 					return f
 				}
 				for seed := range uint64(100) {
-					if failure := tryWalk(t.Context(), open, seed, walkSteps, 20); failure != "" {
+					if failure := tryWalk(t.Context(), open, seed, walkSteps, 20, true); failure != "" {
 						require.Contains(t, failure, errWalk.Error())
 						t.Logf("found by seed %d, shown in %d lines: %.300s", seed, strings.Count(failure, "\n"), failure)
 						return

@@ -51,7 +51,7 @@ func (w *walk) pulse(worker string, want driver.Pulse, maxCrashes int) error {
 	}
 	if w.chance(3) {
 		b.Tally = &driver.Tally{Finished: 1 + w.rand.IntN(9)}
-		w.m.tally += b.Tally.Finished
+		w.m.tally, w.m.recent = w.m.tally+b.Tally.Finished, w.m.recent+b.Tally.Finished
 	}
 	if !b.Audit {
 		want.Unknown, want.Lost = nil, nil
