@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,7 +181,10 @@ func draft(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driv
 	return job, env, nil
 }
 
-func ceilMillis(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
+func ceilMillis(d time.Duration) int64 {
+	d = min(d, math.MaxInt64-time.Millisecond) // so that rounding up does not overflow
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
+}
 
 // noOptions is nobody's to write to.
 var noOptions = &EnqueueOptions{}

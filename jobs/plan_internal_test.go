@@ -55,3 +55,13 @@ func FuzzStoredSchedule(f *testing.F) {
 		}
 	})
 }
+
+// For ever, as some write it, is a long time and not a negative one.
+func TestMillisecondsDoNotOverflow(t *testing.T) {
+	t.Parallel()
+	require.EqualValues(t, 9_223_372_036_854, ceilMillis(1<<63-1))
+	require.Positive(t, time.Duration(ceilMillis(1<<63-1))*time.Millisecond)
+	require.EqualValues(t, 1, ceilMillis(1))
+	require.EqualValues(t, 1, ceilMillis(time.Millisecond))
+	require.Zero(t, ceilMillis(0))
+}

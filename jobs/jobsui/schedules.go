@@ -180,7 +180,7 @@ func (d *dashboard) confirmUnschedule(w http.ResponseWriter, r *http.Request, f 
 	if tenant := form.Get("tenant"); tenant != "" {
 		p.Text = "It belongs to the tenant " + tenant
 	}
-	p.Text += " and fires no more. Its jobs that are enqueued already run; only the program can bring it back."
+	p.Text += ". Jobs of it that are enqueued already will run, and only the program can bring it back."
 	f.Title, f.Page = "Schedules", p
 	d.show(w, r, f, "confirm", http.StatusOK)
 }

@@ -104,12 +104,9 @@ func waitingJob(j *driver.Job, member bool) ([]byte, error) {
 	return append(value, body...), nil
 }
 
-// longest is the longest duration of whole milliseconds.
-const longest = (1<<63 - 1) / time.Millisecond * time.Millisecond
-
 func (h *flowHeader) flow(id string) driver.Flow {
 	f := driver.Flow{
-		ID: id, Name: h.Name, Tenant: h.Tenant, Policy: h.Policy, Keep: time.Duration(min(h.Keep, int64(longest/time.Millisecond))) * time.Millisecond,
+		ID: id, Name: h.Name, Tenant: h.Tenant, Policy: h.Policy, Keep: time.Duration(h.Keep) * time.Millisecond,
 		State: h.State, Stage: h.Stage, Started: time.UnixMilli(h.Started).UTC(), Culprit: h.Culprit, Error: h.Error,
 	}
 	if h.Ended != 0 {

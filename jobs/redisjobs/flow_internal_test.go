@@ -3,6 +3,7 @@ package redisjobs
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -66,10 +67,10 @@ func FuzzFlowHeaderInRedis(f *testing.F) {
 		require.NoError(t, err)
 		want := driver.Flow{
 			ID: id, Name: name, Tenant: tenant, Policy: driver.WaitAll, State: driver.Running,
-			Keep:   min(part.Keep, longest).Truncate(time.Millisecond),
+			Keep:   part.Keep.Truncate(time.Millisecond),
 			Stages: []driver.FlowStage{{Total: int(size)}, {Total: 1}},
 		}
-		if want.Keep < min(part.Keep, longest) { // rounded up
+		if want.Keep < min(part.Keep, math.MaxInt64-time.Millisecond) { // rounded up
 			want.Keep += time.Millisecond
 		}
 		check := func() {

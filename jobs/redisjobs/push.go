@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -191,7 +192,8 @@ func bodyOf(stored string) []byte {
 func millis(d time.Duration) string { return strconv.FormatInt(ceilMillis(d), 10) }
 
 func ceilMillis(d time.Duration) int64 {
-	return int64((max(d, 0) + time.Millisecond - 1) / time.Millisecond)
+	d = min(max(d, 0), math.MaxInt64-time.Millisecond) // so that rounding up does not overflow
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
 }
 
 // Position implements driver.Positioner.
