@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -239,36 +240,65 @@ func TestTheSecondLookFails(t *testing.T) {
 
 // A unit's load may read what is not committed; those who wait for it are not in the unit.
 func TestALoadInAUnitIsForNobodyElse(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		p := start(t, cachetest.New(t), &cache.Options{Hooks: cachetest.Hooks{}}).run(t)
-		c := numbers(p, minute)
-		var src source
-		rollback := errors.New("rollback")
-		began, release, other := make(chan struct{}), make(chan struct{}), make(chan int64, 1)
-		inside := func(context.Context, string, cache.Loaded[int64]) (cache.Loaded[int64], error) {
-			close(began)
-			<-release
-			return cache.Loaded[int64]{Value: 7, Tags: []string{"a"}}, nil
-		}
-		go func() {
-			<-began
-			go func() { // joins
-				v, _ := c.FetchWith(t.Context(), "k", src.tagging("a"))
-				other <- v
-			}()
-			synctest.Wait()
-			close(release)
-		}()
-		require.ErrorIs(t, cachetest.Hooks{}.Do(t.Context(), func(ctx context.Context) error {
-			require.NoError(t, p.OnCommit(ctx, cache.Tag("a")))
-			v, err := c.FetchWith(ctx, "k", inside)
-			require.NoError(t, err)
-			require.EqualValues(t, 7, v)
-			return rollback
-		}, nil), rollback)
-		require.EqualValues(t, 0, <-other, "the other got what was rolled back")
-		require.EqualValues(t, 0, with(t, c, &src, "a"))
-	})
+	for name, c := range map[string]struct {
+		read   int64 // of the store, at which the unit waits until the other has joined; 0 for the load
+		fail   bool  // and which fails
+		filled bool  // and before which another process fills the entry
+	}{
+		"joined while it loads":                 {},
+		"joined before it loads":                {read: 2},
+		"joined before it loads without store":  {read: 1, fail: true},
+		"joined, and found what it has changed": {read: 2, filled: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				base := cachetest.New(t)
+				p := start(t, base.Node(), &cache.Options{Hooks: cachetest.Hooks{}})
+				here, there := numbers(p, minute), numbers(start(t, base.Node(), nil), minute)
+				var src source
+				began, release, other := make(chan struct{}), make(chan struct{}), make(chan int64, 1)
+				pause := sync.OnceFunc(func() { close(began); <-release })
+				var reads atomic.Int64
+				p.store.Intercept(func(op string) error {
+					if op == "acquire" && reads.Add(1) == c.read {
+						pause()
+						if c.fail {
+							return errBoom
+						}
+					}
+					return nil
+				})
+				go func() {
+					<-began
+					go func() { // joins
+						v, _ := here.FetchWith(t.Context(), "k", src.tagging("a"))
+						other <- v
+					}()
+					synctest.Wait()
+					if c.filled {
+						with(t, there, &src, "a")
+					}
+					close(release)
+				}()
+				rollback := errors.New("rollback")
+				require.ErrorIs(t, cachetest.Hooks{}.Do(t.Context(), func(ctx context.Context) error {
+					require.NoError(t, p.OnCommit(ctx, cache.Tag("a")))
+					v, err := here.FetchWith(ctx, "k", func(context.Context, string, cache.Loaded[int64]) (cache.Loaded[int64], error) {
+						if c.read == 0 {
+							pause()
+						}
+						return cache.Loaded[int64]{Value: 7, Tags: []string{"a"}}, nil
+					})
+					require.NoError(t, err)
+					require.EqualValues(t, 7, v)
+					return rollback
+				}, nil), rollback)
+				require.EqualValues(t, 0, <-other, "the other got what was rolled back")
+				require.EqualValues(t, 0, with(t, here, &src, "a"))
+				require.EqualValues(t, 0, with(t, there, &src, "a"))
+			})
+		})
+	}
 }
 
 // An answer of the second look that comes late finds memory moved on.

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,7 +33,7 @@ type order struct {
 	Naive              bool   // fill without a lease
 	Unheld             bool   // hold without holding
 	Short              bool   // read without a second look at the tags that loads named
-	Forgotten          bool   // store without looking at these tags
+	Late               bool   // take values for as new as the moment they are stored
 	Stampede           string // take part in one instead
 }
 
@@ -145,13 +144,13 @@ func (s short) Acquire(ctx context.Context, claims []cache.Claim) ([]cache.Entry
 	return entries, err
 }
 
-// forgotten looks, when it stores a value, only at the tags that readers know.
-type forgotten struct{ cache.Store }
+// late compares tags with the time at which a value was stored, not with that before its load.
+type late struct{ cache.Store }
 
-func (s forgotten) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
+func (s late) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
 	fills = slices.Clone(fills)
 	for i := range fills {
-		fills[i].Tags = slices.DeleteFunc(slices.Clone(fills[i].Tags), func(t string) bool { return strings.Contains(t, "of ") })
+		fills[i].Seq = time.Now().UnixMicro()
 	}
 	return s.Store.Fill(ctx, fills)
 }
@@ -187,8 +186,8 @@ func newAttacker(o order, g *ground) (*attacker, error) {
 	if o.Short {
 		store = short{store}
 	}
-	if o.Forgotten {
-		store = forgotten{store}
+	if o.Late {
+		store = late{store}
 	}
 	hub, err := cache.New(store, &cache.Options{MaxStaleness: attackBound, Hooks: cachetest.Hooks{}, Logger: quiet})
 	if err != nil {
