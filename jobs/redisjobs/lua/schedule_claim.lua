@@ -41,6 +41,10 @@ while first < #due and bytes <= 1048576 do
   end
   first = first + 2 * step
 end
+if #claimed > 128 then
+  claimed[#claimed + 1] = TABLE
+  claimed[#claimed + 1] = ''
+end
 if #claimed > 0 then redis.call('HSET', claims, unpack(claimed)) end
 if #scores > 0 then redis.call('ZADD', ticks, unpack(scores)) end
 local head = redis.call('ZRANGEBYSCORE', ticks, 0, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]

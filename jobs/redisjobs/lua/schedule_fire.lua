@@ -75,5 +75,6 @@ end
 if #settled > 0 then
   redis.call('ZADD', ticks, unpack(scores))
   redis.call('HDEL', claims, unpack(settled))
+  if redis.call('HLEN', claims) == 1 then redis.call('HDEL', claims, TABLE) end
 end
 return answers
