@@ -72,6 +72,53 @@ type crowd struct {
 	busy   float64                    // the part of a core that Redis was busy
 	bytes  float64                    // of each schedule
 	window [2]time.Time
+	stalls []stall
+}
+
+// stall is a time in which the machine, or Redis alone, answered nobody: what
+// is late then is late because of it.
+type stall struct {
+	from, to time.Time
+	who      string
+}
+
+func (s stall) String() string {
+	return fmt.Sprintf("%s %s %s", s.from.Format("15:04:05.000"), s.who, s.to.Sub(s.from).Round(time.Millisecond))
+}
+
+// probe asks Redis and the clock every few milliseconds for an answer, until
+// ctx ends, and writes down when it took longer than a tenth of a second.
+func (c *crowd) probe(ctx context.Context) {
+	const every, long = 5 * time.Millisecond, 100 * time.Millisecond
+	for ctx.Err() == nil {
+		slept := time.Now()
+		<-time.After(every)
+		asked := time.Now()
+		if asked.Sub(slept) > every+long {
+			c.stalls = append(c.stalls, stall{slept, asked, "machine"})
+		}
+		if err := c.rdb.Ping(ctx).Err(); err == nil && time.Since(asked) > long {
+			c.stalls = append(c.stalls, stall{asked, time.Now(), "Redis"})
+		}
+	}
+}
+
+// blame counts the ticks that ran more than half a second late, and those of
+// them that had to wait for a stall.
+func (c *crowd) blame() (tardy, stalled int) {
+	for at, runs := range c.runs {
+		due := time.Unix(at.tick, 0)
+		for _, late := range runs {
+			if late < 500*time.Millisecond || due.Before(c.window[0]) || due.After(c.window[1]) {
+				continue
+			}
+			tardy++
+			if slices.ContainsFunc(c.stalls, func(s stall) bool { return s.from.Before(due.Add(late)) && s.to.After(due) }) {
+				stalled++
+			}
+		}
+	}
+	return tardy, stalled
 }
 
 const crowdProcesses = 4
@@ -145,10 +192,15 @@ func (c *crowd) watch(addr string, from time.Time, d time.Duration) {
 	<-time.After(time.Until(from))
 	c.window[0] = time.Now()
 	before := c.cpu()
+	ctx, stop := context.WithCancel(c.t.Context())
+	var prober sync.WaitGroup
+	prober.Go(func() { c.probe(ctx) })
 	<-time.After(d)
 	c.busy = (c.cpu() - before) / time.Since(c.window[0]).Seconds()
 	c.window[1] = time.Now()
 	<-time.After(5 * time.Second) // what is late counts
+	stop()
+	prober.Wait()
 	for _, w := range workers {
 		require.NoError(c.t, w.Process.Kill())
 	}
@@ -213,6 +265,8 @@ func (c *crowd) verdict(thousandths ...int) []time.Duration {
 	}
 	c.t.Logf("%d schedules on %d processes: %.0f bytes each, Redis busy %.2f %% of a core, %d ticks in %s, late by %v (of %v in a thousand), %.0f fsyncs were late",
 		len(c.specs), crowdProcesses, c.bytes, 100*c.busy, len(late), c.window[1].Sub(c.window[0]).Round(time.Second), at, thousandths, c.info("persistence", "aof_delayed_fsync"))
+	tardy, stalled := c.blame()
+	c.t.Logf("%d ticks were more than 500ms late, %d of them during a stall; stalls: %v", tardy, stalled, c.stalls)
 	require.Zero(c.t, twice, "ran twice")
 	require.Zero(c.t, early, "ran early")
 	require.Zero(c.t, missing, "missing")
