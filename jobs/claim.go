@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
@@ -17,27 +18,50 @@ const (
 )
 
 // fireStored fires stored schedules until ctx ends. All processes do; each
-// takes what is due when it looks.
+// takes what is due when it looks, and gets the next ones ready while the store
+// settles the ones before.
 func (q *Queue) fireStored(ctx context.Context, s driver.Scheduler) {
-	for ctx.Err() == nil {
-		wait, err := q.fireDue(ctx, s)
-		if err != nil && ctx.Err() == nil {
+	var settling sync.WaitGroup
+	defer settling.Wait()
+	trouble := func(err error) {
+		if ctx.Err() == nil {
 			q.opts.logger().WarnContext(ctx, "jobs: stored schedules not fired, will be repeated", "error", err)
-			wait = claimLook
 		}
-		if wait > 0 {
-			nap(ctx, wait, q.rescheduled)
+	}
+	more := false // is due: ticks are on their way while the store is asked for the next ones
+	for ctx.Err() == nil {
+		ticks, look, err := q.claimDue(ctx, s)
+		if err != nil {
+			trouble(err)
+			look = time.Now().Add(claimLook)
+		}
+		settling.Wait()
+		if len(ticks) > 0 {
+			settling.Go(func() {
+				if err := q.settleTicks(ctx, s, ticks); err != nil {
+					trouble(err)
+				}
+			})
+		}
+		unsure := more // when the schedules are due whose ticks were on their way
+		if more = look.IsZero(); more {
+			continue
+		}
+		settling.Wait()
+		if !unsure {
+			nap(ctx, time.Until(look), q.rescheduled)
 		}
 	}
 }
 
-// fireDue fires what is due and says how long until more is.
-func (q *Queue) fireDue(ctx context.Context, s driver.Scheduler) (time.Duration, error) {
+// claimDue claims what is due, decides what becomes of it, and says when to look
+// again, by this process's clock; zero if more is due.
+func (q *Queue) claimDue(ctx context.Context, s driver.Scheduler) ([]driver.DueTick, time.Time, error) {
 	claimed, err := s.Claim(ctx, driver.Claim{Limit: claimLimit, Hold: claimHold})
 	if err != nil {
-		return 0, err
+		return nil, time.Time{}, err
 	}
-	wait := claimed.Next
+	wait, now := claimed.Next, time.Now()
 	ticks := make([]driver.DueTick, 0, len(claimed.Due))
 	for _, due := range claimed.Due {
 		tick, err := q.dueTick(due, claimed.Now)
@@ -50,16 +74,15 @@ func (q *Queue) fireDue(ctx context.Context, s driver.Scheduler) (time.Duration,
 		ticks = append(ticks, tick)
 		wait = min(wait, max(0, tick.Next.Sub(claimed.Now))) // claimed.Next knows only when the claim lapses
 	}
-	if err := q.settleTicks(ctx, s, ticks); err != nil {
-		return 0, err
-	}
 	switch {
+	case claimed.Next == 0 && len(ticks) > 0:
+		return ticks, time.Time{}, nil
 	case wait < 0:
-		return claimFirst, nil
-	case wait == 0 && len(ticks) > 0:
-		return 0, nil
+		wait = claimFirst
+	case wait > 0 || len(ticks) == 0:
+		wait = min(max(wait, claimPause), claimLook)
 	}
-	return min(max(wait, claimPause), claimLook), nil
+	return ticks, now.Add(wait), nil
 }
 
 // dueTick decides what becomes of a claimed tick.
@@ -68,7 +91,7 @@ func (q *Queue) dueTick(due driver.DueSchedule, now time.Time) (driver.DueTick, 
 	if err != nil {
 		return driver.DueTick{}, err
 	}
-	e, err := p.entry(due.Key, q.zones.load)
+	e, err := p.entry(due.Key, &q.expressions)
 	if err != nil {
 		return driver.DueTick{}, err
 	}
@@ -93,9 +116,6 @@ func (q *Queue) dueTick(due driver.DueSchedule, now time.Time) (driver.DueTick, 
 // settleTicks sends ticks to the store, again if the answer gets lost: a second
 // time nothing is fired.
 func (q *Queue) settleTicks(ctx context.Context, s driver.Scheduler, ticks []driver.DueTick) error {
-	if len(ticks) == 0 {
-		return nil
-	}
 	var fired []driver.FiredTick
 	for try := 1; ; try++ {
 		var err error

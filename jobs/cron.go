@@ -112,7 +112,7 @@ func (q *Queue) Cron(name, spec string, args Args, opts *CronOptions) error {
 	if opts == nil {
 		opts = &CronOptions{}
 	}
-	e, err := newEntry(name, name, spec, args, *opts, q.zones.load)
+	e, err := newEntry(name, name, spec, args, *opts, &q.expressions)
 	if err != nil {
 		return err
 	}

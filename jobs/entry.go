@@ -34,7 +34,7 @@ type entry struct {
 // maxScheduleName leaves room for the rest of a job's id.
 const maxScheduleName = 96
 
-func newEntry(key, name, spec string, args Args, opts CronOptions, zone func(string) (*time.Location, error)) (*entry, error) {
+func newEntry(key, name, spec string, args Args, opts CronOptions, known *expressions) (*entry, error) {
 	if err := checkName("schedule name", name); err != nil {
 		return nil, err
 	}
@@ -44,14 +44,11 @@ func newEntry(key, name, spec string, args Args, opts CronOptions, zone func(str
 	if err := opts.check(); err != nil {
 		return nil, fmt.Errorf("jobs: schedule %s: %w", name, err)
 	}
-	loc, err := zone(opts.Zone)
+	parsed, err := known.parse(spec, opts.Zone, key)
 	if err != nil {
 		return nil, fmt.Errorf("jobs: schedule %s: %w", name, err)
 	}
-	e := &entry{key: key, spec: spec, args: args, opts: opts}
-	if e.cron, err = cron.Parse(spec, loc, key); err != nil {
-		return nil, fmt.Errorf("jobs: schedule %s: %w", name, err)
-	}
+	e := &entry{key: key, spec: spec, cron: parsed, args: args, opts: opts}
 	if ms := uint64(opts.Jitter / time.Millisecond); ms > 0 {
 		e.jitter = time.Duration(cron.Hash(key, "jitter")%ms) * time.Millisecond
 	}
@@ -141,25 +138,47 @@ func (e *entry) catchUp(now time.Time) time.Time {
 	return e.cron.Next(now)
 }
 
-// zones remembers time zones, which the standard library reads from files.
-type zones struct {
-	mu    sync.Mutex
-	known map[string]*time.Location
+// expressions remembers time zones, which the standard library reads from
+// files, and what is parsed in them: very many schedules have the same few. The
+// zero value is ready for use; a nil one remembers nothing.
+type expressions struct {
+	mu     sync.Mutex
+	zones  map[string]*time.Location
+	parsed map[[2]string]*cron.Schedule // by expression and zone
 }
 
-func (z *zones) load(name string) (*time.Location, error) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	if loc := z.known[name]; loc != nil {
-		return loc, nil
+// mostExpressions bounds both maps. There are about 600 zones.
+const mostExpressions = 1000
+
+func (x *expressions) parse(spec, zone, key string) (*cron.Schedule, error) {
+	if x == nil {
+		x = &expressions{}
 	}
-	loc, err := time.LoadLocation(name)
-	if err != nil {
-		return nil, err
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if s := x.parsed[[2]string{spec, zone}]; s != nil {
+		return s, nil
 	}
-	if len(z.known) > 1000 || z.known == nil { // there are about 600
-		z.known = map[string]*time.Location{}
+	loc := x.zones[zone]
+	if loc == nil {
+		var err error
+		if loc, err = time.LoadLocation(zone); err != nil {
+			return nil, err
+		}
+		x.zones = remember(x.zones, zone, loc)
 	}
-	z.known[name] = loc
-	return loc, nil
+	s, err := cron.Parse(spec, loc, key)
+	if err == nil && !strings.Contains(spec, "H") { // which differs between keys
+		x.parsed = remember(x.parsed, [2]string{spec, zone}, s)
+	}
+	return s, err
+}
+
+// remember begins anew when a map is full.
+func remember[K comparable, V any](m map[K]V, key K, value V) map[K]V {
+	if m == nil || len(m) >= mostExpressions {
+		m = map[K]V{}
+	}
+	m[key] = value
+	return m
 }

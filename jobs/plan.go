@@ -109,9 +109,9 @@ func (p plan) options() CronOptions {
 }
 
 // entry makes a stored schedule workable.
-func (p plan) entry(key string, zone func(string) (*time.Location, error)) (*entry, error) {
+func (p plan) entry(key string, known *expressions) (*entry, error) {
 	_, name, _ := splitScheduleKey(key)
-	return newEntry(key, name, p.Spec, planArgs{p}, p.options(), zone)
+	return newEntry(key, name, p.Spec, planArgs{p}, p.options(), known)
 }
 
 // planArgs are the arguments of a stored schedule, whose type this process may

@@ -24,7 +24,8 @@ type Queue struct {
 	handlers map[string]handler
 	entries  map[string]*entry
 	changed  chan struct{} // a schedule in code was added
-	zones    zones
+
+	expressions expressions
 
 	rescheduled chan struct{} // a stored schedule was changed
 	now         func() time.Time

@@ -36,7 +36,7 @@ func (s Schedule) Next(from time.Time, n int) ([]time.Time, error) {
 	if key == "" {
 		key = scheduleKey(s.Tenant, s.Name)
 	}
-	e, err := newEntry(key, s.Name, s.Spec, nil, s.Options, time.LoadLocation)
+	e, err := newEntry(key, s.Name, s.Spec, nil, s.Options, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (q *Queue) Schedule(ctx context.Context, name, spec string, args Args, opts
 	if inCode && tenant == "" {
 		return fmt.Errorf("jobs: schedule %s is in code", name)
 	}
-	e, err := newEntry(scheduleKey(tenant, name), name, spec, args, *opts, q.zones.load)
+	e, err := newEntry(scheduleKey(tenant, name), name, spec, args, *opts, &q.expressions)
 	if err != nil {
 		return err
 	}

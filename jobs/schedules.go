@@ -198,5 +198,5 @@ func (q *Queue) readEntry(s driver.Schedule) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.entry(s.Key, q.zones.load)
+	return p.entry(s.Key, &q.expressions)
 }
