@@ -54,8 +54,11 @@ type silent struct{}
 func (silent) Printf(context.Context, string, ...any) {}
 
 func work(mode string, rdb *redis.Client) error {
-	if mode == "ticks" {
+	switch mode {
+	case "ticks":
 		return tickWorker(rdb)
+	case "fires", "mired":
+		return fireWorker(rdb, mode == "mired")
 	}
 	var d driver.Driver
 	d, err := redisjobs.New(rdb, nil)
