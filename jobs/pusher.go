@@ -16,6 +16,7 @@ import (
 type pusher struct {
 	driver   driver.Driver
 	maxDepth int
+	spare    sync.Pool // of passengers
 
 	mu      sync.Mutex
 	flights int // calls under way
@@ -28,7 +29,8 @@ const (
 	flightBytes = 1 << 20
 )
 
-// passenger is a job whose caller waits for a shared call.
+// passenger is a job whose caller waits for a shared call. One whose caller
+// waited to the end is used again.
 type passenger struct {
 	ctx    context.Context
 	job    driver.Job
@@ -59,11 +61,17 @@ func (p *pusher) push(ctx context.Context, job driver.Job) (driver.Pushed, error
 		}
 		return pushed[0], nil
 	}
-	mine := &passenger{ctx: ctx, job: job, landed: make(chan landing, 1)}
+	mine, _ := p.spare.Get().(*passenger)
+	if mine == nil {
+		mine = &passenger{landed: make(chan landing, 1)}
+	}
+	mine.ctx, mine.job = ctx, job
 	p.queue = append(p.queue, mine)
 	p.mu.Unlock()
 	select {
 	case l := <-mine.landed:
+		*mine = passenger{landed: mine.landed}
+		p.spare.Put(mine)
 		return l.pushed, l.err
 	case <-ctx.Done():
 		p.leave(mine)
@@ -86,20 +94,18 @@ func (p *pusher) land() {
 
 func (p *pusher) fly() {
 	for {
-		ctx, batch := p.board()
-		if batch == nil {
+		ctx, f, batch := p.board()
+		if f == nil {
 			return
 		}
 		p.send(ctx, batch)
-		p.mu.Lock()
-		batch[0].flight.cancel()
-		p.mu.Unlock()
+		f.cancel()
 		runtime.Gosched() // whom this call served may be back with the next job
 	}
 }
 
 // board takes the next ones out of the queue, or ends the flight.
-func (p *pusher) board() (context.Context, []*passenger) {
+func (p *pusher) board() (context.Context, *flight, []*passenger) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, size := 0, 0
@@ -109,7 +115,7 @@ func (p *pusher) board() (context.Context, []*passenger) {
 	}
 	if n == 0 {
 		p.flights--
-		return nil, nil
+		return nil, nil, nil
 	}
 	batch := slices.Clone(p.queue[:n])
 	p.queue = slices.Delete(p.queue, 0, n)
@@ -118,7 +124,7 @@ func (p *pusher) board() (context.Context, []*passenger) {
 	for _, who := range batch {
 		who.flight = f
 	}
-	return ctx, batch
+	return ctx, f, batch
 }
 
 // leave is for a caller whose context has ended.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,6 +105,55 @@ func TestEachEnqueueObeysItsOwnContext(t *testing.T) {
 		require.ErrorIs(b, errs[3], context.DeadlineExceeded)
 		require.NoError(b, errs[4])
 		require.Equal(b, []int{1, 1, 2}, s.sizes, "who gave up in time is not stored")
+	})
+}
+
+// mirror answers each job with its own id.
+type mirror struct{ driver.Driver }
+
+func (m mirror) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(time.Millisecond):
+	}
+	answers := make([]driver.Pushed, len(p.Jobs))
+	for i, j := range p.Jobs {
+		answers[i].Holder = "holder-of-" + j.ID
+	}
+	return answers, nil
+}
+
+// Many callers who come, wait, give up and come again, each with another job.
+func TestEachEnqueueGetsItsOwnAnswer(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		q, err := jobs.New(mirror{b.d}, nil)
+		require.NoError(b, err)
+		var callers sync.WaitGroup
+		var answered, gaveUp atomic.Int32
+		for c := range 40 {
+			callers.Go(func() {
+				for i := range 50 {
+					patience := time.Duration(1+(c+i)%7) * 400 * time.Microsecond
+					ctx, cancel := context.WithTimeout(b.Context(), patience)
+					id := fmt.Sprintf("c%d-%d", c, i)
+					r, err := q.Enqueue(ctx, Note{}, &jobs.EnqueueOptions{ID: id})
+					cancel()
+					if err != nil {
+						gaveUp.Add(1)
+						continue
+					}
+					answered.Add(1)
+					if r.ID != "holder-of-"+id {
+						b.Errorf("the answer to %s is %s", id, r.ID)
+					}
+				}
+			})
+		}
+		callers.Wait()
+		b.Logf("%d answered, %d gave up", answered.Load(), gaveUp.Load())
+		require.Greater(b, answered.Load(), int32(100))
+		require.Greater(b, gaveUp.Load(), int32(100))
 	})
 }
 

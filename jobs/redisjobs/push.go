@@ -74,8 +74,7 @@ func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pu
 		}
 		place := string(priorityDigit(head)) + head.Tenant
 		if len(batch) == 1 {
-			_, err := d.do(ctx, pushOne, "", append(args, place, &head.ID, stored(head))...)
-			return make([]driver.Pushed, 1), err
+			return make([]driver.Pushed, 1), d.tell(ctx, pushOne, append(args, place, &head.ID, stored(head))...)
 		}
 		args = append(args, place, n)
 		for i := first; i < first+n; i++ {
@@ -83,10 +82,7 @@ func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pu
 		}
 		first += n
 	}
-	if _, err := d.do(ctx, pushPlain, "", args...); err != nil {
-		return nil, err
-	}
-	return make([]driver.Pushed, len(batch)), nil
+	return make([]driver.Pushed, len(batch)), d.tell(ctx, pushPlain, args...)
 }
 
 // maxTenant is what three digits can say.

@@ -198,28 +198,45 @@ func (d *Driver) doAll(ctx context.Context, c command, workers []string, args ..
 	return d.run(ctx, c, keys, args)
 }
 
-func (d *Driver) run(ctx context.Context, c command, keys []any, args []any) (reader, error) {
-	set, err := d.load(ctx)
+// tell is do for a script that has nothing to say: an integer is the one reply
+// that costs the server next to nothing.
+func (d *Driver) tell(ctx context.Context, c command, args ...any) error {
+	return d.call(ctx, c, d.keysOf(c, ""), args, func(line []any) redis.Cmder { return redis.NewIntCmd(ctx, line...) })
+}
+
+func (d *Driver) run(ctx context.Context, c command, keys, args []any) (reader, error) {
+	// Script.Run of the client would make an allocation of each value on the way.
+	var reply *redis.StringSliceCmd
+	err := d.call(ctx, c, keys, args, func(line []any) redis.Cmder {
+		reply = redis.NewStringSliceCmd(ctx, line...)
+		return reply
+	})
 	if err != nil {
 		return reader{}, err
+	}
+	return reader{op: c.name, items: reply.Val()}, nil
+}
+
+// call has a script executed, and loaded if the server does not know it.
+func (d *Driver) call(ctx context.Context, c command, keys, args []any, command func(line []any) redis.Cmder) error {
+	set, err := d.load(ctx)
+	if err != nil {
+		return err
 	}
 	script := set[c.name]
 	line := make([]any, 0, 3+len(keys)+len(args))
 	line = append(append(append(line, "evalsha", script.sha, len(keys)), keys...), args...)
-	// Script.Run of the client would make an allocation of each value on the way.
-	reply := redis.NewStringSliceCmd(ctx, line...)
-	if err = d.rdb.Process(ctx, reply); redis.HasErrorPrefix(err, "NOSCRIPT") {
+	if err = d.rdb.Process(ctx, command(line)); redis.HasErrorPrefix(err, "NOSCRIPT") {
 		line[0], line[1] = "eval", script.text
-		reply = redis.NewStringSliceCmd(ctx, line...)
-		err = d.rdb.Process(ctx, reply)
+		err = d.rdb.Process(ctx, command(line))
 	}
 	switch {
 	case err == nil:
-		return reader{op: c.name, items: reply.Val()}, nil
+		return nil
 	case redis.HasErrorPrefix(err, "OOM"):
-		return reader{}, fmt.Errorf("redisjobs: %s: %w: %w", c.name, driver.ErrFull, err)
+		return fmt.Errorf("redisjobs: %s: %w: %w", c.name, driver.ErrFull, err)
 	}
-	return reader{}, fmt.Errorf("redisjobs: %s: %w", c.name, err)
+	return fmt.Errorf("redisjobs: %s: %w", c.name, err)
 }
 
 // keysOf names the keys of a script. Those of most are the same in each call.

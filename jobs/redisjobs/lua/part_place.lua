@@ -40,7 +40,7 @@ local function placer(ready, clock, weights)
       pairs_[2 * count + 1] = string.format('%.3f', priority * BAND + math.max(score - 4, 0) + ahead / 128)
       ahead = ahead + 1
     else
-      pairs_[2 * count + 1] = priority * BAND + score
+      pairs_[2 * count + 1] = string.format('%d', priority * BAND + score)
     end
     pairs_[2 * count + 2] = id
     count = count + 1
@@ -52,7 +52,7 @@ local function placer(ready, clock, weights)
     local fields = {}
     for i = 1, #changed do
       fields[2 * i - 1] = changed[i]
-      fields[2 * i] = known[changed[i]]
+      fields[2 * i] = string.format('%d', known[changed[i]])
     end
     for i = 1, #fields, 2000 do
       redis.call('HSET', clock, unpack(fields, i, math.min(i + 1999, #fields)))

@@ -4,18 +4,18 @@
 --
 -- KEYS: ready body clock wake control
 -- ARGV: place id stored
--- returns: {how many were new}
+-- returns: how many were new
 -- include: turn
 local ready, body, clock, wake, control = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local place, id, stored = ARGV[1], ARGV[2], ARGV[3]
 
-if redis.call('HSETNX', body, id, stored) == 0 then return {0} end
+if redis.call('HSETNX', body, id, stored) == 0 then return 0 end
 local priority, unit = string.sub(place, 1, 1), UNIT
 local weights = #place > 1 and weights_of(control) -- only tenants have one
 if weights then unit = math.ceil(UNIT / weights(string.sub(place, 2))) end
 local times = redis.call('HMGET', clock, '@' .. priority, place)
 local score = math.max(times[1] or 0, times[2] or 0) + unit
-redis.call('ZADD', ready, priority * BAND + score, id)
-redis.call('HSET', clock, place, score)
+redis.call('ZADD', ready, string.format('%d', priority * BAND + score), id)
+redis.call('HSET', clock, place, string.format('%d', score))
 wake_one(wake)
-return {1}
+return 1

@@ -3,11 +3,11 @@
 --
 -- KEYS: ready body clock wake control
 -- ARGV: {place count {id stored}...}...
--- returns: {how many were new}
+-- returns: how many were new
 -- include: turn
 local ready, body, clock, wake, control = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
-local weights = weights_of(control)
+local weights, whole = weights_of(control), string.format
 
 -- Stores the bodies at first, and answers which of their ids are new; nil: all.
 local function fresh(first, n)
@@ -46,18 +46,18 @@ while at < #ARGV do
   for i = first, at - 2, 2 do
     if not new or new[ARGV[i]] then
       score = score + unit
-      pairs_[count + 1] = base + score
+      pairs_[count + 1] = whole('%d', base + score)
       pairs_[count + 2] = ARGV[i]
       count = count + 2
     end
   end
   if count > 0 then
     redis.call('ZADD', ready, unpack(pairs_))
-    redis.call('HSET', clock, field, score)
+    redis.call('HSET', clock, field, whole('%d', score))
     stored = stored + count / 2
   end
 end
 if stored > 0 then
   wake_one(wake)
 end
-return {stored}
+return stored
