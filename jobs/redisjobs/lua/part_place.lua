@@ -49,10 +49,13 @@ local function placer(ready, clock, weights)
     for i = 1, 2 * count, 2000 do
       redis.call('ZADD', ready, unpack(pairs_, i, math.min(i + 1999, 2 * count)))
     end
-    local fields = {}
+    -- With a long field in it the hash is a table; a short one is a list that the
+    -- server searches from end to end.
+    local fields = #changed > 64 and {'table', string.rep('-', 100)} or {}
+    local first = #fields
     for i = 1, #changed do
-      fields[2 * i - 1] = changed[i]
-      fields[2 * i] = string.format('%d', known[changed[i]])
+      fields[first + 2 * i - 1] = changed[i]
+      fields[first + 2 * i] = string.format('%d', known[changed[i]])
     end
     for i = 1, #fields, 2000 do
       redis.call('HSET', clock, unpack(fields, i, math.min(i + 1999, #fields)))
