@@ -9,9 +9,10 @@
 // loading it if need be; after a change of the data call [Cache.Invalidate], or give entries
 // tags with [Cache.TagBy] and call [Hub.Invalidate]. [Cache.FetchMany] is Fetch for many keys
 // with one load, [Cache.FetchWith] one whose load asks the source whether the cached value is
-// still current and gives the new one tags that only it knows, [Cache.Peek] looks without loading, [Cache.Refresh] loads at once, and
-// [Cache.Put] leaves a new value behind for values with versions ([Cache.VersionBy]).
-// [Hub.GetOrLoad] is Fetch for bytes under free keys, for HTTP caches.
+// still current and gives the new one tags that only it knows, [Cache.Peek] looks without
+// loading, [Cache.Refresh] loads at once, and [Cache.Put] leaves a new value behind for values
+// with versions ([Cache.VersionBy]). [Hub.GetOrLoad] is Fetch for bytes under free keys, for
+// HTTP caches.
 //
 // [Hub.Count], [Hub.Locked], [Hub.Set] and [Hub.Get] are counters, locks and plain values in the
 // same store, [Hub.Stats] is what happened so far, and cacheui a page that shows it.

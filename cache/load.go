@@ -79,6 +79,7 @@ func (s *space[V]) pack(ctx context.Context, sp *spec, g *grant, l Loaded[V], er
 	b = body{schema: s.schema, cost: cost, validator: l.Validator}
 	if refused := checkOwn(l.Tags); refused != nil {
 		s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, refused), nil)
+		s.pause(g)
 		return b, nil
 	}
 	if len(l.Tags) > 0 {
@@ -100,6 +101,7 @@ func (s *space[V]) pack(ctx context.Context, sp *spec, g *grant, l Loaded[V], er
 	case err == nil:
 		if b.payload, b.packed, err = encodeWith(&s.format, l.Value); err != nil {
 			s.opts.report(ctx, fmt.Errorf("cache: %s: %w", s.name, err), nil)
+			s.pause(g)
 			return b, nil
 		}
 	case errors.Is(err, ErrNotFound) && (sp.notFound >= time.Millisecond || g.beside()):
@@ -107,12 +109,17 @@ func (s *space[V]) pack(ctx context.Context, sp *spec, g *grant, l Loaded[V], er
 		b.notFound, b.fresh = true, sp.shorten(max(sp.notFound, 0))
 		b.life = max(b.fresh, time.Millisecond)
 	default:
-		if g.beside() {
-			g.lease.Pause = s.opts.lease()
-		}
+		s.pause(g)
 		return b, nil
 	}
 	return b, b.append(nil)
+}
+
+// pause spares the source where an old value stays: each of its readers would load again.
+func (s *space[V]) pause(g *grant) {
+	if g.beside() {
+		g.lease.Pause = s.opts.lease()
+	}
 }
 
 // keep puts what was loaded since, and is in the store now, into memory.

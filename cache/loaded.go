@@ -20,7 +20,8 @@ type Loaded[V any] struct {
 	// of. [Hub.InvalidateTags] of one drops exactly the values whose load named it; an answer
 	// [ErrNotFound] may have tags as well. At most 64, each at most 256 bytes long; a value
 	// with more is not kept, and [ErrTags] reported. A hit in the store then takes two round
-	// trips; one in memory stays what it is. The load owns the slice again once it returned.
+	// trips; one in memory stays what it is. The slice must not change while the load runs; it
+	// is copied when the load returns.
 	Tags []string
 
 	// TTL is how long the value is fresh, in place of Policy.TTL, as the source says, for
@@ -75,6 +76,7 @@ func asking[K, V any](key K, load func(context.Context, K, Loaded[V]) (Loaded[V]
 			prev = Loaded[V]{Value: f.value, Validator: f.validator, Tags: slices.Clone(f.tags)}
 		}
 		l, err := load(ctx, key, prev)
+		l.Tags = slices.Clone(l.Tags) // read until the value is stored, when they are the load's again
 		if f != nil && errors.Is(err, ErrNotModified) {
 			l.Value, err = prev.Value, nil
 			if l.Validator == "" {

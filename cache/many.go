@@ -9,11 +9,12 @@ import (
 
 // FetchMany returns the values of keys as Fetch would, with one load for all that are missing:
 // one round trip to the store if none is, two if some are, and one more for entries that a tag
-// has invalidated, or that have tags of their own (Loaded.Tags). Keys that load leaves out of its map do not exist; they are not in the
-// result either, and their absence is kept as that of Fetch. Of keys that others are loading
-// it waits for the values, after it loaded its own; load may so be called again, for one key
-// at a time, if the others fail. On an error the map has the values that needed no load.
-// Policy.SoftTimeout does not apply. To warm a cache call it and drop the map.
+// has invalidated, or that have tags of their own (Loaded.Tags). Keys that load leaves out of
+// its map do not exist; they are not in the result either, and their absence is kept as that of
+// Fetch. Of keys that others are loading it waits for the values, after it loaded its own; load
+// may so be called again, for one key at a time, if the others fail. On an error the map has the
+// values that needed no load. Policy.SoftTimeout does not apply. To warm a cache call it and
+// drop the map.
 func (c *Cache[K, V]) FetchMany(ctx context.Context, keys []K, load func(ctx context.Context, missing []K) (map[K]V, error)) (map[K]V, error) {
 	tenant, err := c.hub.tenantOf(ctx)
 	if err != nil {

@@ -72,6 +72,7 @@ func TestTooManyTags(t *testing.T) {
 			with(t, c, &src, tags...)
 			require.EqualValues(t, 2*i+2, src.loads.Load(), "it was kept, and cannot be dropped by some tags")
 			require.ErrorIs(t, p.seen.reported()[2*i], cache.ErrTags)
+			require.NotContains(t, p.seen.reported()[2*i].Error(), "xx", "tags are data of users")
 		}
 		src.loads.Store(0)
 		most := many[:64]
@@ -83,6 +84,77 @@ func TestTooManyTags(t *testing.T) {
 		with(t, c, &src, most...)
 		require.EqualValues(t, 2, src.loads.Load())
 	})
+}
+
+// reusing is a value whose encoding, which follows the load, does what its field says.
+type reusing struct {
+	then func() error
+}
+
+func (r reusing) MarshalJSON() ([]byte, error) { return []byte("{}"), r.then() }
+
+func TestALoadMayReuseTheSliceOfItsTags(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := start(t, cachetest.New(t), nil)
+		c := cache.Define[string, reusing](p.Hub, "reusing", &cache.Policy{TTL: time.Minute, NoLocal: true})
+		loads := 0
+		fetch := func() {
+			t.Helper()
+			_, err := c.FetchWith(t.Context(), "k", func(context.Context, string, cache.Loaded[reusing]) (cache.Loaded[reusing], error) {
+				loads++
+				tags := []string{"a"}
+				return cache.Loaded[reusing]{Value: reusing{func() error { tags[0] = "b"; return nil }}, Tags: tags}, nil
+			})
+			require.NoError(t, err)
+		}
+		for tag, want := range map[string]int{"a": 1, "b": 0} {
+			fetch()
+			before := loads
+			require.NoError(t, p.InvalidateTags(t.Context(), tag))
+			fetch()
+			require.Equal(t, want, loads-before, tag)
+		}
+	})
+}
+
+// A source whose new values cannot be kept is spared as one that fails, while an old one is there.
+func TestAValueThatIsRefusedBesideAnOldOne(t *testing.T) {
+	unwritable := reusing{func() error { return errBoom }}
+	writable := reusing{func() error { return nil }}
+	for name, refused := range map[string]cache.Loaded[reusing]{
+		"for its tags":        {Value: writable, Tags: []string{strings.Repeat("x", 257)}},
+		"for it has no bytes": {Value: unwritable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				p := start(t, cachetest.New(t), nil).run(t)
+				c := cache.Define[string, reusing](p.Hub, "reusing", &cache.Policy{TTL: time.Minute, Stale: time.Hour, Jitter: -1})
+				loads, answer := 0, cache.Loaded[reusing]{Value: writable}
+				fetch := func() {
+					t.Helper()
+					_, err := c.FetchWith(t.Context(), "k", func(context.Context, string, cache.Loaded[reusing]) (cache.Loaded[reusing], error) {
+						loads++
+						return answer, nil
+					})
+					require.NoError(t, err)
+					synctest.Wait()
+				}
+				fetch()
+				<-time.After(2 * time.Minute)
+				loads, answer = 0, refused
+				for range 100 { // for 10 s
+					fetch()
+					<-time.After(100 * time.Millisecond)
+				}
+				require.Equal(t, 4, loads, "one, and one after each pause of 3 s")
+				<-time.After(3 * time.Second)
+				loads, answer = 0, cache.Loaded[reusing]{Value: writable}
+				fetch()
+				fetch()
+				require.Equal(t, 1, loads, "kept again")
+			})
+		})
+	}
 }
 
 // A value that the source confirms keeps its tags, and its next load is shown them.

@@ -13,7 +13,8 @@ import (
 )
 
 // Fill stores the values and reads the stamps of their tags again in one round trip, or two for
-// tags that have no stamp yet. The stamps in use get their TTL anew, so that only those of forgotten tags end.
+// tags that have no stamp yet. The stamps in use get their TTL anew, so that only those of
+// forgotten tags end.
 func (s *store) Fill(ctx context.Context, fills []cache.Fill) ([]bool, error) {
 	if len(fills) == 0 {
 		return nil, nil

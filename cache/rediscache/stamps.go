@@ -60,7 +60,8 @@ func (s *store) queueStamps(ctx context.Context, pipe redis.Pipeliner, mode stri
 	return s.scripts.queue(ctx, pipe, s.scripts.stamp, append([]string{s.clock()}, s.stampKeys(h.Tags)...), args...)
 }
 
-// readStamps reads the reply to an MGET that begins with the stamps of tags. One that is no stamp counts as missing.
+// readStamps reads the reply to an MGET that begins with the stamps of tags. One that is no
+// stamp counts as missing.
 func readStamps(mget *redis.SliceCmd, tags []string) (stamps map[string]stamp, missing []string, err error) {
 	if mget == nil {
 		return nil, nil, nil
