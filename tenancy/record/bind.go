@@ -75,9 +75,9 @@ func (b *binding) any(v reflect.Value, depth int) error {
 	return b.value(addressable(v), depth)
 }
 
-// addressable copies a struct that is in nothing, for moment.
+// addressable copies a struct that is in nothing, or an array of them, for moment.
 func addressable(v reflect.Value) reflect.Value {
-	if v.Kind() != reflect.Struct || v.CanAddr() || !v.CanInterface() {
+	if k := v.Kind(); k != reflect.Struct && k != reflect.Array || v.CanAddr() || !v.CanInterface() {
 		return v
 	}
 	at := reflect.New(v.Type()).Elem()

@@ -59,7 +59,7 @@ func lookalikes() [][]any {
 		{ptr("a")}, {"a"}, {[]*string{ptr("a")}}, {[]*string{ptr("b")}}, {[]*string{nil}}, {[]string{""}},
 		{masked("a")}, {masked("b")}, {[]masked{"a"}}, {[]masked{"b"}}, {code{1}}, {code{2}}, {"***"}, {&asked{ptr("nothing")}},
 		{sql.NullString{}}, {sql.NullString{String: "x"}}, {sql.NullString{String: "x", Valid: true}}, {"x"}, {localA()}, {localB()},
-		{noon}, {noon.In(berlin)}, {noon.Add(time.Nanosecond)}, {noon.String()}, {&noon}, {day{noon}}, {day{noon.In(berlin)}},
+		{noon}, {noon.In(berlin)}, {noon.Add(time.Nanosecond)}, {noon.String()}, {&noon}, {day{noon}}, {day{noon.In(berlin)}}, {[1]day{{noon}}},
 		{time.Hour}, {int64(time.Hour)}, {math.NaN()}, {0.0}, {math.Copysign(0, -1)}, {math.Nextafter(0.3, 1)}, {0.3}, {math.Inf(1)}, {"+Inf"},
 		{map[string]any{"a": 1, "b": 2}}, {map[string]any{"a": 2, "b": 1}}, {map[string]any{"a": "1", "b": 2}}, {map[string]int{"a": 1, "b": 2}},
 		{map[any]int{"1": 1}}, {map[any]int{1: 1}}, {map[string]day{"a": {noon}}}, {struct{ A, B string }{"a b", ""}}, {struct{ A, B string }{"a", "b "}},
@@ -138,6 +138,29 @@ func TestArgumentsThatCannotBeBound(t *testing.T) {
 	}
 	_, err := table.keyset("acme", Query{Args: []any{loud{failed}}})
 	require.ErrorIs(t, err, failed)
+}
+
+// TestBindingsIgnoreTheMonotonicClock: a time that was read from the clock is the same filter as one that was parsed, in
+// whatever it is.
+func TestBindingsIgnoreTheMonotonicClock(t *testing.T) {
+	t.Parallel()
+	table := Define[row]("app.rows", nil)
+	now := time.Now()
+	bare := now.Round(0) // without the reading
+	require.NotEqual(t, now.String(), bare.String(), "the clock has no monotonic reading: the test shows nothing")
+	in := func(at time.Time) []any {
+		d := day{at}
+		return []any{at, &at, d, &d, []day{d}, [1]day{d}, &[1]day{d}, [1][1]day{{d}}, struct{ days [1]day }{[1]day{d}},
+			map[string]day{"a": d}, map[string][1]day{"a": {d}}, []any{[1]day{d}}, map[string]any{"a": [1]day{d}}}
+	}
+	one, other := in(now), in(bare)
+	for i := range one {
+		x, err := table.binding("acme", Query{Args: one[i : i+1]}, nil)
+		require.NoError(t, err)
+		y, err := table.binding("acme", Query{Args: other[i : i+1]}, nil)
+		require.NoError(t, err)
+		require.Equal(t, x, y, "%T", one[i])
+	}
 }
 
 // FuzzBinding: two argument lists are bound alike if, and only if, they were made alike.
