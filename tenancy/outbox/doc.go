@@ -30,7 +30,7 @@
 //
 // A crash of PostgreSQL and a failover to a replica that has the events which the sink has change nothing. After
 // restoring a dump, setting the database back in time or a failover that lost such events, relays stop with ErrLogChanged
-// until Rebase has been called.
+// until Rebase has been called, and has come to its end.
 //
 // Maintain keeps events for seven days, in one partition a day, and as long as a sink needs them.
 //
@@ -43,6 +43,7 @@
 //
 // Run reports errors and goes on: to the log, to Options.Errors, and to the counter outbox.errors. It returns nil when its
 // context is done, and ErrLogChanged. The other functions return the errors of PostgreSQL.
+// Maintain and Rebase are refused inside a unit of work, Maintain also as a role that sees nothing.
 //
 // # Concurrency
 //

@@ -90,6 +90,8 @@ var drainSQL string
 const hasEvents = `select exists (select from tenancy.outbox
 	where at >= $1::date::timestamp at time zone 'UTC' and at < ($1::date + 1)::timestamp at time zone 'UTC')`
 
+const hasOverdue = `select exists (select from tenancy.outbox_default where at < now() - make_interval(secs => $1))`
+
 // forgetErased lets go what is not, and will not become, the anchor of a sink.
 const forgetErased = `delete from tenancy.outbox_erased where at < now() - 4 * make_interval(secs => $1) and xid < $2::text::xid8`
 
@@ -110,7 +112,8 @@ const drainBatch = 5000
 //
 // Removing a day needs locks that exclude writers and relays. Maintain waits for them at most MaintainOptions.Patience and
 // leaves to the next run what it did not get. It is refused inside a unit of work, which would keep the locks to its end.
-// Where no partition was made in time, events go to a default partition, which is emptied row by row.
+// Where no partition was made in time, events go to a default partition, which is emptied row by row, up to 5,000 in one
+// transaction, for whose length relays wait with the note of where they are.
 func Maintain(ctx context.Context, db *tenancy.DB, opts *MaintainOptions) (done Maintained, err error) {
 	if db == nil {
 		return done, errors.New("outbox: Maintain needs a DB")
@@ -260,20 +263,35 @@ func (m *maintenance) askSinks(ctx context.Context) error {
 	return nil
 }
 
-// drain empties the default partition.
+// drain empties the default partition, unless somebody keeps the table of sinks locked: then the next run does.
 func (m *maintenance) drain(ctx context.Context, _ time.Time) error {
-	for m.opts.retention() >= 0 {
-		n, err := m.exec(ctx, drainSQL, m.opts.retention().Seconds(), m.sinks, m.since, m.floors, m.anchors, drainBatch)
-		m.done.Drained += n
-		if err != nil {
-			return err
-		}
-		if n < drainBatch {
-			_, err = m.exec(ctx, forgetErased, m.opts.retention().Seconds(), strconv.FormatUint(m.oldest, 10))
-			return err
-		}
+	if m.opts.retention() < 0 {
+		return nil
 	}
-	return nil
+	more, err := tenancy.One[bool](ctx, m.db, hasOverdue, m.opts.retention().Seconds())
+	for more && err == nil {
+		var n int64
+		n, err = m.drainSome(ctx)
+		m.done.Drained += n
+		more = n == drainBatch
+	}
+	if err != nil && !lockNotAvailable(err) {
+		return err
+	}
+	_, err = m.exec(ctx, forgetErased, m.opts.retention().Seconds(), strconv.FormatUint(m.oldest, 10))
+	return err
+}
+
+// drainSome makes a new sink wait with its first note until the events are gone.
+func (m *maintenance) drainSome(ctx context.Context) (n int64, err error) {
+	err = m.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		tx.Defer(`select set_config('lock_timeout', $1, true)`, strconv.FormatInt(m.opts.patience(), 10))
+		tx.Defer(`lock table tenancy.outbox_sink in share mode`)
+		tag, err := tx.Exec(ctx, drainSQL, m.opts.retention().Seconds(), m.sinks, m.since, m.floors, m.anchors, drainBatch)
+		n = tag.RowsAffected()
+		return err
+	})
+	return n, err
 }
 
 func (m *maintenance) forgetMarks(ctx context.Context, _ time.Time) error {
@@ -289,9 +307,6 @@ func (m *maintenance) forgetMarks(ctx context.Context, _ time.Time) error {
 
 func (m *maintenance) exec(ctx context.Context, sql string, args ...any) (n int64, err error) {
 	err = m.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		if sql == drainSQL {
-			tx.Defer(`lock table tenancy.outbox_sink in share mode`) // a new sink waits with its first note until they are gone
-		}
 		tag, err := tx.Exec(ctx, sql, args...)
 		n = tag.RowsAffected()
 		return err

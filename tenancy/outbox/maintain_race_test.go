@@ -231,6 +231,53 @@ func TestMaintainAsTheOwner(t *testing.T) {
 	require.True(t, exists(t, pg, name(day10)))
 }
 
+// TestMaintainWhileAUnitForgets: a unit that has forgotten a sink, and goes on, keeps the default partition from being drained,
+// but neither Maintain nor a relay from ending. Where there is nothing to drain, Maintain does not even try.
+func TestMaintainWhileAUnitForgets(t *testing.T) {
+	t.Parallel()
+	db, pg := open(t)
+	var first, second tenancytest.Sink
+	var day time.Time
+	require.NoError(t, pg.System.QueryRow(t.Context(), `select (now() at time zone 'UTC')::date - 20`).Scan(&day))
+	forgetting := func(meanwhile func()) {
+		sinks, err := outbox.Sinks(t.Context(), db)
+		require.NoError(t, err)
+		require.NotEmpty(t, sinks)
+		require.NoError(t, db.Do(tenancy.System(t.Context(), "outbox forget"), func(ctx context.Context, _ *tenancy.Tx) error {
+			require.NoError(t, outbox.Forget(ctx, db, sinks[0].ID))
+			meanwhile()
+			return nil
+		}))
+	}
+	maintain := func(patience time.Duration) int64 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		done, err := outbox.Maintain(ctx, db, &outbox.MaintainOptions{Patience: patience, Logger: discard()})
+		require.NoError(t, err)
+		return done.Drained
+	}
+	require.NoError(t, change(tenancy.WithID(t.Context(), "acme"), db, "b", func() {}))
+	stop := run(t, db, &first, nil)
+	wait(t, first.Wait, 1)
+	stop()
+	forgetting(func() { require.Zero(t, maintain(time.Hour)) })
+
+	for i := range 3 {
+		old(t, pg, day, "a", i+1) // there is no partition for it
+	}
+	stop = run(t, db, &first, nil)
+	wait(t, first.Wait, 4)
+	stop()
+	forgetting(func() {
+		require.Zero(t, maintain(0))
+		stop := run(t, db, &second, nil)
+		wait(t, second.Wait, 4)
+		stop()
+	})
+	require.Equal(t, int64(2), maintain(time.Hour), "all but the anchor")
+	require.Empty(t, faults(second.Events(), map[string]int{"acme/a": 3, "acme/b": 1}))
+}
+
 // TestNoLocksUntilTheEndOfAUnit: Maintain and Rebase take locks that others wait for.
 func TestNoLocksUntilTheEndOfAUnit(t *testing.T) {
 	t.Parallel()

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ashlar-go/ashlar/tenancy"
 )
@@ -138,8 +137,7 @@ func freeze(ctx context.Context, db *tenancy.DB) (f frozen, err error) {
 			f, err = tenancy.One[frozen](ctx, tx, freezeSQL)
 			return err
 		})
-		var pgErr *pgconn.PgError
-		if !errors.As(err, &pgErr) || pgErr.Code != "55P03" { // lock_not_available
+		if !lockNotAvailable(err) {
 			break
 		}
 		wait(ctx, nil, min(time.Second, 50*time.Millisecond<<n))
