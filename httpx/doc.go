@@ -25,14 +25,16 @@
 //
 // The [Tenant] middleware finds the tenant of a request and puts it into the context by a function that tenancy.WithID satisfies. Read and
 // Write never choose a tenant: the cache and the unit of work take it from the context and refuse to work without one. The options named
-// Tenant refuse earlier. What the middleware told apart never shares a cached answer, whatever the cache, except with Scope [Public]. Without a known principal, requests with credentials are not cached unless [ReadOptions].Scope allows it.
+// Tenant refuse earlier. What the middleware told apart never shares a cached answer inside this program, whatever the cache; the scope
+// [Public] shares between principals, not between tenants. Without a known principal, requests with credentials are not cached unless
+// [ReadOptions].Scope allows it.
 //
 // # Errors
 //
 // Every error is answered as problem+json (RFC 9457) with a code for programs and the request id; [WriteError] lists how an error becomes a
 // problem. The text of an unexpected error goes to the log and to the reporter, never to the client. The codes of this package are
 // body_too_large, body_too_slow, canceled, internal, invalid_input, invalid_parameters, malformed_body, malformed_json, malformed_query,
-// method_not_allowed, not_acceptable, not_found, not_ready, tenant_not_found, timeout, unavailable, unsupported_content_encoding and
+// method_not_allowed, not_acceptable, not_found, not_ready, precondition_failed, tenant_not_found, timeout, unavailable, unsupported_content_encoding and
 // unsupported_media_type. Functions that set up routes panic on misuse, as http.ServeMux does.
 //
 // # Concurrency

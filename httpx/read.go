@@ -25,7 +25,8 @@ const (
 	PerTenant
 
 	// Public shares an answer with everybody, also with caches outside of this program. Those know it by its URL and the headers
-	// that In declares: where a tenant makes a difference the URL must name it, in the path or as the host.
+	// that In declares: where a tenant makes a difference the URL must name it, in the path or as the host. ReadOptions.Tenant must be
+	// nil then: Read panics.
 	Public
 )
 
@@ -79,7 +80,7 @@ func Read[In, Out any](fn func(context.Context, In) (Out, error), opts *ReadOpti
 	case opts.Cache != nil && opts.Fresh <= 0:
 		panic("httpx: Read: ReadOptions.Fresh must be positive when Cache is set")
 	case opts.Scope == Public && opts.Tenant != nil:
-		panic("httpx: Read: an answer cannot be Public and belong to a tenant")
+		panic("httpx: Read: ReadOptions.Tenant and the scope Public exclude each other")
 	}
 	e := &reader{
 		opts: *opts, binder: newBinder(t, false),

@@ -110,7 +110,7 @@ func (q *Queue) settle(ctx context.Context, a *attempt, result []byte, err error
 	}
 	var v *verdict
 	errors.As(err, &v)
-	end := a.outcome(err)
+	end, why := a.outcome(err)
 	switch end {
 	case interrupted:
 		// The handler was told to stop: its error says nothing about the job.
@@ -122,7 +122,7 @@ func (q *Queue) settle(ctx context.Context, a *attempt, result []byte, err error
 		a.out.Action = driver.Drop
 		q.opts.count(ctx, "jobs.cancelled", 1, "kind", a.env.Kind)
 	default:
-		if a.ended(time.Now()) == ErrTimeout {
+		if why == ErrTimeout {
 			err = fmt.Errorf("%w: %w", ErrTimeout, err)
 		}
 		q.fail(context.WithoutCancel(ctx), a, end, err, v) // what is reported must not depend on the handler's time

@@ -241,10 +241,7 @@ func (o *EnqueueOptions) check() error {
 	return nil
 }
 
-const (
-	maxName   = 128
-	nameChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-)
+const maxName = 128
 
 // checkName accepts what is safe as part of a stored member: no blanks, no
 // control characters, and a first character that no private marker begins with.
@@ -252,7 +249,11 @@ func checkName(what, s string) error {
 	if s == "" || len(s) > maxName {
 		return fmt.Errorf("jobs: %s must have 1 to %d bytes, has %d", what, maxName, len(s))
 	}
-	if !strings.Contains(nameChars, s[:1]) || strings.Trim(s, nameChars+"_-.:/@+") != "" {
+	for i, c := range []byte(s) {
+		alnum := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if alnum || i > 0 && strings.IndexByte("_-.:/@+", c) >= 0 {
+			continue
+		}
 		return fmt.Errorf("jobs: %s %.40q has characters other than letters, digits and _-.:/@+", what, s)
 	}
 	return nil

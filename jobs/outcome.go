@@ -37,7 +37,8 @@ const (
 // handler it knows no more than completed and failed.
 func OutcomeOf(ctx context.Context, err error) Outcome {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
-		return a.outcome(err)
+		end, _ := a.outcome(err)
+		return end
 	}
 	if err != nil {
 		return failed
@@ -45,23 +46,25 @@ func OutcomeOf(ctx context.Context, err error) Outcome {
 	return completed
 }
 
-func (a *attempt) outcome(err error) Outcome {
+// outcome also answers why the attempt had ended by then; nil if it had not.
+func (a *attempt) outcome(err error) (end Outcome, why error) {
+	why = a.ended(time.Now())
 	if err == nil {
-		return completed
+		return completed, why
 	}
 	var v *verdict
 	errors.As(err, &v)
-	switch why := a.ended(time.Now()); {
+	switch {
 	case a.base.Err() != nil || why == ErrLeaseLost:
-		return interrupted
+		return interrupted, why
 	case why == ErrCancelled:
-		return cancelled
+		return cancelled, why
 	case v != nil && v.action == driver.Return:
-		return snoozed
+		return snoozed, why
 	case v != nil && v.action == driver.Bury:
-		return discarded
+		return discarded, why
 	case a.info.Attempt >= a.info.MaxAttempts:
-		return dead
+		return dead, why
 	}
-	return failed
+	return failed, why
 }

@@ -231,6 +231,10 @@ func TestUnscheduleAsksFirst(t *testing.T) {
 		require.Equal(t, "schedules?text=a&done="+done, header.Get("Location"))
 	}
 	require.Equal(t, 1, strings.Count(s.get("/mail/schedules"), `value="unschedule"`))
+
+	form.Set("id", "incode")
+	_, _, header := s.post("/mail/schedules", form)
+	require.Contains(t, s.get("/mail/"+header.Get("Location")), "is in code")
 }
 
 func TestWhatIsGoneOrCannotBe(t *testing.T) {

@@ -134,6 +134,10 @@ func (d *dashboard) schedule(w http.ResponseWriter, r *http.Request, f *frame, q
 	if !ok {
 		return
 	}
+	if name == "unschedule" && !strings.Contains(form.Get("id"), " ") { // the name alone: it would be there again
+		see(w, schedulesPickOf(form).URL(), "incode")
+		return
+	}
 	if name == "unschedule" && form.Get("sure") == "" {
 		d.confirmUnschedule(w, r, f, form)
 		return

@@ -16,6 +16,7 @@ func notice(done string) string {
 		"overlap":    "Nothing was enqueued: an earlier job of the schedule is unfinished, and it does not overlap.",
 		"unschedule": "The schedule is removed.",
 		"gone":       "There is no such schedule any more.",
+		"incode":     "A schedule that is in code is removed there.",
 		"endflow":    "The flow is being cancelled.",
 		"ended":      "The flow had ended before.",
 	}[done]; ok {

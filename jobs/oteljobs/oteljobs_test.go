@@ -247,6 +247,8 @@ func TestTrace(t *testing.T) {
 		}
 		require.Equal(t, all[3].SpanContext().SpanID(), all[2].Parent().SpanID(), "what the handler does is within")
 		require.NotEqual(t, request.SpanContext().TraceID(), all[4].SpanContext().TraceID())
+		require.Contains(t, all[1].Attributes(), attribute.String("job.outcome", "failed"), "it panicked")
+		require.Equal(t, codes.Error, all[1].Status().Code)
 		require.Equal(t, codes.Unset, all[3].Status().Code)
 	})
 }

@@ -74,7 +74,10 @@ func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pu
 		}
 		place := string(priorityDigit(head)) + head.Tenant
 		if len(batch) == 1 {
-			return make([]driver.Pushed, 1), d.tell(ctx, pushOne, append(args, place, &head.ID, stored(head))...)
+			if err := d.tell(ctx, pushOne, append(args, place, &head.ID, stored(head))...); err != nil {
+				return nil, err
+			}
+			return make([]driver.Pushed, 1), nil
 		}
 		args = append(args, place, n)
 		for i := first; i < first+n; i++ {
@@ -82,7 +85,10 @@ func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pu
 		}
 		first += n
 	}
-	return make([]driver.Pushed, len(batch)), d.tell(ctx, pushPlain, args...)
+	if err := d.tell(ctx, pushPlain, args...); err != nil {
+		return nil, err
+	}
+	return make([]driver.Pushed, len(batch)), nil
 }
 
 // maxTenant is what three digits can say.

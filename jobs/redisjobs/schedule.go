@@ -78,7 +78,10 @@ func anys(texts []string) []any {
 
 // Claim implements driver.Scheduler.
 func (d *Driver) Claim(ctx context.Context, c driver.Claim) (driver.Claimed, error) {
-	r, err := d.do(ctx, scheduleClaim, "", c.Limit, millis(c.Hold))
+	if c.Limit < 1 {
+		return driver.Claimed{}, fmt.Errorf("redisjobs: schedule_claim: limit %d", c.Limit)
+	}
+	r, err := d.do(ctx, scheduleClaim, "", min(c.Limit, driver.MaxBatch), millis(c.Hold))
 	if err != nil {
 		return driver.Claimed{}, err
 	}

@@ -218,7 +218,7 @@ func (d *Driver) run(ctx context.Context, c command, keys, args []any) (reader, 
 }
 
 // call has a script executed, and loaded if the server does not know it.
-func (d *Driver) call(ctx context.Context, c command, keys, args []any, command func(line []any) redis.Cmder) error {
+func (d *Driver) call(ctx context.Context, c command, keys, args []any, reply func(line []any) redis.Cmder) error {
 	set, err := d.load(ctx)
 	if err != nil {
 		return err
@@ -226,9 +226,9 @@ func (d *Driver) call(ctx context.Context, c command, keys, args []any, command 
 	script := set[c.name]
 	line := make([]any, 0, 3+len(keys)+len(args))
 	line = append(append(append(line, "evalsha", script.sha, len(keys)), keys...), args...)
-	if err = d.rdb.Process(ctx, command(line)); redis.HasErrorPrefix(err, "NOSCRIPT") {
+	if err = d.rdb.Process(ctx, reply(line)); redis.HasErrorPrefix(err, "NOSCRIPT") {
 		line[0], line[1] = "eval", script.text
-		err = d.rdb.Process(ctx, command(line))
+		err = d.rdb.Process(ctx, reply(line))
 	}
 	switch {
 	case err == nil:

@@ -37,6 +37,14 @@ type Options struct {
 	Logger   *slog.Logger  // nil: slog.Default()
 }
 
+// ops mounts a page for operators, if there is one.
+func ops(mux *http.ServeMux, path string, page http.Handler) {
+	if page != nil {
+		mux.Handle(path+"/", http.StripPrefix(path, page))
+		mux.Handle("GET "+path, http.RedirectHandler(path+"/", http.StatusMovedPermanently))
+	}
+}
+
 // New returns the handler of a whole server.
 func New(a *app.App, o Options) http.Handler {
 	mux := http.NewServeMux()
@@ -49,12 +57,8 @@ func New(a *app.App, o Options) http.Handler {
 		mux.Handle("/inbox/", http.StripPrefix("/inbox", o.Inbox))
 		mux.Handle("GET /inbox", http.RedirectHandler("/inbox/", http.StatusMovedPermanently))
 	}
-	for path, page := range map[string]http.Handler{"/ops/jobs": o.Jobs, "/ops/cache": o.Cache} {
-		if page != nil {
-			mux.Handle(path+"/", http.StripPrefix(path, page))
-			mux.Handle("GET "+path, http.RedirectHandler(path+"/", http.StatusMovedPermanently))
-		}
-	}
+	ops(mux, "/ops/jobs", o.Jobs)
+	ops(mux, "/ops/cache", o.Cache)
 	if o.Checkout != nil {
 		mux.Handle("/checkout/", o.Checkout)
 	}

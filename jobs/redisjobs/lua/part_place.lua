@@ -49,9 +49,7 @@ local function placer(ready, clock, weights)
     for i = 1, 2 * count, 2000 do
       redis.call('ZADD', ready, unpack(pairs_, i, math.min(i + 1999, 2 * count)))
     end
-    -- With a long field in it the hash is a table; a short one is a list that the
-    -- server searches from end to end.
-    local fields = #changed > 64 and {'table', string.rep('-', 100)} or {}
+    local fields = #changed > 64 and {TABLE, ''} or {}
     local first = #fields
     for i = 1, #changed do
       fields[first + 2 * i - 1] = changed[i]

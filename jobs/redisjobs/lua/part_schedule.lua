@@ -2,17 +2,13 @@
 --
 -- KEYS: none, they are passed in
 -- ARGV: none
--- returns: PAUSED, TABLE, is_paused, move, stale
+-- returns: PAUSED, is_paused, move, stale
 --
 -- The score of a stored schedule in the set "ticks" is the instant of its next
 -- tick, or when its claim lapses; the tick itself is then in the hash "claims".
 -- A paused schedule has the score PAUSED. One that is in code is in the set
 -- only while it is paused.
 local PAUSED = -1
-
--- Redis keeps a hash of up to 512 short fields as a list and searches it from
--- its start. This long field, which is nobody's name, makes it a table.
-local TABLE = string.rep('-', 301)
 
 local function is_paused(ticks, name)
   return tonumber(redis.call('ZSCORE', ticks, name) or '0') < 0

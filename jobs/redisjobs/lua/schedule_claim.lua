@@ -5,7 +5,7 @@
 -- KEYS: schedules ticks claims
 -- ARGV: limit hold_ms
 -- returns: {now ms, ms to the next or -1, name, tick ms, data, ...}
--- include: clock schedule
+-- include: clock turn schedule
 local schedules, ticks, claims = KEYS[1], KEYS[2], KEYS[3]
 local limit, hold_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 
