@@ -20,3 +20,15 @@ func allocs(n int, f call) measure {
 		return float64(after.Mallocs-before.Mallocs) / float64(n), nil
 	}
 }
+
+// extraAllocs reads how many more n calls of ours make than those of theirs.
+func extraAllocs(n int, ours, theirs call) measure {
+	return func(ctx context.Context) (float64, error) {
+		mine, err := allocs(n, ours)(ctx)
+		if err != nil {
+			return 0, err
+		}
+		others, err := allocs(n, theirs)(ctx)
+		return mine - others, err
+	}
+}

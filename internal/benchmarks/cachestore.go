@@ -54,14 +54,14 @@ func benchCacheL2(ctx context.Context, l *lab, hub *cache.Hub, rdb *redis.Client
 	if err := l.paired(ctx, "cache.l2_latency_vs_get_same_codec", oursShared, raw); err != nil {
 		return err
 	}
-	if err := l.reading(ctx, "cache.l2_extra_allocs", "allocs", func(ctx context.Context) (float64, error) {
-		mine, err := allocs(5000, oursShared)(ctx)
-		if err != nil {
-			return 0, err
-		}
-		theirs, err := allocs(5000, raw)(ctx)
-		return mine - theirs, err
-	}); err != nil {
+	if err := l.reading(ctx, "cache.l2_extra_allocs", "allocs", extraAllocs(5000, oursShared, raw)); err != nil {
+		return err
+	}
+	asBytes := cache.Define[int64, []byte](hub, "bytes", &cache.Policy{TTL: time.Hour, NoLocal: true})
+	if err := l.reading(ctx, "cache.l2_bytes_extra_allocs", "allocs", extraAllocs(5000, func(ctx context.Context, _ int) error {
+		_, err := asBytes.Fetch(ctx, 1, func(context.Context, int64) ([]byte, error) { return text, nil })
+		return err
+	}, func(ctx context.Context, _ int) error { return rdb.Get(ctx, key(ann.ID)).Err() })); err != nil {
 		return err
 	}
 	if err := l.reading(ctx, "cache.stampede_loads", "loads", stampede(rdb)); err != nil {
