@@ -20,7 +20,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/ashlar-go/ashlar/jobs"
-	"github.com/ashlar-go/ashlar/jobs/driver"
+	"github.com/ashlar-go/ashlar/jobs/internal/endings"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
 	"github.com/ashlar-go/ashlar/jobs/oteljobs"
 )
@@ -118,49 +118,6 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// runAll runs jobs of which each ends in another way, the last one with the
-// process.
-func runAll(t *testing.T, d driver.Driver, opts *jobs.Options) {
-	t.Helper()
-	opts.Logger, opts.MaxAttempts, opts.DrainTimeout = quiet, 2, -1
-	opts.Backoff = func(int) time.Duration { return time.Minute }
-	q, err := jobs.New(d, opts)
-	require.NoError(t, err)
-	ctx, stop := context.WithCancel(t.Context())
-	snoozes := 0
-	jobs.Handle(q, func(ctx context.Context, m mail) error {
-		info, _ := jobs.InfoFrom(ctx)
-		switch m.To {
-		case "nobody":
-			return errors.New("no such address")
-		case "unwanted":
-			return jobs.Discard(errors.New("unsubscribed"))
-		case "asleep":
-			if snoozes++; snoozes <= 3 {
-				return jobs.Snooze(time.Minute)
-			}
-		case "cancelled":
-			if _, err := q.Cancel(ctx, info.ID); err != nil {
-				return err
-			}
-			<-ctx.Done()
-			return ctx.Err()
-		case "last":
-			stop()
-			<-ctx.Done()
-			return ctx.Err()
-		}
-		return nil
-	})
-	for _, to := range []string{"ann", "nobody", "unwanted", "asleep", "cancelled"} {
-		_, err := q.Enqueue(ctx, mail{To: to}, nil)
-		require.NoError(t, err)
-	}
-	_, err = q.Enqueue(ctx, mail{To: "last"}, &jobs.EnqueueOptions{Delay: time.Hour})
-	require.NoError(t, err)
-	require.NoError(t, q.Run(ctx))
-}
-
 func TestEachOutcomeIsTold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -169,7 +126,7 @@ func TestEachOutcomeIsTold(t *testing.T) {
 		require.NoError(t, err)
 		opts := &jobs.Options{Observer: observer}
 		oteljobs.Trace(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)), opts)
-		runAll(t, jobstest.New(t), opts)
+		require.NoError(t, endings.Run(t.Context(), jobstest.New(t), opts))
 
 		points, err := collect(t, reader)
 		require.NoError(t, err)
