@@ -11,12 +11,6 @@ import (
 	"github.com/ashlar-go/ashlar/internal/testenv"
 )
 
-// fits says whether a page that is so wide does not scroll sideways. A telephone's innerWidth
-// grows with what does not fit.
-func fits(b *testenv.Browser, width int) string {
-	return b.Eval(fmt.Sprintf(`String(document.documentElement.scrollWidth <= %d)`, width))
-}
-
 // TestPageLooksRight checks what can be measured of how the page looks, and leaves pictures for
 // eyes: go test -run TestPageLooksRight -artifacts.
 func TestPageLooksRight(t *testing.T) {
@@ -30,10 +24,10 @@ func TestPageLooksRight(t *testing.T) {
 				b.Resize(width)
 				b.Scheme(scheme)
 				b.Open(s.url)
-				require.Equal(t, "true", fits(b, width), "%s at %d pixels", name, width)
+				require.True(t, b.Fits(width), "%s at %d pixels", name, width)
 				require.Equal(t, "ok", b.Contrast(), "%s, %s", name, scheme)
 				b.Eval(`document.querySelector("details").open = true; ""`)
-				require.Equal(t, "true", fits(b, width), "%s at %d pixels, with the words", name, width)
+				require.True(t, b.Fits(width), "%s at %d pixels, with the words", name, width)
 				require.Equal(t, "ok", b.Contrast(), "%s, %s, the words", name, scheme)
 				b.Screenshot(fmt.Sprintf("%s-%d-%s", name, width, scheme))
 			}
@@ -53,7 +47,7 @@ func TestPageLooksRight(t *testing.T) {
 	b.Scheme("light")
 	b.Eval(`document.querySelector("main").append(Object.assign(document.createElement("div"), {className: "planted", textContent: "wide"})); ""`)
 	b.Eval(`Object.assign(document.querySelector(".planted").style, {width: "3000px", color: "#999"}); ""`)
-	require.Equal(t, "false", fits(b, 390))
+	require.False(t, b.Fits(390))
 	require.Contains(t, b.Contrast(), "planted")
 	b.Eval(`document.body.append(Object.assign(document.createElement("img"), {src: "https://elsewhere.example/x.png"})); ""`)
 	b.Eval(`document.body.append(Object.assign(document.createElement("script"), {textContent: "window.pwned = 1"})); ""`)

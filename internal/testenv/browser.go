@@ -197,6 +197,17 @@ func (b *Browser) Resize(width int) {
 	b.Call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 700}, nil)
 }
 
+// Fits tells whether the page, at a width of so many pixels, does not scroll
+// sideways. A telephone's innerWidth grows with what does not fit.
+func (b *Browser) Fits(width int) bool {
+	b.t.Helper()
+	answer := b.Eval(fmt.Sprintf(`String(document.documentElement.scrollWidth <= %d)`, width))
+	if answer != "true" && answer != "false" {
+		b.t.Fatalf("the page cannot be measured: %q", answer)
+	}
+	return answer == "true"
+}
+
 // Scheme is "light" or "dark": what the reader prefers.
 func (b *Browser) Scheme(name string) {
 	b.t.Helper()

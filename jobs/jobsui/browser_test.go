@@ -25,12 +25,6 @@ func pagesToLookAt() map[string]string {
 	}
 }
 
-// fits says whether a page that is so wide does not scroll sideways. A
-// telephone's innerWidth grows with what does not fit.
-func fits(b *testenv.Browser, width int) string {
-	return b.Eval(fmt.Sprintf(`String(document.documentElement.scrollWidth <= %d)`, width))
-}
-
 // TestPagesLookRight checks what can be measured of how the pages look, and
 // leaves pictures for eyes: go test -run TestPagesLookRight -artifacts.
 func TestPagesLookRight(t *testing.T) {
@@ -42,7 +36,7 @@ func TestPagesLookRight(t *testing.T) {
 			b.Resize(width)
 			b.Scheme(scheme)
 			b.Open(s.url + path)
-			require.Equal(t, "true", fits(b, width), "%s at %d pixels", name, width)
+			require.True(t, b.Fits(width), "%s at %d pixels", name, width)
 			require.Equal(t, "ok", b.Contrast(), "%s, %s", name, scheme)
 			b.Screenshot(fmt.Sprintf("%s-%d-%s", name, width, scheme))
 		}
@@ -62,7 +56,7 @@ func TestPagesLookRight(t *testing.T) {
 	b.Eval(`document.querySelector("main").append(Object.assign(document.createElement("div"), {className: "planted", textContent: "wide"})); ""`)
 	b.Eval(`Object.assign(document.querySelector(".planted").style, {width: "3000px", color: "#999"}); ""`)
 	b.Resize(390)
-	require.Equal(t, "false", fits(b, 390))
+	require.False(t, b.Fits(390))
 	require.Contains(t, b.Contrast(), "planted")
 	seen := len(b.Logged())
 	b.Eval(`document.body.append(Object.assign(document.createElement("script"), {textContent: "window.pwned = 1"})); ""`)
