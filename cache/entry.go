@@ -13,13 +13,12 @@ import (
 //
 //	version byte '2' | flags byte | schema 8 bytes | fresh | life | cost | validator | tags | payload | sum
 //
-// The validator is there if its flag is: its length, an unsigned varint, and the text. So are
-// the tags that the load named: their number, from 1 on, and each like a validator. The sum
-// is the CRC-32C of all before it, in 4 bytes: what was damaged is a missing entry.
-// fresh, life and cost are unsigned varints of milliseconds (encoding/binary): how long the
-// value is fresh and how long the store keeps it, both counted from when it was stored, and
-// how long its load took. There is no absolute time in it: the store's own countdown
-// (Entry.Left) tells the age, so clocks of processes need not agree.
+// fresh, life and cost are unsigned varints of milliseconds: how long the value is fresh and
+// how long the store keeps it, both from when it was stored, and how long its load took. No
+// time in it is absolute: the store's countdown (Entry.Left) tells the age, so clocks of
+// processes need not agree. The validator (if its flag is set) is its length, a varint, and its
+// text; the tags of the load are their number and each like a validator. The sum is the CRC-32C
+// of all before it, in 4 bytes: what was damaged is a missing entry.
 const (
 	bodyVersion   = '2'
 	flagNotFound  = 1 << 0

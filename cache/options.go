@@ -51,8 +51,9 @@ type Options struct {
 	}
 
 	// Metrics counts cache.hits (level=l1|l2), cache.stale, cache.misses, cache.bypasses,
-	// cache.load_errors, cache.collapsed, cache.early, cache.shed, cache.rejected_fills and cache.store_errors, with cache=<name> where
-	// it applies. Add must neither keep nor change kv. Nil counts nothing.
+	// cache.load_errors, cache.collapsed, cache.early, cache.shed, cache.rejected_fills and
+	// cache.store_errors, with cache=<name> where it applies. Add must neither keep nor change
+	// kv. Nil counts nothing.
 	Metrics interface {
 		Add(ctx context.Context, name string, n float64, kv ...string)
 	}

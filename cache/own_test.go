@@ -25,10 +25,13 @@ func (s *source) tagging(tags ...string) func(context.Context, string, cache.Loa
 	}
 }
 
+// with may run on any goroutine, so a failure does not end the test.
 func with(t *testing.T, c *cache.Cache[string, int64], s *source, tags ...string) int64 {
 	t.Helper()
 	v, err := c.FetchWith(t.Context(), "k", s.tagging(tags...))
-	require.NoError(t, err)
+	if err != nil {
+		t.Error(err)
+	}
 	return v
 }
 
@@ -342,10 +345,7 @@ func TestALoadInAUnitIsForNobodyElse(t *testing.T) {
 				})
 				go func() {
 					<-began
-					go func() { // joins
-						v, _ := here.FetchWith(t.Context(), "k", src.tagging("a"))
-						other <- v
-					}()
+					go func() { other <- with(t, here, &src, "a") }() // joins
 					synctest.Wait()
 					if c.filled {
 						with(t, there, &src, "a")

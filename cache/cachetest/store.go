@@ -75,8 +75,8 @@ func (s *Store) Cut() {
 }
 
 // Intercept calls f before each call on this connection with the method's name in lower case
-// ("acquire", "fill", "renew", "abandon", "invalidate", "hold", "release", "beat", "watch"); its error becomes
-// the call's, and f may block. Nil removes it.
+// ("acquire", "fill", "renew", "abandon", "invalidate", "hold", "release", "beat", "watch");
+// its error becomes the call's, and f may block. Nil removes it.
 func (s *Store) Intercept(f func(op string) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
