@@ -57,9 +57,14 @@
 // without a tenant is refused with ErrNoTenant, unless EnqueueOptions.NoTenant
 // says that this job belongs to none. Unique keys are per tenant. Jobs of Cron
 // belong to no tenant; those of Queue.Schedule, and the names of its schedules,
-// to that of its context, and a context with a tenant reaches no other one's
-// schedules. Stats, List, Requeue and Delete are for operators and see all
-// tenants.
+// to that of its context.
+//
+// A context with a tenant reaches the jobs, flows and schedules of that tenant
+// alone: those of others, and of none, are not found, not listed and not
+// changed. A context without one is an operator's and reaches all. Stats,
+// History, Control, Pause, Resume, SetLimit and SetWeight are an operator's
+// whatever the context: they are about the whole queue or name whom they are
+// for, so let no customer choose that.
 //
 // # Errors
 //

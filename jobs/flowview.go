@@ -8,8 +8,8 @@ import (
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
-// Flow looks a flow up: how far it is, by stage, and how it ended. Without one
-// it answers ErrNotFound.
+// Flow looks a flow up: how far it is, by stage, and how it ended. ErrNotFound
+// means that there is none, or none of the tenant in ctx.
 func (q *Queue) Flow(ctx context.Context, id string) (FlowInfo, error) {
 	f, err := q.flow(ctx, id)
 	if err != nil {
@@ -24,10 +24,23 @@ func (q *Queue) flow(ctx context.Context, id string) (FlowInfo, error) {
 		return FlowInfo{}, err
 	}
 	f, err := flower.Flow(ctx, id)
-	if err == nil && f.State == "" {
-		err = ErrNotFound
+	if tenant := q.contextTenant(ctx); err == nil && (f.State == "" || tenant != "" && f.Tenant != tenant) {
+		return FlowInfo{}, ErrNotFound
 	}
 	return f, err
+}
+
+// hasFlow is false for a flow that ctx may not reach. Without a tenant in ctx
+// it asks nobody.
+func (q *Queue) hasFlow(ctx context.Context, id string) (bool, error) {
+	if q.contextTenant(ctx) == "" {
+		return true, nil
+	}
+	_, err := q.Flow(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (q *Queue) flower() (driver.Flower, error) {
@@ -38,8 +51,8 @@ func (q *Queue) flower() (driver.Flower, error) {
 	return flower, nil
 }
 
-// Flows pages through the flows of all tenants, those started last first. Limit
-// is 1 to 500.
+// Flows pages through the flows, those started last first. Limit is 1 to 500.
+// With a tenant in ctx it lists the flows of the tenant, as List does jobs.
 func (q *Queue) Flows(ctx context.Context, offset, limit int) ([]FlowInfo, error) {
 	flower, err := q.flower()
 	if err != nil {
@@ -48,7 +61,9 @@ func (q *Queue) Flows(ctx context.Context, offset, limit int) ([]FlowInfo, error
 	if limit < 1 || limit > driver.MaxBatch || offset < 0 {
 		return nil, fmt.Errorf("jobs: flows: want a limit of 1 to %d and an offset of at least 0", driver.MaxBatch)
 	}
-	flows, err := flower.Flows(ctx, offset, limit)
+	flows, err := narrow(ctx, q, offset, limit,
+		func(offset, limit int) ([]FlowInfo, error) { return flower.Flows(ctx, offset, limit) },
+		func(f FlowInfo) string { return f.Tenant })
 	if err != nil {
 		return nil, fmt.Errorf("jobs: flows: %w", err)
 	}
@@ -58,7 +73,8 @@ func (q *Queue) Flows(ctx context.Context, offset, limit int) ([]FlowInfo, error
 // FlowJobs pages through the jobs of one stage of a flow, in the order in which
 // Start was given them. Limit is 1 to 500. Finished ones have the state Done and
 // failed ones Failed, until their flow is forgotten; those of later stages are
-// Waiting.
+// Waiting. A flow that does not exist, or is another tenant's than that of ctx,
+// has no jobs.
 func (q *Queue) FlowJobs(ctx context.Context, id string, stage, offset, limit int) ([]Entry, error) {
 	flower, err := q.flower()
 	if err != nil {
@@ -66,6 +82,9 @@ func (q *Queue) FlowJobs(ctx context.Context, id string, stage, offset, limit in
 	}
 	if limit < 1 || limit > driver.MaxBatch || offset < 0 {
 		return nil, fmt.Errorf("jobs: flow jobs: want a limit of 1 to %d and an offset of at least 0", driver.MaxBatch)
+	}
+	if found, err := q.hasFlow(ctx, id); !found {
+		return nil, err
 	}
 	jobs, err := flower.FlowJobs(ctx, driver.FlowQuery{ID: id, Stage: stage, Offset: offset, Limit: limit})
 	if err != nil {
@@ -99,11 +118,15 @@ func (q *Queue) FlowJobs(ctx context.Context, id string, stage, offset, limit in
 
 // CancelFlow ends a flow: jobs of it that wait are forgotten, those that run
 // are cancelled as by Cancel. It has ended when the last of these has. OnFailure
-// is not enqueued. False answers a flow that has ended or does not exist.
+// is not enqueued. False answers a flow that has ended or does not exist, or is
+// another tenant's than that of ctx.
 func (q *Queue) CancelFlow(ctx context.Context, id string) (bool, error) {
 	flower, err := q.flower()
 	if err != nil {
 		return false, fmt.Errorf("jobs: cancel flow: %w", err)
+	}
+	if found, err := q.hasFlow(ctx, id); !found {
+		return false, err
 	}
 	found, err := flower.CancelFlow(ctx, id)
 	if err != nil {

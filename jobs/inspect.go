@@ -36,8 +36,18 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 
 // List pages through the jobs of one state: ready ones in the order in which
 // they run, scheduled ones by due time, dead and done ones latest first. Limit
-// is 1 to 500. It sees the jobs of all tenants: it is for operators.
+// is 1 to 500.
+//
+// With a tenant in ctx it lists the jobs of the tenant, which are what offset
+// counts then, among the first 10,000 of all.
 func (q *Queue) List(ctx context.Context, state State, offset, limit int) ([]Entry, error) {
+	return narrow(ctx, q, offset, limit,
+		func(offset, limit int) ([]Entry, error) { return q.list(ctx, state, offset, limit) },
+		func(e Entry) string { return e.Info.Tenant })
+}
+
+// list sees the jobs of all tenants.
+func (q *Queue) list(ctx context.Context, state State, offset, limit int) ([]Entry, error) {
 	if limit < 1 || limit > driver.MaxBatch || offset < 0 {
 		return nil, fmt.Errorf("jobs: list: want a limit of 1 to %d and an offset of at least 0", driver.MaxBatch)
 	}
@@ -90,17 +100,24 @@ const maxSearch = 10_000
 
 // Search is List for the jobs that a filter selects, of which it answers up to
 // limit. One call looks at 10,000 jobs at most; next is the offset to go on
-// with, or negative at the end. A limit below 1 is an error.
+// with, or negative at the end. A limit below 1 is an error. With a tenant in
+// ctx the filter is for that tenant, and one for another selects nothing.
 func (q *Queue) Search(ctx context.Context, f Filter, offset, limit int) (found []Entry, next int, err error) {
 	if limit < 1 {
 		return nil, 0, fmt.Errorf("jobs: search: limit is %d, not 1 or more", limit)
+	}
+	if tenant := q.contextTenant(ctx); tenant != "" {
+		if f.Tenant != "" && f.Tenant != tenant {
+			return nil, -1, nil
+		}
+		f.Tenant = tenant
 	}
 	page := driver.MaxBatch
 	if f == (Filter{State: f.State}) {
 		page = min(limit, driver.MaxBatch)
 	}
 	for seen := 0; seen < maxSearch; seen += page {
-		entries, err := q.List(ctx, f.State, offset, page)
+		entries, err := q.list(ctx, f.State, offset, page)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -122,7 +139,8 @@ func (q *Queue) Search(ctx context.Context, f Filter, offset, limit int) (found 
 }
 
 // Find looks jobs up by their ids and answers those that exist, in the order
-// of the ids. A finished job exists only while it is kept.
+// of the ids. A finished job exists only while it is kept. With a tenant in ctx
+// it finds those of the tenant only.
 func (q *Queue) Find(ctx context.Context, ids ...string) ([]Entry, error) {
 	found, err := q.find(ctx, ids)
 	if err != nil {
@@ -137,7 +155,8 @@ func (q *Queue) Find(ctx context.Context, ids ...string) ([]Entry, error) {
 	return entries, nil
 }
 
-// find answers one Stored for each id, in their order.
+// find answers one Stored for each id, in their order: one without a state for
+// a job that does not exist, or not for the tenant of ctx.
 func (q *Queue) find(ctx context.Context, ids []string) ([]driver.Stored, error) {
 	finder, ok := q.driver.(driver.Finder)
 	if !ok {
@@ -150,6 +169,13 @@ func (q *Queue) find(ctx context.Context, ids []string) ([]driver.Stored, error)
 			return nil, fmt.Errorf("jobs: find: %w", err)
 		}
 		found = append(found, stored...)
+	}
+	if tenant := q.contextTenant(ctx); tenant != "" {
+		for i, s := range found {
+			if env, _ := decode(s.Body); env.Tenant != tenant {
+				found[i] = driver.Stored{ID: s.ID}
+			}
+		}
 	}
 	return found, nil
 }
@@ -171,7 +197,8 @@ func (q *Queue) History(ctx context.Context, since time.Time) ([]Minute, error) 
 }
 
 // Requeue makes dead jobs ready again, with all their attempts before them,
-// and scheduled ones at once. It answers how many of the ids were either.
+// and scheduled ones at once. It answers how many of the ids were either. Like
+// Delete and Cancel it finds the jobs that Find finds.
 func (q *Queue) Requeue(ctx context.Context, ids ...string) (int, error) {
 	return q.resolve(ctx, ids, driver.Requeue)
 }
@@ -190,6 +217,10 @@ func (q *Queue) Cancel(ctx context.Context, ids ...string) (int, error) {
 }
 
 func (q *Queue) resolve(ctx context.Context, ids []string, how driver.Resolution) (int, error) {
+	ids, err := q.reachable(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
 	total := 0
 	for part := range slices.Chunk(ids, driver.MaxBatch) {
 		n, err := q.driver.Resolve(ctx, part, how)
@@ -199,6 +230,24 @@ func (q *Queue) resolve(ctx context.Context, ids []string, how driver.Resolution
 		}
 	}
 	return total, nil
+}
+
+// reachable leaves out the jobs that are not the tenant's, if ctx has one.
+func (q *Queue) reachable(ctx context.Context, ids []string) ([]string, error) {
+	if q.contextTenant(ctx) == "" {
+		return ids, nil
+	}
+	found, err := q.find(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var reached []string
+	for _, s := range found {
+		if s.State != "" {
+			reached = append(reached, s.ID)
+		}
+	}
+	return reached, nil
 }
 
 func (q *Queue) info(s driver.Stored, env envelope) Info {

@@ -152,14 +152,6 @@ func (q *Queue) scheduler(what string) (driver.Scheduler, error) {
 	return s, nil
 }
 
-func (q *Queue) contextTenant(ctx context.Context) string {
-	if q.opts == nil || q.opts.Tenant == nil {
-		return ""
-	}
-	id, _ := q.opts.Tenant(ctx)
-	return id
-}
-
 // scheduleKeys are the keys that a name may stand for. With a tenant in ctx it
 // is never another one's.
 func (q *Queue) scheduleKeys(ctx context.Context, name string) []string {

@@ -24,7 +24,9 @@
 // # Tenancy
 //
 // The dashboard is for operators and shows the jobs of all tenants. Do not
-// serve it to the users of one.
+// serve it to the users of one. Mount it outside of the middleware that finds
+// the tenant of a request: with one in the context of a request it lists the
+// jobs and flows of that tenant alone, as jobs.Queue does.
 //
 // # Errors
 //
