@@ -40,6 +40,14 @@ func (q *Queue) Enqueue(ctx context.Context, args Args, opts *EnqueueOptions) (R
 	return q.enqueue(ctx, job)
 }
 
+// NewJob makes the stored form of the job that Enqueue would store, for bridges
+// that carry it through another log: with the tenant and the trace of ctx,
+// sealed by Options.Codec, within Options.MaxPayload. It stores nothing, and
+// OnEnqueue, MaxDepth and the Observer do not hear of it.
+func (q *Queue) NewJob(ctx context.Context, args Args, opts *EnqueueOptions) (driver.Job, error) {
+	return q.opts.newJob(ctx, args, opts)
+}
+
 func (q *Queue) enqueue(ctx context.Context, job driver.Job) (Receipt, error) {
 	pushed, err := q.pusher.push(ctx, job)
 	if err != nil {

@@ -17,6 +17,10 @@
 //	relay, err := outbox.New(db, sink, nil)
 //	err = relay.Run(ctx)
 //
+// The relay stores the jobs, so neither OnEnqueue nor Observer.Enqueued of a queue
+// hears of them, and its MaxDepth does not hold them back. EnqueueTo makes jobs
+// as a given queue does: sealed by its codec, with the trace of the context.
+//
 // Each queue has a position of its own: a second queue is a second sink with a
 // second relay.
 //

@@ -1,6 +1,7 @@
 package outboxjobs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -29,6 +30,10 @@ func (event) EventType() string { return eventType }
 // EnqueueOptions.NoTenant. EnqueueOptions.Delay counts from its arrival in the
 // queue. A job whose EnqueueOptions.Key is held by then is dropped silently.
 //
+// It needs no queue and knows none: the job carries no trace, is stored as plain
+// JSON whatever codec the queue has, and is bounded by 256 KiB. EnqueueTo does
+// better where the program has the queue at hand.
+//
 // An error is a mistake in args or opts, such as jobs.ErrTooLarge; nothing was
 // emitted and the unit may go on. It sends nothing and costs no round trip. Like
 // tx itself it is not for concurrent use.
@@ -45,5 +50,24 @@ func Enqueue(tx *tenancy.Tx, args jobs.Args, opts *jobs.EnqueueOptions) error {
 		return fmt.Errorf("outboxjobs: %w", err)
 	}
 	tx.Emit(event{Kind: args.Kind(), Job: job})
+	return nil
+}
+
+// EnqueueTo is Enqueue of the job that q.Enqueue would make: with the trace of
+// ctx, sealed by the queue's codec, within its MaxPayload. The tenant of ctx must
+// be the unit's. The relay may run in another process and may carry the job into
+// any queue whose workers have the codec.
+func EnqueueTo(ctx context.Context, tx *tenancy.Tx, q *jobs.Queue, args jobs.Args, opts *jobs.EnqueueOptions) error {
+	if tx == nil || q == nil {
+		return errors.New("outboxjobs: enqueue: no transaction or no queue")
+	}
+	job, err := q.NewJob(ctx, args, opts)
+	if err != nil {
+		return fmt.Errorf("outboxjobs: %w", err)
+	}
+	if job.Tenant != "" && job.Tenant != tx.ID() {
+		return fmt.Errorf("outboxjobs: enqueue %s: %w", job.Kind, tenancy.ErrTenantMismatch)
+	}
+	tx.Emit(event{Kind: job.Kind, Job: job})
 	return nil
 }
