@@ -103,7 +103,7 @@ func (q *Queue) dueTick(due driver.DueSchedule, now time.Time) (driver.DueTick, 
 		if err != nil {
 			return driver.DueTick{}, err
 		}
-		t.Job = &job
+		t.Job, t.Last = &job, tick
 		tick = after
 	}
 	if tick.IsZero() { // none within 41 years

@@ -67,17 +67,22 @@ func splitScheduleKey(key string) (tenant, name string, inCode bool) {
 	return key[:i], key[i+1:], false
 }
 
-// job makes the job of a tick. Its id is the same in every process.
-func (e *entry) job(q *Queue, tick time.Time) (driver.Job, error) {
-	tenant, name, inCode := splitScheduleKey(e.key)
-	id := name
+// tickID is the id of the job of a tick, the same in every process.
+func tickID(key string, tick time.Time) string {
+	tenant, id, inCode := splitScheduleKey(key)
 	if !inCode {
 		// Neither another tenant's nor that of a schedule in code.
 		sum := sha256.Sum256([]byte(tenant))
 		id += "/" + crockford.EncodeToString(sum[:8])
 	}
+	return id + "@" + strconv.FormatInt(tick.Unix(), 10)
+}
+
+// job makes the job of a tick.
+func (e *entry) job(q *Queue, tick time.Time) (driver.Job, error) {
+	tenant, name, _ := splitScheduleKey(e.key)
 	opts := e.enqueueOptions(name)
-	opts.ID = id + "@" + strconv.FormatInt(tick.Unix(), 10)
+	opts.ID = tickID(e.key, tick)
 	return q.opts.jobOf(context.Background(), tenant, e.args, opts, "")
 }
 

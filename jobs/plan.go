@@ -12,7 +12,7 @@ import (
 //
 //	{"s":"H * * * *","k":"monitor.check","a":{"id":42}}
 //
-// The tenant and the name are in its key.
+// The tenant and the name are in its key. The member "l" is the store's.
 type plan struct {
 	Version     int             `json:"v,omitempty"` // a later one is left to processes that know it
 	Spec        string          `json:"s"`

@@ -23,9 +23,14 @@ type Schedule struct {
 
 	InCode bool      // of Queue.Cron; else of Queue.Schedule
 	Seen   time.Time // in code: when a process ran it last, to the hour
-	Last   time.Time // in code: its latest tick
+	Last   time.Time // the tick that fired last, without its jitter; zero if none has
 	Due    time.Time // not in code: when it fires next; zero while it is paused
 	Paused bool
+
+	// LastJob is the id of the job of Last. There is none under it once it has
+	// finished, unless it is kept, nor if an earlier one was unfinished
+	// (CronOptions.NoOverlap).
+	LastJob string
 }
 
 // Next answers the next n instants after from at which a job is enqueued. It
@@ -60,8 +65,8 @@ func (s Schedule) Next(from time.Time, n int) ([]time.Time, error) {
 // A new schedule starts at the present. The same schedule again changes
 // nothing, so a program may add it at every start. A different one takes the
 // place of the old one at once: a tick of the old one that is due and not fired
-// yet is dropped, and a paused schedule stays paused. Where programs disagree,
-// the latest call counts.
+// yet is dropped, and a paused schedule stays paused. Its last tick stays known.
+// Where programs disagree, the latest call counts.
 //
 // Processes learn of it within a second, of the very first one of a queue
 // within five. If a process dies while it fires, the ticks it was about to fire

@@ -138,6 +138,9 @@ func (q *Queue) showSchedule(s driver.Schedule) Schedule {
 		Last: s.Last, Due: s.Next, Paused: s.Paused,
 	}
 	shown.Tenant, shown.Name, shown.InCode = splitScheduleKey(s.Key)
+	if !s.Last.IsZero() {
+		shown.LastJob = tickID(s.Key, s.Last)
+	}
 	if p.Seen > 0 {
 		shown.Seen = time.Unix(p.Seen, 0).UTC()
 	}

@@ -217,7 +217,7 @@ type Tick struct {
 type Fired struct {
 	Fired  bool
 	Holder string    // Fired: the job that holds the unique key; the tick's was not stored
-	Last   time.Time // the schedule's latest tick, to the millisecond
+	Last   time.Time // the schedule's latest tick, to the millisecond, also one that was passed over
 	Now    time.Time // the store's clock
 }
 

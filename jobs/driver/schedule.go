@@ -12,11 +12,14 @@ import (
 // A stored schedule has the instant of its next tick. Claim hands due ones out,
 // FireDue settles them; one whose claim is not settled is due again, for the
 // same tick, when the claim has lapsed: no tick is lost with a process.
+//
+// A tick fires if it has a job, also one whose unique key is held by another.
+// The store remembers the last one of each schedule until it is dropped.
 type Scheduler interface {
 	// PutSchedule adds a schedule or replaces the one of the same key. The
 	// data that is stored already changes nothing, not even the next tick.
 	// Other data moves the next tick, so that a claim cannot be settled any
-	// more, and leaves a paused schedule paused.
+	// more, and leaves a paused schedule paused and the last tick remembered.
 	PutSchedule(ctx context.Context, s PutSchedule) (Started, error)
 
 	// DropSchedules removes schedules with their claims and answers how many
@@ -53,7 +56,7 @@ type Scheduler interface {
 // PutSchedule is a request of Scheduler.PutSchedule.
 type PutSchedule struct {
 	Key   string // 1-300 bytes
-	Data  []byte // what package jobs needs to make jobs of it; not empty
+	Data  []byte // what package jobs needs to make jobs of it: a JSON object, without a member "l", which a store may use
 	Start Start  // zero: the schedule is in code, this is a note
 }
 
@@ -94,6 +97,7 @@ type DueTick struct {
 	Tick time.Time // as claimed
 	Next time.Time // of the schedule; may be in the past
 	Job  *Job      // nil: the tick is passed over
+	Last time.Time // the tick that Job is of, to the second: an earlier one than Tick if it is put off, a later one of a backlog
 }
 
 // FiredTick is what became of one. The zero value means that the claim has
@@ -108,6 +112,6 @@ type Schedule struct {
 	Key    string
 	Data   []byte
 	Next   time.Time // the next tick, or when a claim lapses; zero if paused or in code
-	Last   time.Time // in code: the latest tick
+	Last   time.Time // the tick that fired last; zero if none has
 	Paused bool
 }

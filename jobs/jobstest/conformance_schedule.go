@@ -3,13 +3,14 @@ package jobstest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 func scheduleCases() []testCase {
-	return slices.Concat(claimCases(), settleCases(), startCases(), pausedScheduleCases(), schedulePageCases())
+	return slices.Concat(claimCases(), settleCases(), lastTickCases(), startCases(), pausedScheduleCases(), schedulePageCases())
 }
 
 func claimCases() []testCase {
@@ -17,8 +18,8 @@ func claimCases() []testCase {
 		{name: "a schedule is due at its tick", why: "a monitor must be looked at in time, and once", run: func(s *suite) {
 			d, now := s.scheduler(), s.storeNow()
 			s.equal("next of none", time.Duration(-1), s.claim(time.Minute).Next)
-			s.schedule("a", "data of a", now, step)
-			s.schedule("b", "data of b", now, time.Hour)
+			s.schedule("a", `{"data":"of a"}`, now, step)
+			s.schedule("b", `{"data":"of b"}`, now, time.Hour)
 			claimed := s.claim(time.Minute)
 			s.equal("not early", 0, len(claimed.Due))
 			s.equal("next", true, claimed.Next > 0 && claimed.Next <= step)
@@ -26,7 +27,7 @@ func claimCases() []testCase {
 			claimed = s.claim(time.Minute)
 			s.equal("due", []string{"a"}, dueKeys(claimed))
 			s.equal("tick", now.Add(step), claimed.Due[0].Tick)
-			s.equal("data", "data of a", string(claimed.Due[0].Data))
+			s.equal("data", `{"data":"of a"}`, string(claimed.Due[0].Data))
 			s.equal("next is when the claim lapses", true, claimed.Next > 50*time.Second && claimed.Next <= time.Minute)
 			s.equal("claimed", 0, len(s.claim(time.Minute).Due))
 
@@ -46,7 +47,7 @@ func claimCases() []testCase {
 		}},
 		{name: "a lapsed claim is handed out for the same tick", why: "a process that dies must not take a tick with it", run: func(s *suite) {
 			now := s.storeNow()
-			s.schedule("a", "x", now, step)
+			s.schedule("a", `{}`, now, step)
 			s.wait(step + 5*time.Millisecond)
 			first := s.claim(step)
 			s.equal("claimed", []string{"a"}, dueKeys(first))
@@ -68,14 +69,14 @@ func settleCases() []testCase {
 		{name: "ticks are settled each for itself", why: "a batch of one process has schedules that others changed", run: func(s *suite) {
 			d, now := s.scheduler(), s.storeNow()
 			for _, key := range []string{"a", "b", "c", "d", "e"} {
-				s.schedule(key, "x", now, step)
+				s.schedule(key, `{}`, now, step)
 			}
 			s.wait(step + 5*time.Millisecond)
 			s.equal("due", []string{"a", "b", "c", "d", "e"}, dueKeys(s.claim(time.Minute)))
 			n, err := d.DropSchedules(s.Context(), []string{"b", "none"})
 			s.must(err)
 			s.equal("dropped", 1, n)
-			s.schedule("c", "changed", s.storeNow(), time.Hour)
+			s.schedule("c", `{"changed":1}`, s.storeNow(), time.Hour)
 			_, err = d.PauseSchedule(s.Context(), "d")
 			s.must(err)
 			var ticks []driver.DueTick
@@ -93,17 +94,65 @@ func settleCases() []testCase {
 		}},
 		{name: "what is stored already changes nothing", why: "each process adds the schedules of its program when it starts", run: func(s *suite) {
 			now := s.storeNow()
-			s.schedule("a", "x", now, step)
-			put, err := s.scheduler().PutSchedule(s.Context(), driver.PutSchedule{Key: "a", Data: []byte("x"), Start: driver.Start{From: now, Next: now.Add(time.Hour)}})
+			s.schedule("a", `{}`, now, step)
+			put, err := s.scheduler().PutSchedule(s.Context(), driver.PutSchedule{Key: "a", Data: []byte(`{}`), Start: driver.Start{From: now, Next: now.Add(time.Hour)}})
 			s.must(err)
 			s.equal("done", false, put.Done || put.Stale)
 			s.wait(step + 5*time.Millisecond)
 			s.equal("due", []string{"a"}, dueKeys(s.claim(time.Minute)))
-			put, err = s.scheduler().PutSchedule(s.Context(), driver.PutSchedule{Key: "a", Data: []byte("x"), Start: driver.Start{From: now.Add(-2), Next: now.Add(-1)}})
+			put, err = s.scheduler().PutSchedule(s.Context(), driver.PutSchedule{Key: "a", Data: []byte(`{}`), Start: driver.Start{From: now.Add(-2), Next: now.Add(-1)}})
 			s.must(err)
 			s.equal("done", false, put.Done || put.Stale)
 			job := plain("job")
 			s.equal("the claim holds", true, s.fire(driver.DueTick{Key: "a", Tick: now.Add(step), Next: now.Add(time.Hour), Job: &job})[0].Fired)
+		}},
+	}
+}
+
+func lastTickCases() []testCase {
+	return []testCase{
+		{name: "the tick that fired last is known", why: "a customer asks when the monitor looked last, and what came of it", run: func(s *suite) {
+			d := s.scheduler()
+			last := func() time.Time { s.Helper(); return s.findSchedule("a").Last }
+			second := s.storeNow().Truncate(time.Second)
+			put := func(data string) {
+				s.Helper()
+				s.schedule("a", data, s.storeNow(), step)
+			}
+			tick := func(job *driver.Job, at time.Time) driver.FiredTick {
+				s.Helper()
+				s.wait(step + 5*time.Millisecond)
+				claimed := s.claim(time.Minute)
+				s.equal("due", []string{"a"}, dueKeys(claimed))
+				s.equal("data", s.findSchedule("a").Data, claimed.Due[0].Data)
+				return s.fire(driver.DueTick{Key: "a", Tick: claimed.Due[0].Tick, Next: claimed.Now.Add(step), Job: job, Last: at})[0]
+			}
+			put(`{"v":1}`)
+			s.equal("none yet", time.Time{}, last())
+			s.equal("fired", driver.FiredTick{Fired: true}, tick(new(plain("one")), second.Add(-time.Minute)))
+			s.equal("the first", second.Add(-time.Minute), last())
+			s.equal("caught up", driver.FiredTick{Fired: true}, tick(new(plain("three")), second.Add(-20*time.Second+time.Millisecond)))
+			s.equal("the latest of some, to the second", second.Add(-20*time.Second), last())
+			s.equal("passed over", driver.FiredTick{Fired: true}, tick(nil, second))
+			s.equal("one that is passed over does not count", second.Add(-20*time.Second), last())
+
+			s.push(driver.Job{ID: "running", Body: []byte("x"), Unique: "one at a time"})
+			held := &driver.Job{ID: "held", Body: []byte("x"), Unique: "one at a time"}
+			s.equal("held", driver.FiredTick{Fired: true, Holder: "running"}, tick(held, second.Add(-10*time.Second)))
+			s.equal("one whose key is held does", second.Add(-10*time.Second), last())
+
+			same, err := d.PutSchedule(s.Context(), driver.PutSchedule{Key: "a", Data: []byte(`{"v":1}`), Start: driver.Start{From: second, Next: second.Add(time.Hour)}})
+			s.must(err)
+			s.equal("the same again", false, same.Done)
+			put(`{"v":2}`)
+			s.equal("it outlives a change", second.Add(-10*time.Second), last())
+			_, err = d.PauseSchedule(s.Context(), "a")
+			s.must(err)
+			s.equal("and a pause", second.Add(-10*time.Second), last())
+			_, err = d.DropSchedules(s.Context(), []string{"a"})
+			s.must(err)
+			put(`{"v":2}`)
+			s.equal("a new one has none", time.Time{}, last())
 		}},
 	}
 }
@@ -116,7 +165,7 @@ func startCases() []testCase {
 				{From: now.Add(time.Minute), Next: now.Add(time.Hour)},
 				{From: now.Add(-time.Hour), Next: now.Add(-time.Minute)},
 			} {
-				put, err := s.scheduler().PutSchedule(s.Context(), driver.PutSchedule{Key: "a", Data: []byte("x"), Start: start})
+				put, err := s.scheduler().PutSchedule(s.Context(), driver.PutSchedule{Key: "a", Data: []byte(`{}`), Start: start})
 				s.must(err)
 				s.equal("stale", true, put.Stale && !put.Done)
 				s.equal("the store's clock", true, put.Now.Sub(now) >= 0 && put.Now.Sub(now) < time.Minute)
@@ -125,19 +174,19 @@ func startCases() []testCase {
 		}},
 		{name: "a paused schedule is not due", why: "a customer who does not pay is not monitored", run: func(s *suite) {
 			d, now := s.scheduler(), s.storeNow()
-			s.schedule("a", "x", now, step)
+			s.schedule("a", `{}`, now, step)
 			paused, err := d.PauseSchedule(s.Context(), "a")
 			s.must(err)
 			s.equal("paused", true, paused)
 			paused, err = d.PauseSchedule(s.Context(), "none")
 			s.must(err)
 			s.equal("none", false, paused)
-			s.schedule("a", "changed", now, step) // does not resume it
+			s.schedule("a", `{"changed":1}`, now, step) // does not resume it
 			s.wait(step + 5*time.Millisecond)
 			s.equal("next", time.Duration(-1), s.claim(time.Minute).Next)
 			found, err := d.FindSchedules(s.Context(), []string{"a"})
 			s.must(err)
-			s.equal("found", []driver.Schedule{{Key: "a", Data: []byte("changed"), Paused: true}}, found)
+			s.equal("found", []driver.Schedule{{Key: "a", Data: []byte(`{"changed":1}`), Paused: true}}, found)
 
 			now = s.storeNow()
 			resumed, err := d.ResumeSchedule(s.Context(), "a", driver.Start{From: now.Add(-time.Hour), Next: now})
@@ -158,7 +207,7 @@ func pausedScheduleCases() []testCase {
 	return []testCase{
 		{name: "a paused schedule in code passes its ticks over", why: "an operator stops a report without a deployment", run: func(s *suite) {
 			d := s.scheduler()
-			put, err := d.PutSchedule(s.Context(), driver.PutSchedule{Key: "report", Data: []byte("note")})
+			put, err := d.PutSchedule(s.Context(), driver.PutSchedule{Key: "report", Data: []byte(`{"note":1}`)})
 			s.must(err)
 			s.equal("put", true, put.Done)
 			s.equal("never claimed", time.Duration(-1), s.claim(time.Minute).Next)
@@ -174,18 +223,34 @@ func pausedScheduleCases() []testCase {
 			fired := fire("passed", start.Add(time.Millisecond))
 			s.equal("passed over", false, fired.Fired)
 			s.equal("last", start.Add(time.Millisecond), fired.Last)
-			found, err := d.FindSchedules(s.Context(), []string{"report"})
-			s.must(err)
-			s.equal("found", driver.Schedule{Key: "report", Data: []byte("note"), Last: fired.Last, Paused: true}, found[0])
+			s.equal("found", driver.Schedule{Key: "report", Data: []byte(`{"note":1}`), Paused: true}, s.findSchedule("report"))
 			resumed, err := d.ResumeSchedule(s.Context(), "report", driver.Start{})
 			s.must(err)
 			s.equal("resumed", true, resumed.Done)
-			s.equal("fired", true, fire("fired", start.Add(2*time.Millisecond)).Fired)
+			at := start.Add(2 * time.Millisecond)
+			s.equal("fired", true, fire("fired", at).Fired)
 			s.stats(driver.Stats{Ready: 1})
+
+			s.equal("fired last", at, s.findSchedule("report").Last)
+			_, err = d.PauseSchedule(s.Context(), "report")
+			s.must(err)
+			for i := range 2 {
+				s.equal("passed over", false, fire("passed again", at.Add(time.Duration(i+1)*time.Millisecond)).Fired)
+			}
+			s.equal("fired last, and no later one", at, s.findSchedule("report").Last)
+			_, err = d.ResumeSchedule(s.Context(), "report", driver.Start{})
+			s.must(err)
+			s.equal("fired", true, fire("fired again", at.Add(3*time.Millisecond)).Fired)
+			s.equal("fired last", at.Add(3*time.Millisecond), s.findSchedule("report").Last)
+			_, err = d.DropSchedules(s.Context(), []string{"report"})
+			s.must(err)
+			_, err = d.PutSchedule(s.Context(), driver.PutSchedule{Key: "report", Data: []byte(`{"note":2}`)})
+			s.must(err)
+			s.equal("a new one", driver.Schedule{Key: "report", Data: []byte(`{"note":2}`)}, s.findSchedule("report"))
 		}},
 		{name: "a tick whose key is held stores nothing", why: "a slow report must not run beside itself", run: func(s *suite) {
 			now := s.storeNow()
-			s.schedule("a", "x", now, step)
+			s.schedule("a", `{}`, now, step)
 			s.push(driver.Job{ID: "running", Body: []byte("x"), Unique: "one at a time"})
 			s.wait(step + 5*time.Millisecond)
 			s.claim(time.Minute)
@@ -197,9 +262,9 @@ func pausedScheduleCases() []testCase {
 		{name: "a claim is bounded", why: "a process must not take what it cannot fire in time", run: func(s *suite) {
 			now := s.storeNow()
 			for i := range 5 {
-				s.schedule(fmt.Sprint("k", i), "x", now, step+time.Duration(i)*time.Millisecond)
+				s.schedule(fmt.Sprint("k", i), `{}`, now, step+time.Duration(i)*time.Millisecond)
 			}
-			big := string(make([]byte, 700<<10))
+			big := fmt.Sprintf(`{"big":"%s"}`, strings.Repeat("x", 700<<10))
 			for i := range 3 {
 				s.schedule(fmt.Sprint("big", i), big, now, step+time.Second)
 			}
@@ -224,14 +289,14 @@ func schedulePageCases() []testCase {
 			var want []string
 			for i := range 600 { // many enough for a store to keep them otherwise than a few
 				want = append(want, fmt.Sprintf("schedule-%03d", i))
-				s.schedule(want[i], "x", now, time.Hour)
+				s.schedule(want[i], `{}`, now, time.Hour)
 			}
 			var seen []string
 			for cursor := ""; ; {
 				page, next, err := d.Schedules(s.Context(), cursor, 50)
 				s.must(err)
 				for _, entry := range page {
-					s.equal("data", "x", string(entry.Data))
+					s.equal("data", `{}`, string(entry.Data))
 					seen = append(seen, entry.Key)
 				}
 				if cursor = next; cursor == "" {
@@ -276,6 +341,13 @@ func (s *suite) schedule(key, data string, from time.Time, in time.Duration) {
 	})
 	s.must(err)
 	s.equal("schedule is stored", true, put.Done)
+}
+
+func (s *suite) findSchedule(key string) driver.Schedule {
+	s.Helper()
+	found, err := s.scheduler().FindSchedules(s.Context(), []string{key})
+	s.must(err)
+	return found[0]
 }
 
 func (s *suite) fire(ticks ...driver.DueTick) []driver.FiredTick {

@@ -18,7 +18,8 @@ type Driver struct {
 	jobs      map[string]*job
 	leases    map[string]*lease
 	keys      map[string]key
-	ticks     map[string]time.Time
+	ticks     map[string]time.Time // the latest of each schedule in code
+	fired     map[string]time.Time // the last of each schedule that did
 	schedules map[string]*schedule
 	flows     map[string]*flow
 	history   map[time.Time]driver.Tally
@@ -78,6 +79,7 @@ func NewDriver() *Driver {
 		leases:    map[string]*lease{},
 		keys:      map[string]key{},
 		ticks:     map[string]time.Time{},
+		fired:     map[string]time.Time{},
 		schedules: map[string]*schedule{},
 		flows:     map[string]*flow{},
 		history:   map[time.Time]driver.Tally{},

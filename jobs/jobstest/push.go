@@ -138,6 +138,7 @@ func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) 
 			if s := d.schedules[t.Name]; s == nil || !s.paused {
 				fired.Holder = d.store([]driver.Job{*t.Job})[0].Holder
 				fired.Fired = true
+				d.fired[t.Name] = t.At.UTC()
 			}
 			d.ticks[t.Name] = t.At.UTC()
 		}

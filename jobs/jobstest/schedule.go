@@ -56,6 +56,7 @@ func (d *Driver) DropSchedules(ctx context.Context, keys []string) (int, error) 
 			}
 			delete(d.schedules, key)
 			delete(d.ticks, key)
+			delete(d.fired, key)
 		}
 		return nil
 	})
@@ -152,6 +153,7 @@ func (d *Driver) FireDue(ctx context.Context, ticks []driver.DueTick) ([]driver.
 			fired[i].Fired = true
 			if t.Job != nil {
 				fired[i].Holder = d.store([]driver.Job{*t.Job})[0].Holder
+				d.fired[t.Key] = t.Last.UTC().Truncate(time.Second)
 			}
 		}
 		return nil
@@ -209,7 +211,7 @@ func (d *Driver) scheduled(key string) driver.Schedule {
 	if s == nil {
 		return driver.Schedule{Key: key}
 	}
-	found := driver.Schedule{Key: key, Data: []byte(s.data), Last: d.ticks[key], Paused: s.paused}
+	found := driver.Schedule{Key: key, Data: []byte(s.data), Last: d.fired[key], Paused: s.paused}
 	if !s.paused {
 		found.Next = s.next
 	}

@@ -27,8 +27,10 @@ type faulty struct {
 	onResolve   func(ids []string) []string
 	onWait      func(context.Context, time.Duration) error
 	onStart     func(p *driver.FlowPart)
-	onFlow      func(f *faulty) // a call of a flow's end
-	onClaim     func(f *faulty) // before it
+	onFlow      func(f *faulty)                       // a call of a flow's end
+	onClaim     func(f *faulty)                       // before it
+	onPut       func(f *faulty, p driver.PutSchedule) // before it
+	onTick      func(f *faulty, t driver.DueTick)     // after it
 	onFire      func(f *faulty, t *driver.Tick)
 	onFired     func(f *faulty, t driver.Tick, got *driver.Fired)
 }
@@ -117,6 +119,23 @@ func (f *faulty) Claim(ctx context.Context, c driver.Claim) (driver.Claimed, err
 		f.onClaim(f)
 	}
 	return f.Driver.Claim(ctx, c)
+}
+
+func (f *faulty) PutSchedule(ctx context.Context, p driver.PutSchedule) (driver.Started, error) {
+	if f.onPut != nil {
+		f.onPut(f, p)
+	}
+	return f.Driver.PutSchedule(ctx, p)
+}
+
+func (f *faulty) FireDue(ctx context.Context, ticks []driver.DueTick) ([]driver.FiredTick, error) {
+	got, err := f.Driver.FireDue(ctx, ticks)
+	for _, t := range ticks {
+		if f.onTick != nil {
+			f.onTick(f, t)
+		}
+	}
+	return got, err
 }
 
 // eachTenth is true now and then.
@@ -296,6 +315,30 @@ var plantedFaults = map[string]func(*faulty){
 		f.onClaim = func(f *faulty) {
 			for _, s := range f.schedules {
 				s.paused = false
+			}
+		}
+	},
+	"which tick fired last is forgotten": func(f *faulty) {
+		f.onTick = func(f *faulty, t driver.DueTick) { delete(f.fired, t.Key) }
+	},
+	"which tick fired last is forgotten with a change": func(f *faulty) {
+		f.onPut = func(f *faulty, p driver.PutSchedule) {
+			if s := f.schedules[p.Key]; s != nil && s.data != string(p.Data) {
+				delete(f.fired, p.Key)
+			}
+		}
+	},
+	"a tick that is passed over is said to fire": func(f *faulty) {
+		f.onTick = func(f *faulty, t driver.DueTick) {
+			if t.Job == nil {
+				f.fired[t.Key] = t.Tick
+			}
+		}
+	},
+	"a tick in code that is passed over is said to fire": func(f *faulty) {
+		f.onFired = func(f *faulty, t driver.Tick, got *driver.Fired) {
+			if t.Job != nil && !got.Fired && got.Last.Equal(t.At) {
+				f.fired[t.Name] = t.At
 			}
 		}
 	},

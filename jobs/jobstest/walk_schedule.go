@@ -16,7 +16,9 @@ type ticking struct {
 	paused  bool
 }
 
-func (w *walk) scheduleKey() string { return one(w, []string{" a", " b", "acme a", "acme b"}) }
+func scheduleKeys() []string { return []string{" a", " b", "acme a", "acme b"} }
+
+func (w *walk) scheduleKey() string { return one(w, scheduleKeys()) }
 
 // soon is a moment at which a schedule may be due next.
 func (w *walk) soon() time.Time {
@@ -28,6 +30,14 @@ func (w *walk) schedule() error {
 	if !ok {
 		return nil
 	}
+	if err := w.changeSchedule(s); err != nil {
+		return err
+	}
+	return w.lookAtSchedules(s)
+}
+
+// changeSchedule adds, pauses, resumes or drops a schedule, or fires what is due.
+func (w *walk) changeSchedule(s driver.Scheduler) error {
 	switch w.rand.IntN(8) {
 	case 0, 1:
 		return w.putSchedule(s)
@@ -48,6 +58,7 @@ func (w *walk) schedule() error {
 			want = 1
 		}
 		delete(w.m.schedules, key)
+		delete(w.m.fired, key)
 		return w.equal("dropped", want, n)
 	}
 	if err := w.claim(s); err != nil {
@@ -57,7 +68,7 @@ func (w *walk) schedule() error {
 }
 
 func (w *walk) putSchedule(s driver.Scheduler) error {
-	key, data := w.scheduleKey(), one(w, []string{"x", "y"})
+	key, data := w.scheduleKey(), one(w, []string{`{"s":1}`, `{"s":2}`})
 	next := w.soon()
 	put, err := s.PutSchedule(w.ctx, driver.PutSchedule{Key: key, Data: []byte(data), Start: driver.Start{From: next.Add(-time.Hour), Next: next}})
 	w.logf("put schedule %q %s for %s: %+v, %v", key, data, next, put, err)
@@ -156,6 +167,7 @@ func (w *walk) fireClaimed(s driver.Scheduler) error {
 		if w.chance(2) {
 			t.Job = new(w.freshJob(w.name("tick")))
 			t.Job.Unique, t.Job.Scope, t.Job.Window = "", "", 0
+			t.Last = t.Tick.Add(one(w, []time.Duration{0, time.Hour, -time.Hour}))
 		}
 		ticks = append(ticks, t)
 	}
@@ -179,7 +191,30 @@ func (w *walk) fireClaimed(s driver.Scheduler) error {
 		if t.Job != nil {
 			w.m.push(*t.Job, w.m.began)
 			w.token = true
+			w.m.fired[t.Key] = t.Last.Truncate(time.Second)
 		}
 	}
 	return w.equal("fired", want, got)
+}
+
+// lookAtSchedules compares what the driver shows of all stored schedules.
+func (w *walk) lookAtSchedules(s driver.Scheduler) error {
+	found, err := s.FindSchedules(w.ctx, scheduleKeys())
+	w.logf("find schedules: %+v, %v", found, err)
+	if err != nil {
+		return err
+	}
+	for i, key := range scheduleKeys() {
+		want := driver.Schedule{Key: key}
+		if k := w.m.schedules[key]; k != nil {
+			want.Data, want.Last, want.Paused = []byte(k.data), w.m.fired[key], k.paused
+			if !k.paused {
+				want.Next = k.next
+			}
+		}
+		if err := w.equal("schedule", want, found[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -54,6 +54,7 @@ func (w *walk) fire(name string) error {
 		if n := w.m.notes[name]; n == nil || !n.paused {
 			want.Fired, want.Holder = true, w.m.push(*t.Job, w.m.began).Holder
 			w.token = w.token || want.Holder == ""
+			w.m.fired[name] = t.At
 		}
 	}
 	w.m.ticks[name] = want.Last
@@ -65,7 +66,7 @@ func (w *walk) changeNote(s driver.Scheduler, name string) error {
 	n := w.m.notes[name]
 	switch w.rand.IntN(4) {
 	case 0:
-		data := one(w, []string{"seen at one", "seen at two"})
+		data := one(w, []string{`{"seen":1}`, `{"seen":2}`})
 		put, err := s.PutSchedule(w.ctx, driver.PutSchedule{Key: name, Data: []byte(data)})
 		w.logf("note %s %q: %+v, %v", name, data, put, err)
 		if err != nil {
@@ -107,6 +108,7 @@ func (w *walk) changeNote(s driver.Scheduler, name string) error {
 	}
 	delete(w.m.notes, name)
 	delete(w.m.ticks, name) // its next tick is that of a new one
+	delete(w.m.fired, name)
 	return w.equal("dropped", n != nil, dropped == 1)
 }
 
@@ -120,5 +122,5 @@ func (w *walk) lookAtNote(s driver.Scheduler, name string) error {
 	if n == nil {
 		return w.equal("note", 0, len(found[0].Data))
 	}
-	return w.equal("note", driver.Schedule{Key: name, Data: []byte(n.data), Last: w.m.ticks[name], Paused: n.paused}, found[0])
+	return w.equal("note", driver.Schedule{Key: name, Data: []byte(n.data), Last: w.m.fired[name], Paused: n.paused}, found[0])
 }

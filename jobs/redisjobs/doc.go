@@ -47,7 +47,11 @@
 //	parkedat  HASH  id → its member of parked
 //	open      ZSET  group of parked jobs by when it may go on, ms
 //	history   HASH  minute → tallies of the workers, 25 hours
-//	cron      HASH  schedule → latest tick, ms
+//	cron      HASH  schedule in code → latest tick, ms; <name>" " → the latest that
+//	                fired, "" if none has, where that is another
+//	schedules HASH  schedule → last tick and what makes jobs of it (lua/part_schedule.lua)
+//	ticks     ZSET  schedule by its next tick or the end of its claim, ms
+//	claims    HASH  schedule → tick of its claim, ms
 //	wake      LIST  zero or one token for a blocked worker
 //	position  STRING cursor of the outbox (driver.Positioner)
 //

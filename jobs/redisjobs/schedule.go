@@ -1,7 +1,9 @@
 package redisjobs
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -16,7 +18,7 @@ var (
 	schedulePause  = command{"schedule_pause", "schedules ticks claims", "name"}
 	scheduleResume = command{"schedule_resume", "ticks claims", "name from next"}
 	scheduleClaim  = command{"schedule_claim", "schedules ticks claims", "limit hold_ms"}
-	scheduleFire   = command{"schedule_fire", storeKeys + " ticks claims", "{name tick next id stored due key window}..."}
+	scheduleFire   = command{"schedule_fire", storeKeys + " schedules ticks claims", "{name tick next last id stored due key window}..."}
 	scheduleFind   = command{"schedule_find", "schedules ticks cron", "{name}..."}
 
 	scheduleCommands = []command{schedulePut, scheduleDrop, schedulePause, scheduleResume, scheduleClaim, scheduleFire, scheduleFind}
@@ -24,6 +26,9 @@ var (
 
 // PutSchedule implements driver.Scheduler.
 func (d *Driver) PutSchedule(ctx context.Context, s driver.PutSchedule) (driver.Started, error) {
+	if !bytes.HasPrefix(s.Data, []byte("{")) {
+		return driver.Started{}, errors.New("redisjobs: schedule_put: data is no JSON object")
+	}
 	from, next := startArgs(s.Start)
 	return d.started(ctx, schedulePut, s.Key, s.Data, from, next)
 }
@@ -105,9 +110,9 @@ func (d *Driver) FireDue(ctx context.Context, ticks []driver.DueTick) ([]driver.
 	if len(ticks) == 0 {
 		return nil, nil
 	}
-	args := make([]any, 0, 8*len(ticks))
+	args := make([]any, 0, 9*len(ticks))
 	for _, t := range ticks {
-		args = append(args, t.Key, t.Tick.UnixMilli(), t.Next.UnixMilli())
+		args = append(args, t.Key, t.Tick.UnixMilli(), t.Next.UnixMilli(), t.Last.Unix())
 		if t.Job == nil {
 			args = append(args, "", "", "", "", "")
 			continue

@@ -1,6 +1,7 @@
 -- fire stores the job of a schedule's tick if the tick is newer than the last
 -- one and not in the future. Without a job it reads. A new schedule starts now;
--- the ticks of a paused one are passed over.
+-- the ticks of a paused one are passed over. Where the last one has not fired, the
+-- field "<name> " says which did, or "".
 --
 -- KEYS: ready due body clock unique window wake control parked parkedat cron ticks
 -- ARGV: name tick {id stored due key window}...
@@ -17,16 +18,18 @@ local now = now_ms()
 local last = tonumber(redis.call('HGET', cron, name) or '')
 if not last then
   last = now
-  redis.call('HSET', cron, name, int(now))
+  redis.call('HSET', cron, name, int(now), name .. ' ', '')
 end
 if #ARGV == 2 or tick <= last or tick > now then
   return {0, int(last), int(now), ''}
 end
 if is_paused(ticks, name) then
+  redis.call('HSETNX', cron, name .. ' ', int(last))
   redis.call('HSET', cron, name, int(tick))
   return {0, int(tick), int(now), ''}
 end
 local k = {ready = ready, due = due, body = body, clock = clock, unique = unique, window = window, wake = wake, control = control, parked = parked, parkedat = parkedat}
 local holders = store(k, ARGV, 3)
 redis.call('HSET', cron, name, int(tick))
+redis.call('HDEL', cron, name .. ' ')
 return {1, int(tick), int(now), holders[1]}

@@ -34,7 +34,7 @@ while first < #due and bytes <= 1048576 do
       scores[#scores + 1] = name
       answer[#answer + 1] = name
       answer[#answer + 1] = at
-      answer[#answer + 1] = data[i]
+      answer[#answer + 1] = (split(data[i]))
       bytes = bytes + #data[i]
       if bytes > 1048576 then break end
     end

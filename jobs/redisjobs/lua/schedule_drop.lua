@@ -12,6 +12,6 @@ for i = 1, #ARGV do
   found = found + redis.call('HDEL', schedules, name)
   redis.call('ZREM', ticks, name)
   redis.call('HDEL', claims, name)
-  redis.call('HDEL', cron, name)
+  redis.call('HDEL', cron, name, name .. ' ')
 end
 return {found}

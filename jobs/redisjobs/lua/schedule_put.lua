@@ -1,5 +1,5 @@
 -- schedule_put stores a schedule, or the note of one in code (without from and
--- next). The data that is stored already changes nothing.
+-- next). The data that is stored already changes nothing. The last tick stays.
 --
 -- KEYS: schedules ticks claims
 -- ARGV: name data from next
@@ -9,7 +9,8 @@ local schedules, ticks, claims = KEYS[1], KEYS[2], KEYS[3]
 local name, data, from, next = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local now = now_ms()
-if redis.call('HGET', schedules, name) == data then
+local old, last = split(redis.call('HGET', schedules, name) or '')
+if old == data then
   return {0, 0, int(now)}
 end
 if stale(from, next, now) then
@@ -18,5 +19,5 @@ end
 if from ~= '' and not is_paused(ticks, name) then
   move(ticks, claims, name, tonumber(next))
 end
-redis.call('HSET', schedules, name, data)
+redis.call('HSET', schedules, name, join(data, last))
 return {1, 0, int(now)}
