@@ -19,7 +19,7 @@ func pagesToLookAt() map[string]string {
 		"running": "mail/jobs?state=running", "ready": "mail/jobs?state=ready", "dead": "mail/jobs?state=dead",
 		"retries": "mail/jobs?state=scheduled&retried=1", "no-dead": "imports/jobs?state=dead", "no-match": "mail/jobs?state=ready&kind=none",
 		"job": "mail/job?id=dead-2", "running-job": "mail/job?id=running-acme", "flow-job": "mail/job?id=flow-done~0.1", "no-job": "mail/job?id=none",
-		"schedules": "mail/schedules", "no-schedules": "imports/schedules",
+		"schedules": "mail/schedules", "no-schedules": "imports/schedules", "many-schedules": "reports/schedules", "one-schedule": "solo/schedules",
 		"flows": "mail/flows", "no-flows": "imports/flows", "flow": "mail/flow?id=flow-runs", "failed-flow": "mail/flow?id=flow-failed&stage=1",
 		"tenants": "mail/tenants", "no-tenants": "imports/tenants",
 	}
@@ -38,6 +38,10 @@ func TestPagesLookRight(t *testing.T) {
 			b.Open(s.url + path)
 			require.True(t, b.Fits(width), "%s at %d pixels", name, width)
 			require.Equal(t, "ok", b.Contrast(), "%s, %s", name, scheme)
+			if strings.Contains(name, "schedule") {
+				cut := b.Eval(`String([...document.querySelectorAll(".table")].filter(t => t.scrollWidth > t.clientWidth).length)`)
+				require.Equal(t, "0", cut, "%s hides its buttons at %d pixels", name, width)
+			}
 			b.Screenshot(fmt.Sprintf("%s-%d-%s", name, width, scheme))
 		}
 		s.accessible(b, name)

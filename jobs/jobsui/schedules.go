@@ -27,10 +27,11 @@ type scheduleRow struct {
 	Words  string // what the expression means; empty if it is hard to say
 	Next   []time.Time
 	Zone   *time.Location
-	Bad    string // why its next runs are not known
-	Unseen bool   // in code of no process that runs
-	Ticked bool   // Last is a tick, and not when it was added
-	Late   bool   // it should have fired
+	Bad    string       // why its next runs are not known
+	Unseen bool         // in code of no process that runs
+	Late   bool         // it should have fired
+	Job    jobs.State   // of the job of Last; empty if there is none any more
+	JobURL template.URL // of it
 }
 
 // schedulesPick is what the page of schedules shows, as it stands in its URL.
@@ -101,6 +102,10 @@ func (d *dashboard) schedules(w http.ResponseWriter, r *http.Request, f *frame, 
 	if cursor != "" {
 		v.Next = schedulesPick{Text: v.Text, Cursor: cursor}.URL()
 	}
+	if err := d.lastJobs(r, q, v.Rows); err != nil {
+		d.broken(w, r, f, err)
+		return
+	}
 	slices.SortFunc(v.Rows, func(a, b scheduleRow) int {
 		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Name, b.Name))
 	})
@@ -123,9 +128,29 @@ func newScheduleRow(now time.Time, s jobs.Schedule) scheduleRow {
 		return row
 	}
 	row.Words = words(s.Spec)
-	at, _ := s.Next(s.Last.Add(-time.Second), 1) // what it answers for now, it does for then
-	row.Ticked = s.Options.Jitter > 0 || len(at) > 0 && at[0].Equal(s.Last)
 	return row
+}
+
+// lastJobs looks up what became of the last ticks.
+func (d *dashboard) lastJobs(r *http.Request, q *jobs.Queue, rows []scheduleRow) error {
+	var ids []string
+	for _, row := range rows {
+		if row.LastJob != "" {
+			ids = append(ids, row.LastJob)
+		}
+	}
+	found, err := q.Find(r.Context(), ids...)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	states := map[string]jobs.State{}
+	for _, job := range found {
+		states[job.Info.ID] = job.State
+	}
+	for i := range rows {
+		rows[i].Job, rows[i].JobURL = states[rows[i].LastJob], jobURL(rows[i].LastJob)
+	}
+	return err
 }
 
 // schedule runs, pauses, resumes or, after it has asked, removes one.

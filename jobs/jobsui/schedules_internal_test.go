@@ -14,12 +14,11 @@ func TestARowTellsWhatIsWrongWithASchedule(t *testing.T) {
 	now := time.Date(2026, 11, 29, 9, 0, 30, 0, time.UTC)
 	minute := now.Truncate(time.Minute)
 	for name, c := range map[string]struct {
-		schedule             jobs.Schedule
-		unseen, late, ticked bool
+		schedule     jobs.Schedule
+		unseen, late bool
 	}{
-		"runs":                   {schedule: jobs.Schedule{InCode: true, Seen: now.Add(-time.Hour), Last: minute}, ticked: true},
-		"no process has it":      {schedule: jobs.Schedule{InCode: true, Seen: now.Add(-3 * time.Hour), Last: minute}, unseen: true, ticked: true},
-		"new, has no tick yet":   {schedule: jobs.Schedule{InCode: true, Seen: now, Last: minute.Add(7 * time.Second)}},
+		"runs":                   {schedule: jobs.Schedule{InCode: true, Seen: now.Add(-time.Hour), Last: minute}},
+		"no process has it":      {schedule: jobs.Schedule{InCode: true, Seen: now.Add(-3 * time.Hour), Last: minute}, unseen: true},
 		"is due":                 {schedule: jobs.Schedule{Due: now.Add(time.Second)}},
 		"is about to fire":       {schedule: jobs.Schedule{Due: now.Add(-5 * time.Second)}},
 		"nobody fires it":        {schedule: jobs.Schedule{Due: now.Add(-time.Minute)}, late: true},
@@ -27,7 +26,7 @@ func TestARowTellsWhatIsWrongWithASchedule(t *testing.T) {
 	} {
 		c.schedule.Name, c.schedule.Spec = "x", "* * * * *"
 		row := newScheduleRow(now, c.schedule)
-		require.Equal(t, []bool{c.unseen, c.late, c.ticked}, []bool{row.Unseen, row.Late, row.Ticked}, name)
+		require.Equal(t, []bool{c.unseen, c.late}, []bool{row.Unseen, row.Late}, name)
 		require.Equal(t, "every minute", row.Words, name)
 		require.Equal(t, minute.Add(time.Minute), row.Next[0], name)
 	}

@@ -110,7 +110,7 @@ func newStage(t *testing.T) *stage {
 
 	empty, err := jobs.New(jobstest.New(t), nil)
 	require.NoError(t, err)
-	ui, err := jobsui.New(map[string]*jobs.Queue{"mail": q, "imports": empty}, &jobsui.Options{Logger: quiet})
+	ui, err := jobsui.New(map[string]*jobs.Queue{"mail": q, "imports": empty, "reports": scheduled(t, 40), "solo": scheduled(t, 1)}, &jobsui.Options{Logger: quiet})
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/ops/jobs/", http.StripPrefix("/ops/jobs", ui))

@@ -55,9 +55,9 @@ func moment(zone *time.Location, t time.Time) string {
 	return t.In(zone).Format("Mon 2 Jan 2006, 15:04:05 MST")
 }
 
-// shortly is moment without the year and the second.
+// shortly is moment without the year, the second and the zone.
 func shortly(zone *time.Location, t time.Time) string {
-	return t.In(zone).Format("Mon 2 Jan, 15:04 MST")
+	return t.In(zone).Format("Mon 2 Jan, 15:04")
 }
 
 // per names the period of a rate.
