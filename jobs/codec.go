@@ -9,17 +9,19 @@ import (
 // What a sealed text is, so that one cannot be passed off as the other.
 const (
 	sealedArgs   = "args"
+	sealedForKey = "args for key"
 	sealedResult = "result"
 )
 
 // maxResult bounds the JSON of a result in bytes.
 const maxResult = 64 << 10
 
-// bound is the data that a codec ties a sealed text to: the job it belongs to.
-// Each part is preceded by its length, so that no two jobs have the same.
-func bound(what, kind, tenant, id string) []byte {
+// bound is the data that a codec ties a sealed text to: the job it belongs to,
+// or the schedule, or the unique key. Each part is preceded by its length, so
+// that no two have the same.
+func bound(what, kind, tenant, name string) []byte {
 	b := []byte("jobs/1")
-	for _, part := range []string{what, kind, tenant, id} {
+	for _, part := range []string{what, kind, tenant, name} {
 		b = binary.AppendUvarint(b, uint64(len(part)))
 		b = append(b, part...)
 	}
@@ -27,6 +29,16 @@ func bound(what, kind, tenant, id string) []byte {
 }
 
 func (o *Options) sealed() bool { return o != nil && o.Codec != nil }
+
+// boundArgs is what the arguments of a job are tied to: its id, but for a job
+// that may replace another one, and then goes on under the id of that, to the
+// key that both have.
+func (e *envelope) boundArgs(id string) []byte {
+	if e.Key != nil {
+		return bound(sealedForKey, e.Kind, e.Tenant, string(e.Key))
+	}
+	return bound(sealedArgs, e.Kind, e.Tenant, id)
+}
 
 func (o *Options) open(what, kind, tenant, id string, sealed []byte) ([]byte, error) {
 	return o.Codec.Open(sealed, bound(what, kind, tenant, id))

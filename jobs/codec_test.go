@@ -187,3 +187,57 @@ func TestCodecThatFailsStoresNothing(t *testing.T) {
 		b.stats(jobs.Stats{})
 	})
 }
+
+// A job that is replaced keeps its id and gets arguments that were sealed before
+// anybody knew it.
+func TestReplacedJobIsOpened(t *testing.T) {
+	opts := tenantOptions()
+	opts.Codec = ring(t, "k1", map[string][]byte{"k1": key(1)})
+	bubble(t, opts, func(b *bench) {
+		acme := opts.WithTenant(b.Context(), "acme")
+		var ran []string
+		jobs.Handle(b.q, func(ctx context.Context, m Mail) error {
+			info, _ := jobs.InfoFrom(ctx)
+			ran = append(ran, info.ID+" "+m.To)
+			return nil
+		})
+		latest := func(id string) *jobs.EnqueueOptions {
+			return &jobs.EnqueueOptions{ID: id, Key: "customer \xff", Scope: jobs.Replace}
+		}
+		_, err := b.q.Enqueue(acme, Mail{To: "first"}, latest("a"))
+		require.NoError(b, err)
+		replaced, err := b.q.Enqueue(acme, Mail{To: "second"}, latest("b"))
+		require.NoError(b, err)
+		require.Equal(b, jobs.Receipt{ID: "a", Duplicate: true, Replaced: true}, replaced)
+		jobstest.Drain(b, b.d, b.q)
+		_, err = b.q.EnqueueMany(acme, []jobs.Item{{Args: Mail{To: "third"}, Options: latest("c")}, {Args: Mail{To: "fourth"}, Options: latest("d")}})
+		require.NoError(b, err)
+		jobstest.Drain(b, b.d, b.q)
+		require.Equal(b, []string{"a second", "c fourth"}, ran)
+		b.stats(jobs.Stats{})
+	})
+}
+
+// Arguments that are sealed for a key are not those of another one, nor those
+// of a job that has the key's name.
+func TestReplacingArgumentsStayWithTheirKey(t *testing.T) {
+	bubble(t, &jobs.Options{Codec: ring(t, "k1", map[string][]byte{"k1": key(1)})}, func(b *bench) {
+		jobs.Handle(b.q, func(context.Context, Mail) error {
+			b.Error("was called")
+			return nil
+		})
+		r := b.enqueue(Mail{To: "ann"}, &jobs.EnqueueOptions{Key: "one", Scope: jobs.Replace, MaxAttempts: 1})
+		stored, err := b.d.Find(b.Context(), []string{r.ID})
+		require.NoError(b, err)
+		_, err = b.q.Cancel(b.Context(), r.ID)
+		require.NoError(b, err)
+		for id, other := range map[string]string{"another": `"key":"dHdv"`, "one": `"max":1`} {
+			body := bytes.Replace(stored[0].Body, []byte(`"key":"b25l"`), []byte(other), 1)
+			require.NotEqual(b, stored[0].Body, body)
+			_, err = b.d.Push(b.Context(), driver.Push{Jobs: []driver.Job{{ID: id, Body: body}}})
+			require.NoError(b, err)
+		}
+		jobstest.Drain(b, b.d, b.q)
+		b.stats(jobs.Stats{Dead: 2})
+	})
+}

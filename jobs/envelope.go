@@ -25,6 +25,7 @@ type envelope struct {
 	Due         int64           `json:"due,omitempty"`    // a delayed job: when, in ms since 1970, by its producer's clock
 	Trace       string          `json:"trace,omitempty"`  // W3C traceparent
 	State       string          `json:"state,omitempty"`  // W3C tracestate
+	Key         []byte          `json:"key,omitempty"`    // what Sealed is tied to instead of the id, see boundArgs
 	Sealed      []byte          `json:"sealed,omitempty"` // instead of Args: what Options.Codec made of them
 	Args        json.RawMessage `json:"args,omitempty"`
 }
@@ -37,7 +38,7 @@ var (
 // encode is json.Marshal without its second look at the arguments: they are
 // JSON already. Kind has no characters that need escaping, see checkName.
 func (e *envelope) encode() []byte {
-	b := make([]byte, 0, len(e.Args)+len(e.Sealed)*4/3+len(e.Kind)+len(e.Tenant)+len(e.Trace)+len(e.State)+96)
+	b := make([]byte, 0, len(e.Args)+len(e.Sealed)*4/3+len(e.Kind)+len(e.Tenant)+len(e.Trace)+len(e.State)+len(e.Key)+96)
 	b = append(b, `{"v":`...)
 	b = strconv.AppendInt(b, int64(e.Version), 10)
 	b = append(b, `,"kind":"`...)
@@ -49,9 +50,9 @@ func (e *envelope) encode() []byte {
 	b = appendNumber(b, `,"due":`, e.Due)
 	b = appendText(b, `,"trace":`, e.Trace)
 	b = appendText(b, `,"state":`, e.State)
+	b = appendBytes(b, `,"key":`, e.Key)
 	if e.Sealed != nil {
-		text, _ := json.Marshal(e.Sealed) // bytes always can be
-		b = append(append(b, `,"sealed":`...), text...)
+		b = appendBytes(b, `,"sealed":`, e.Sealed)
 	} else {
 		b = append(append(b, `,"args":`...), e.Args...)
 	}
@@ -71,6 +72,14 @@ func appendText(b []byte, name, text string) []byte {
 	}
 	quoted, _ := json.Marshal(text) // strings always can be
 	return append(append(b, name...), quoted...)
+}
+
+func appendBytes(b []byte, name string, data []byte) []byte {
+	if data == nil {
+		return b
+	}
+	text, _ := json.Marshal(data) // bytes always can be
+	return append(append(b, name...), text...)
 }
 
 // decode reads an envelope: quickly if it looks as encode writes it, else as

@@ -78,7 +78,7 @@ func (q *Queue) prepare(a *attempt) (handler, context.Context) {
 		if q.opts == nil || q.opts.Codec == nil {
 			return q.cannot(a, "job is sealed but Options.Codec is nil")
 		}
-		a.env.Args, err = q.opts.open(sealedArgs, env.Kind, env.Tenant, a.job.ID, env.Sealed)
+		a.env.Args, err = q.opts.Codec.Open(env.Sealed, env.boundArgs(a.job.ID))
 		if errors.Is(err, ErrUnknownKey) {
 			return q.cannot(a, err.Error())
 		}

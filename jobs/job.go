@@ -125,7 +125,10 @@ func (o *Options) jobOf(ctx context.Context, tenant string, args Args, opts *Enq
 	}
 	o.inject(ctx, &env)
 	if o.sealed() {
-		env.Sealed, err = o.Codec.Seal(env.Args, bound(sealedArgs, env.Kind, tenant, job.ID))
+		if opts.Scope == Replace {
+			env.Key = []byte(opts.Key)
+		}
+		env.Sealed, err = o.Codec.Seal(env.Args, env.boundArgs(job.ID))
 		if err != nil {
 			return driver.Job{}, fmt.Errorf("jobs: seal %s: %w", env.Kind, err)
 		}
