@@ -55,9 +55,9 @@
 // With Options.Tenant and Options.WithTenant set, each job carries the tenant
 // it was enqueued for and its handler's context has it again; enqueueing
 // without a tenant is refused with ErrNoTenant, unless EnqueueOptions.NoTenant
-// says that this job belongs to none. Unique keys are per tenant. Jobs of Cron
-// belong to no tenant; those of Queue.Schedule, and the names of its schedules,
-// to that of its context.
+// says that this job belongs to none. Unique keys are per tenant and kind. Jobs
+// of Cron belong to no tenant; those of Queue.Schedule, and the names of its
+// schedules, to that of its context.
 //
 // A context with a tenant reaches the jobs, flows and schedules of that tenant
 // alone: those of others, and of none, are not found, not listed and not

@@ -205,3 +205,25 @@ func TestHandlePanicsOnMisuse(t *testing.T) {
 	require.Panics(t, func() { jobs.Handle(q, func(context.Context, *Note) error { return nil }) })
 	require.Panics(t, func() { jobs.Handle(q, func(context.Context, jobs.Args) error { return nil }) })
 }
+
+// A customer's number is a key of many kinds.
+func TestKeysArePerTenantAndKind(t *testing.T) {
+	bubble(t, tenantOptions(), func(b *bench) {
+		acme, bolt := tenantOptions().WithTenant(b.Context(), "acme"), tenantOptions().WithTenant(b.Context(), "bolt")
+		for _, scope := range []jobs.UniqueScope{jobs.UntilDone, jobs.Replace} {
+			opts := &jobs.EnqueueOptions{Key: "customer-42" + string(scope), Scope: scope}
+			for _, c := range []struct {
+				ctx  context.Context
+				args jobs.Args
+			}{{acme, Mail{}}, {acme, Note{}}, {bolt, Mail{}}} {
+				first, err := b.q.Enqueue(c.ctx, c.args, opts)
+				require.NoError(b, err)
+				require.False(b, first.Duplicate)
+				again, err := b.q.Enqueue(c.ctx, c.args, opts)
+				require.NoError(b, err)
+				require.Equal(b, jobs.Receipt{ID: first.ID, Duplicate: true, Replaced: scope == jobs.Replace}, again)
+			}
+		}
+		b.stats(jobs.Stats{Ready: 6})
+	})
+}

@@ -82,7 +82,7 @@ func TestOptionsBesideTheType(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, job.Delay, "At takes the place of Delay")
 	require.True(t, at.Equal(job.At))
-	require.Equal(t, "0:mine", job.Unique)
+	require.Equal(t, "0:letter mine", job.Unique)
 	require.Equal(t, UntilDone, job.Scope, "a key brings its scope with it")
 	require.Equal(t, PriorityHigh, job.Priority)
 	require.Equal(t, "x", job.ID)

@@ -58,9 +58,9 @@ type EnqueueOptions struct {
 	// ready, none of a lower one starts. Zero means PriorityNormal.
 	Priority Priority
 
-	// Key makes the job unique: while another job of the same tenant holds the
-	// same key, nothing is stored and the receipt names that job. Empty means
-	// not unique. A dead job does not hold its key.
+	// Key makes the job unique: while another job of the same tenant and kind
+	// holds the same key, nothing is stored and the receipt names that job. Empty
+	// means not unique. A dead job does not hold its key.
 	Key string
 
 	// Scope says how long the job holds its Key. Zero means UntilDone.
@@ -177,8 +177,9 @@ func draft(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driv
 		job.ID = newID()
 	}
 	if opts.Key != "" {
-		// The length keeps the keys of tenants apart, whatever is in them.
-		job.Unique = strconv.Itoa(len(tenant)) + ":" + tenant + opts.Key
+		// The length keeps the keys of tenants apart, whatever is in them, and the
+		// blank those of kinds, which have none.
+		job.Unique = strconv.Itoa(len(tenant)) + ":" + tenant + kind + " " + opts.Key
 		job.Scope, job.Window = opts.Scope, opts.Window
 	}
 	return job, env, nil
