@@ -87,11 +87,11 @@ func (e *entry) job(q *Queue, tick time.Time) (driver.Job, error) {
 }
 
 func (e *entry) enqueueOptions(name string) *EnqueueOptions {
-	opts := &EnqueueOptions{MaxAttempts: e.opts.MaxAttempts, Priority: e.opts.Priority}
+	opts := *withDefaults(e.args, &EnqueueOptions{MaxAttempts: e.opts.MaxAttempts, Priority: e.opts.Priority})
 	if e.opts.NoOverlap {
-		opts.Key = "schedule:" + name
+		opts.Key, opts.Scope, opts.Window = "schedule:"+name, UntilDone, 0
 	}
-	return withDefaults(e.args, opts)
+	return &opts
 }
 
 // next is the tick to fire next: one that is overdue, by the catch-up policy,

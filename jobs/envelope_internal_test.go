@@ -83,9 +83,57 @@ func TestOptionsBesideTheType(t *testing.T) {
 	require.Zero(t, job.Delay, "At takes the place of Delay")
 	require.True(t, at.Equal(job.At))
 	require.Equal(t, "0:letter mine", job.Unique)
-	require.Equal(t, UntilDone, job.Scope, "a key brings its scope with it")
+	require.Equal(t, UniqueFor, job.Scope, "the policy is the type's")
+	require.Equal(t, time.Hour, job.Window)
 	require.Equal(t, PriorityHigh, job.Priority)
 	require.Equal(t, "x", job.ID)
+}
+
+type policy struct{ opts EnqueueOptions }
+
+func (policy) Kind() string                 { return "policy" }
+func (p policy) JobOptions() EnqueueOptions { return p.opts }
+
+// The policy of uniqueness may be the type's, the caller's or of both.
+func TestUniquePolicyOfTypeAndCaller(t *testing.T) {
+	unique := func(key string, scope UniqueScope, window time.Duration) EnqueueOptions {
+		return EnqueueOptions{Key: key, Scope: scope, Window: window}
+	}
+	for _, c := range []struct {
+		name                string
+		ofType, given, want EnqueueOptions
+		err                 string
+	}{
+		{name: "neither"},
+		{"type's all", unique("k", UniqueFor, 5), unique("", "", 0), unique("k", UniqueFor, 5), ""},
+		{"caller's all", unique("", "", 0), unique("k", UniqueFor, 5), unique("k", UniqueFor, 5), ""},
+		{"caller's key", unique("", UniqueFor, 5), unique("k", "", 0), unique("k", UniqueFor, 5), ""},
+		{"caller's other key", unique("k", Replace, 0), unique("other", "", 0), unique("other", Replace, 0), ""},
+		{"caller's scope", unique("k", UntilStarted, 0), unique("", Replace, 0), unique("k", Replace, 0), ""},
+		{"caller's window", unique("k", UniqueFor, 5), unique("", "", 7), unique("k", UniqueFor, 7), ""},
+		{"caller's scope and window", unique("k", "", 0), unique("", UniqueFor, 5), unique("k", UniqueFor, 5), ""},
+		{"caller's scope without the type's window", unique("k", UniqueFor, 5), unique("", Replace, 0), unique("k", Replace, 0), ""},
+		{"same scope, type's window", unique("", UniqueFor, 5), unique("k", UniqueFor, 0), unique("k", UniqueFor, 5), ""},
+		{"type's scope and no key", unique("", Replace, 0), unique("", "", 0), unique("", "", 0), ""},
+		{"type's window and no key", unique("", UniqueFor, 5), unique("", "", 0), unique("", "", 0), ""},
+		{"caller's scope and no key", unique("", UniqueFor, 5), unique("", Replace, 0), unique("", "", 0), "Scope needs a Key"},
+		{"caller's window and no key", unique("", UniqueFor, 5), unique("", "", 5), unique("", "", 0), "Window goes with"},
+		{"caller's window, type's other scope", unique("k", Replace, 0), unique("", "", 5), unique("", "", 0), "Window goes with"},
+		{"a scope of both that needs a window", unique("", UniqueFor, 0), unique("k", "", 0), unique("", "", 0), "and only with it"},
+	} {
+		var o *Options
+		job, err := o.newJob(context.Background(), policy{c.ofType}, &c.given)
+		if c.err != "" {
+			require.ErrorContains(t, err, c.err, c.name)
+			continue
+		}
+		require.NoError(t, err, c.name)
+		key := ""
+		if c.want.Key != "" {
+			key = "0:policy " + c.want.Key
+		}
+		require.Equal(t, unique(key, c.want.Scope, c.want.Window), unique(job.Unique, job.Scope, job.Window), c.name)
+	}
 }
 
 func TestEnqueueOptionsThatMakeNoSense(t *testing.T) {

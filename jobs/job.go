@@ -25,7 +25,10 @@ import (
 //
 //	JobOptions() jobs.EnqueueOptions
 //
-// whose fields count where those given to Enqueue are zero.
+// each of whose fields counts where the one given to Enqueue is zero; Delay and
+// At are one field. So what the type asks for can be changed, but not taken
+// back. A Scope of the type means nothing to a job without a Key, nor a Window
+// beside another Scope.
 type Args interface{ Kind() string }
 
 // Info describes the job a handler works on.
@@ -196,23 +199,26 @@ var noOptions = &EnqueueOptions{}
 // withDefaults fills the zero fields of opts with those that the type of the
 // arguments asks for.
 func withDefaults(args Args, opts *EnqueueOptions) *EnqueueOptions {
+	opts = cmp.Or(opts, noOptions)
 	kind, ok := args.(interface{ JobOptions() EnqueueOptions })
 	if !ok {
-		return cmp.Or(opts, noOptions)
+		return opts
 	}
 	o := kind.JobOptions()
-	if opts == nil {
-		return &o
+	if opts.Key == "" && o.Key == "" {
+		o.Scope, o.Window = "", 0
+	}
+	if opts.Scope != "" && opts.Scope != UniqueFor {
+		o.Window = 0
 	}
 	if opts.Delay != 0 || !opts.At.IsZero() {
 		o.Delay, o.At = opts.Delay, opts.At
 	}
 	o.MaxAttempts = cmp.Or(opts.MaxAttempts, o.MaxAttempts)
 	o.Priority = cmp.Or(opts.Priority, o.Priority)
-	if opts.Key != "" || opts.Scope != "" || opts.Window != 0 {
-		o.Key = cmp.Or(opts.Key, o.Key)
-		o.Scope, o.Window = opts.Scope, opts.Window
-	}
+	o.Key = cmp.Or(opts.Key, o.Key)
+	o.Scope = cmp.Or(opts.Scope, o.Scope)
+	o.Window = cmp.Or(opts.Window, o.Window)
 	o.Keep = cmp.Or(opts.Keep, o.Keep)
 	o.ID = cmp.Or(opts.ID, o.ID)
 	o.NoTenant = o.NoTenant || opts.NoTenant

@@ -286,6 +286,30 @@ func TestNoOverlap(t *testing.T) {
 	}
 }
 
+// Hourly is a kind with a policy of its own.
+type Hourly struct{}
+
+func (Hourly) Kind() string { return "hourly" }
+
+func (Hourly) JobOptions() jobs.EnqueueOptions {
+	return jobs.EnqueueOptions{Scope: jobs.UniqueFor, Window: time.Hour}
+}
+
+// The key of NoOverlap is held until the job is done, whatever its type says.
+func TestNoOverlapOfAKindWithAPolicy(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		ran := 0
+		jobs.Handle(b.q, func(context.Context, Hourly) error { ran++; return nil })
+		b.schedule(b.Context(), b.q, "stored", "@every 1m", Hourly{}, &jobs.CronOptions{NoOverlap: true})
+		require.NoError(b, b.q.Cron("in-code", "@every 1m", Hourly{}, &jobs.CronOptions{NoOverlap: true}))
+		b.schedule(b.Context(), b.q, "side-by-side", "@every 1m", Hourly{}, nil)
+		stop := run(b, b.q)
+		b.sleep(5*time.Minute + time.Second)
+		require.Equal(b, 15, ran)
+		require.NoError(b, stop())
+	})
+}
+
 func TestJitterSpreads(t *testing.T) {
 	bubble(t, nil, func(b *bench) {
 		var r runs
