@@ -167,6 +167,7 @@ func TestCronErrors(t *testing.T) {
 		{"a", "@daily", Note{}, &jobs.CronOptions{CatchUp: 9}, "CatchUp"},
 		{"a", "@daily", Note{}, &jobs.CronOptions{MaxAttempts: -1}, "MaxAttempts"},
 		{"a", "@daily", nil, nil, "args are nil"},
+		{"a", "@daily", (*Hourly)(nil), &jobs.CronOptions{NoOverlap: true}, "args are nil"},
 	} {
 		require.ErrorContains(t, q.Cron(tt.name, tt.spec, tt.args, tt.opts), tt.want)
 	}

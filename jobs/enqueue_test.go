@@ -23,6 +23,8 @@ func TestEnqueueChecksItsOptions(t *testing.T) {
 			want string
 		}{
 			"no args":        {nil, jobs.EnqueueOptions{}, "args are nil"},
+			"nil pointer":    {(*Mail)(nil), jobs.EnqueueOptions{}, "args are nil"},
+			"nil of a type":  {(*Hourly)(nil), jobs.EnqueueOptions{}, "args are nil"},
 			"negative delay": {Mail{}, jobs.EnqueueOptions{Delay: -1}, "EnqueueOptions.Delay is negative"},
 			"delay and at":   {Mail{}, jobs.EnqueueOptions{Delay: 1, At: time.Now()}, "both Delay and At"},
 			"attempts":       {Mail{}, jobs.EnqueueOptions{MaxAttempts: -1}, "MaxAttempts is negative"},

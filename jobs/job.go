@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ import (
 // Args are the arguments of a job: a plain struct whose JSON travels through
 // the store. Kind is its stable name, such as "invoice.send": it is stored
 // with the job, so renaming the type is safe and renaming the kind is not.
-// Kind must work on the zero value.
+// Kind must work on the zero value. Nil, also a nil pointer, is an error.
 //
 // A type may have options of its own, for all its jobs: with a method
 //
@@ -143,7 +144,7 @@ func (o *Options) jobOf(ctx context.Context, tenant string, args Args, opts *Enq
 // draft makes all of a job but its body.
 func draft(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driver.Job, envelope, error) {
 	fail := func(err error) (driver.Job, envelope, error) { return driver.Job{}, envelope{}, err }
-	if args == nil {
+	if isNil(args) {
 		return fail(errors.New("jobs: args are nil"))
 	}
 	kind := args.Kind()
@@ -188,6 +189,12 @@ func draft(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driv
 	return job, env, nil
 }
 
+// isNil tells of nil and of a nil pointer, whose methods would panic.
+func isNil(args Args) bool {
+	v := reflect.ValueOf(args)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+}
+
 func ceilMillis(d time.Duration) int64 {
 	d = min(d, math.MaxInt64-time.Millisecond) // so that rounding up does not overflow
 	return int64((d + time.Millisecond - 1) / time.Millisecond)
@@ -201,7 +208,7 @@ var noOptions = &EnqueueOptions{}
 func withDefaults(args Args, opts *EnqueueOptions) *EnqueueOptions {
 	opts = cmp.Or(opts, noOptions)
 	kind, ok := args.(interface{ JobOptions() EnqueueOptions })
-	if !ok {
+	if !ok || isNil(args) {
 		return opts
 	}
 	o := kind.JobOptions()
