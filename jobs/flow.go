@@ -20,7 +20,8 @@ import (
 type Flow struct {
 	// Stages are the jobs, in at most 100 stages and 100,000 jobs in all. A
 	// Delay or At counts from the beginning of the stage. Options with a Key or
-	// an ID are errors; the jobs get ids that begin with the flow's.
+	// an ID are errors, those of a type (see Args) mean nothing here; the jobs get
+	// ids that begin with the flow's.
 	Stages [][]Item
 
 	// Policy says what a failed job means. Zero means FailFast.
@@ -219,21 +220,26 @@ func (o *Options) flowJobs(ctx context.Context, f Flow, tenant string, items []I
 }
 
 func (o *Options) flowJob(ctx context.Context, item Item, noTenant bool, tenant, id string) (driver.Job, error) {
-	var opts EnqueueOptions
-	if item.Options != nil {
-		opts = *item.Options
+	if own := item.Options; own != nil {
+		switch {
+		case own.ID != "":
+			return driver.Job{}, errors.New("EnqueueOptions.ID is set; jobs of a flow get theirs from it")
+		case own.Key != "" || own.Scope != "" || own.Window != 0:
+			return driver.Job{}, errors.New("EnqueueOptions has a Key, Scope or Window; jobs of a flow cannot be unique")
+		}
 	}
-	if opts.ID != "" {
-		return driver.Job{}, errors.New("EnqueueOptions.ID is set; jobs of a flow get theirs from it")
-	}
+	opts := *withDefaults(item.Args, item.Options)
+	opts.ID, opts.Key, opts.Scope, opts.Window = "", "", "", 0 // those of its type are for jobs that come alone
 	opts.NoTenant = opts.NoTenant || noTenant
-	job, err := o.makeJob(ctx, item.Args, &opts, id)
-	switch {
-	case err != nil:
+	own, err := o.tenant(ctx, &opts)
+	if err != nil {
 		return driver.Job{}, err
-	case job.Unique != "":
-		return driver.Job{}, errors.New("EnqueueOptions.Key is set; jobs of a flow cannot be unique")
-	case job.Tenant != tenant:
+	}
+	job, err := o.jobOf(ctx, own, item.Args, &opts, id)
+	if err != nil {
+		return driver.Job{}, err
+	}
+	if own != tenant {
 		return driver.Job{}, errors.New("the job belongs to no tenant and its flow does; set Flow.NoTenant")
 	}
 	return job, nil

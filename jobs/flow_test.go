@@ -245,6 +245,37 @@ func TestFlowOptions(t *testing.T) {
 	})
 }
 
+// Numbered is a kind whose jobs are unique by themselves.
+type Numbered struct{ N int }
+
+func (Numbered) Kind() string { return "numbered" }
+
+func (Numbered) JobOptions() jobs.EnqueueOptions {
+	return jobs.EnqueueOptions{ID: "numbered", Key: "one", Scope: jobs.UniqueFor, Window: time.Hour, Priority: jobs.PriorityHigh}
+}
+
+func TestFlowOfAKindThatIsUnique(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		ran := 0
+		jobs.Handle(b.q, func(ctx context.Context, n Numbered) error {
+			ran += n.N
+			return nil
+		})
+		kept := &jobs.EnqueueOptions{MaxAttempts: 2}
+		_, err := b.q.Start(b.Context(), jobs.Flow{
+			ID: "f", Stages: [][]jobs.Item{{{Args: Numbered{1}, Options: kept}, {Args: Numbered{2}}}, jobs.Items(Numbered{4})},
+		})
+		require.NoError(b, err)
+		alone := b.enqueue(Numbered{8}, nil)
+		require.Equal(b, jobs.Receipt{ID: "numbered"}, alone, "they do not hold the key")
+		found, err := b.q.Find(b.Context(), "f~0.0")
+		require.NoError(b, err)
+		require.Equal(b, 2, found[0].Info.MaxAttempts)
+		b.drain()
+		require.Equal(b, 15, ran)
+	})
+}
+
 func TestFlowsThatAreNoFlows(t *testing.T) {
 	bubble(t, nil, func(b *bench) {
 		one := [][]jobs.Item{jobs.Items(Note{})}
@@ -259,6 +290,7 @@ func TestFlowsThatAreNoFlows(t *testing.T) {
 			"longer than 100 bytes":      {Stages: one, ID: strings.Repeat("a", 101)},
 			"Name is longer":             {Stages: one, Name: strings.Repeat("a", 129)},
 			"cannot be unique":           {Stages: with(jobs.EnqueueOptions{Key: "k"})},
+			"has a Key, Scope or Window": {Stages: with(jobs.EnqueueOptions{Scope: jobs.Replace})},
 			"ID is set":                  {Stages: with(jobs.EnqueueOptions{ID: "k"})},
 			"stage 0, job 0: jobs: args": {Stages: [][]jobs.Item{{{}}}},
 			"OnFailure: jobs: args":      {Stages: one, OnFailure: &jobs.Item{}},

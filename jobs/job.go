@@ -104,21 +104,16 @@ func NewJob(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (dri
 
 // newJob is NewJob with what a Queue knows: the tenant, the trace, the codec.
 func (o *Options) newJob(ctx context.Context, args Args, opts *EnqueueOptions) (driver.Job, error) {
-	return o.makeJob(ctx, args, opts, "")
-}
-
-// makeJob is newJob for an id that is not of the caller's choice, unless it is
-// empty.
-func (o *Options) makeJob(ctx context.Context, args Args, opts *EnqueueOptions, id string) (driver.Job, error) {
 	opts = withDefaults(args, opts)
 	tenant, err := o.tenant(ctx, opts)
 	if err != nil {
 		return driver.Job{}, err
 	}
-	return o.jobOf(ctx, tenant, args, opts, id)
+	return o.jobOf(ctx, tenant, args, opts, "")
 }
 
-// jobOf is makeJob for a tenant that is known; opts have the type's defaults.
+// jobOf is newJob for a tenant that is known, opts that have the type's
+// defaults, and an id that is not of the caller's choice, unless it is empty.
 func (o *Options) jobOf(ctx context.Context, tenant string, args Args, opts *EnqueueOptions, id string) (driver.Job, error) {
 	job, env, err := draft(tenant, args, opts, o.maxPayload())
 	if err != nil {
