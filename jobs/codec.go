@@ -1,8 +1,10 @@
 package jobs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -12,6 +14,9 @@ const (
 	sealedForKey = "args for key"
 	sealedResult = "result"
 )
+
+// sealedMark begins a stored result that is sealed, and no JSON.
+const sealedMark = 0
 
 // maxResult bounds the JSON of a result in bytes.
 const maxResult = 64 << 10
@@ -60,14 +65,19 @@ func (o *Options) sealResult(a *attempt, result []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs: seal the result of %s: %w", a.info.Kind, err)
 	}
-	return sealed, nil
+	return append([]byte{sealedMark}, sealed...), nil
 }
 
-// openResult reads what sealResult made.
+// openResult reads what sealResult made, under whatever options: jobs of before
+// and after the day on which a codec was set are side by side.
 func (q *Queue) openResult(kind, tenant, id string, data []byte, into any) error {
-	if q.opts.sealed() {
+	sealed, marked := bytes.CutPrefix(data, []byte{sealedMark})
+	switch {
+	case marked && !q.opts.sealed():
+		return errors.New("result is sealed but Options.Codec is nil")
+	case marked || q.opts.sealed() && !json.Valid(data): // without a mark: of a build that had none
 		var err error
-		if data, err = q.opts.open(sealedResult, kind, tenant, id, data); err != nil {
+		if data, err = q.opts.open(sealedResult, kind, tenant, id, sealed); err != nil {
 			return err
 		}
 	}

@@ -241,3 +241,72 @@ func TestReplacingArgumentsStayWithTheirKey(t *testing.T) {
 		b.stats(jobs.Stats{Dead: 2})
 	})
 }
+
+// On the day on which a codec is set, or taken away, there are results and flows
+// of before.
+func TestResultsOutliveTheSwitchOfTheCodec(t *testing.T) {
+	keys := ring(t, "k1", map[string][]byte{"k1": key(1)})
+	for _, first := range []string{"plain", "sealed"} {
+		t.Run(first+" first", func(t *testing.T) {
+			bubble(t, nil, func(b *bench) {
+				plain, sealed := b.q, b.queue(&jobs.Options{Codec: keys, Logger: quiet})
+				before, after := plain, sealed
+				if first == "sealed" {
+					before, after = sealed, plain
+				}
+				double := func(_ context.Context, n Note) (int, error) { return 2 * n.N, nil }
+				jobs.HandleResult(before, double)
+				job, err := before.Enqueue(b.Context(), Note{N: 21}, &jobs.EnqueueOptions{Keep: time.Hour})
+				require.NoError(b, err)
+				flow, err := plain.Start(b.Context(), jobs.Flow{Stages: [][]jobs.Item{jobs.Items(Note{N: 3}), jobs.Items(Mail{})}})
+				require.NoError(b, err)
+				stop := run(b, before)
+				b.sleep(time.Second)
+				require.NoError(b, stop())
+
+				var inputs []int
+				jobs.Handle(after, func(ctx context.Context, _ Mail) (err error) {
+					inputs, err = jobs.Inputs[int](ctx)
+					return err
+				})
+				stop = run(b, after)
+				b.sleep(time.Minute)
+				require.NoError(b, stop())
+				if first == "sealed" {
+					_, err = jobs.Result[int](b.Context(), after, job.ID)
+					require.ErrorContains(b, err, "result is sealed but Options.Codec is nil")
+					after = b.queue(&jobs.Options{Codec: keys, Logger: quiet})
+				} else {
+					require.Equal(b, []int{6}, inputs)
+					_, err = jobs.Outputs[int](b.Context(), after, flow.ID)
+					require.NoError(b, err)
+				}
+				got, err := jobs.Result[int](b.Context(), after, job.ID)
+				require.NoError(b, err)
+				require.Equal(b, 42, got)
+			})
+		})
+	}
+}
+
+// Builds before the mark stored what the codec made, and nothing else.
+func TestSealedResultsWithoutAMarkAreRead(t *testing.T) {
+	keys := ring(t, "k1", map[string][]byte{"k1": key(1)})
+	bubble(t, &jobs.Options{Codec: keys}, func(b *bench) {
+		r := b.enqueue(Note{}, &jobs.EnqueueOptions{Keep: time.Hour})
+		bound := "jobs/1\x06result\x04note\x00" + string(rune(len(r.ID))) + r.ID
+		sealed, err := keys.Seal([]byte("42"), []byte(bound))
+		require.NoError(b, err)
+		_, err = b.d.Beat(b.Context(), driver.Beat{Worker: "older", Lease: time.Minute, Join: true})
+		require.NoError(b, err)
+		_, err = b.d.Exchange(b.Context(), driver.Exchange{Worker: "older", Seq: 1, Want: 1})
+		require.NoError(b, err)
+		_, err = b.d.Exchange(b.Context(), driver.Exchange{
+			Worker: "older", Seq: 2, Done: []driver.Outcome{{ID: r.ID, Action: driver.Finish, Keep: time.Hour, Result: sealed}},
+		})
+		require.NoError(b, err)
+		got, err := jobs.Result[int](b.Context(), b.q, r.ID)
+		require.NoError(b, err)
+		require.Equal(b, 42, got)
+	})
+}

@@ -62,8 +62,9 @@ type Options struct {
 
 	// Codec seals arguments and results on their way to the store and opens
 	// them again; a Keyring is one. What it binds must be the same for both.
-	// Jobs that were stored without a codec are run as they are. Jobs of an
-	// outbox (package outboxjobs) are stored without. Nil means plain JSON.
+	// Jobs that were stored without a codec are run as they are, and results
+	// read. Jobs of an outbox (package outboxjobs) are stored without. Nil means
+	// plain JSON.
 	Codec interface {
 		Seal(plain, bound []byte) ([]byte, error)
 		Open(sealed, bound []byte) ([]byte, error)
