@@ -149,6 +149,9 @@ func TestKeyring(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "secret", string(plain))
 
+	require.Equal(t, "k1", k.KeyOf(sealed))
+	require.Empty(t, k.KeyOf([]byte("no")))
+
 	_, err = k.Open(sealed, []byte("other"))
 	require.ErrorContains(t, err, "belongs to another job")
 	for i := range sealed { // each byte counts

@@ -16,7 +16,12 @@ import (
 //
 // To rotate keys, first give all processes a ring that has the new key beside
 // the old one, then make the new one current, and drop the old one when no
-// stored job needs it. A key should seal no more than 2³² texts.
+// stored job, result or schedule needs it. Schedules need it until
+// Queue.Schedule is called for them again: the same one again is sealed anew and
+// goes on as it did. A key should seal no more than 2³² texts.
+//
+// Make one with NewKeyring; the zero value has no keys and its Seal panics. A
+// ring does not change and is safe for concurrent use.
 type Keyring struct {
 	current string
 	keys    map[string]cipher.AEAD
@@ -28,7 +33,8 @@ const keyringVersion = 1
 
 // NewKeyring makes a ring of keys of 16, 24 or 32 bytes; current names the one
 // that seals, all of them open. Names have 1 to 128 letters, digits and
-// _-.:/@+; they are stored readably with each text.
+// _-.:/@+; they are stored readably with each text. The keys are copied: the
+// caller may overwrite the map and its slices afterwards.
 func NewKeyring(current string, keys map[string][]byte) (*Keyring, error) {
 	k := &Keyring{current: current, keys: make(map[string]cipher.AEAD, len(keys))}
 	for name, key := range keys {
@@ -58,13 +64,27 @@ func (k *Keyring) Seal(plain, bound []byte) ([]byte, error) {
 	return aead.Seal(sealed, nil, plain, bound), nil
 }
 
+// KeyOf names the key that Seal used for a text; "" for what is not of a
+// Keyring. The name is not authentic before Open has succeeded.
+func (k *Keyring) KeyOf(sealed []byte) string {
+	name, _, _ := splitSealed(sealed)
+	return name
+}
+
+func splitSealed(sealed []byte) (name string, text []byte, ok bool) {
+	if len(sealed) < 2 || sealed[0] != keyringVersion || len(sealed) < 2+int(sealed[1]) {
+		return "", nil, false
+	}
+	return string(sealed[2 : 2+int(sealed[1])]), sealed[2+int(sealed[1]):], true
+}
+
 // Open decrypts what Seal returned for the same bound. It answers
 // ErrUnknownKey if the ring does not have the key.
 func (k *Keyring) Open(sealed, bound []byte) ([]byte, error) {
-	if len(sealed) < 2 || sealed[0] != keyringVersion || len(sealed) < 2+int(sealed[1]) {
+	name, text, ok := splitSealed(sealed)
+	if !ok {
 		return nil, errors.New("jobs: not sealed by a keyring")
 	}
-	name, text := string(sealed[2:2+int(sealed[1])]), sealed[2+int(sealed[1]):]
 	aead := k.keys[name]
 	if aead == nil {
 		return nil, fmt.Errorf("%w: %.40q", ErrUnknownKey, name)

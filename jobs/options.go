@@ -65,6 +65,10 @@ type Options struct {
 	// Jobs that were stored without a codec are run as they are, and results
 	// read. Jobs of an outbox (package outboxjobs) are stored without. Nil means
 	// plain JSON.
+	//
+	// A codec whose keys change may have KeyOf(sealed []byte) string, too, which
+	// names the key of a sealed text: without it Queue.Schedule stores a schedule
+	// anew with each call.
 	Codec interface {
 		Seal(plain, bound []byte) ([]byte, error)
 		Open(sealed, bound []byte) ([]byte, error)

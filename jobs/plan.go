@@ -75,8 +75,8 @@ func (p plan) encode() ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// readPlan opens a stored schedule. The arguments are readable in it.
-func (o *Options) readPlan(key string, data []byte) (plan, error) {
+// parsePlan reads a stored schedule and leaves sealed what is.
+func parsePlan(data []byte) (plan, error) {
 	var p plan
 	if err := json.Unmarshal(data, &p); err != nil || p.Kind == "" {
 		return plan{}, errors.New("stored schedule is not readable")
@@ -84,6 +84,20 @@ func (o *Options) readPlan(key string, data []byte) (plan, error) {
 	if p.Version > 0 {
 		return plan{}, errors.New("schedule was stored by a newer version of this package")
 	}
+	return p, nil
+}
+
+// readPlan is parsePlan for a schedule that is to be fired: its arguments are
+// readable.
+func (o *Options) readPlan(key string, data []byte) (plan, error) {
+	p, err := parsePlan(data)
+	if err != nil {
+		return plan{}, err
+	}
+	return o.openPlan(key, p)
+}
+
+func (o *Options) openPlan(key string, p plan) (plan, error) {
 	if p.Sealed == nil {
 		return p, nil
 	}

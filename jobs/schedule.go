@@ -62,11 +62,12 @@ func (s Schedule) Next(from time.Time, n int) ([]time.Time, error) {
 // It belongs to the tenant of ctx, as do its jobs and its name; two tenants may
 // use the same one.
 //
-// A new schedule starts at the present. The same schedule again changes
-// nothing, so a program may add it at every start. A different one takes the
-// place of the old one at once: a tick of the old one that is due and not fired
-// yet is dropped, and a paused schedule stays paused. Its last tick stays known.
-// Where programs disagree, the latest call counts.
+// A new schedule starts at the present. The same schedule again changes nothing
+// but the key that a codec has sealed it with, so a program may add it at every
+// start. A different one takes the place of the old one at once: a tick of the
+// old one that is due and not fired yet is dropped, and a paused schedule stays
+// paused. Its last tick stays known. Where programs disagree, the latest call
+// counts.
 //
 // Processes learn of it within a second, of the very first one of a queue
 // within five. If a process dies while it fires, the ticks it was about to fire
@@ -111,31 +112,38 @@ func (q *Queue) Schedule(ctx context.Context, name, spec string, args Args, opts
 }
 
 // changedPlan is the stored form of an entry, or nil if it is sealed and that
-// is what the store has: sealed twice it looks different.
+// is what the store has: sealed twice it looks different. If the store has it
+// under another key, or in the open, that is mended in its place.
 func (q *Queue) changedPlan(ctx context.Context, s driver.Scheduler, e *entry) ([]byte, error) {
 	p, err := e.plan(q.opts)
 	if err != nil {
 		return nil, err
 	}
-	if p.Sealed != nil {
-		found, err := s.FindSchedules(ctx, []string{e.key})
-		if err != nil {
-			return nil, fmt.Errorf("jobs: schedule: %w", err)
-		}
-		stored, oldErr := q.opts.readPlan(e.key, found[0].Data)
-		data, err := p.encode()
-		if err != nil {
-			return nil, err
-		}
-		fresh, err := q.opts.readPlan(e.key, data)
-		if err != nil {
-			return nil, err
-		}
-		if oldErr == nil && reflect.DeepEqual(stored, fresh) {
-			return nil, nil
-		}
+	data, err := p.encode()
+	if err != nil || p.Sealed == nil {
+		return data, err
 	}
-	return p.encode()
+	found, err := s.FindSchedules(ctx, []string{e.key})
+	if err != nil {
+		return nil, fmt.Errorf("jobs: schedule: %w", err)
+	}
+	fresh, err := q.opts.readPlan(e.key, data)
+	if err != nil {
+		return nil, err
+	}
+	old, oldErr := parsePlan(found[0].Data)
+	opened, openErr := q.opts.openPlan(e.key, old)
+	switch {
+	case oldErr != nil || openErr != nil || !reflect.DeepEqual(opened, fresh):
+		return data, nil
+	case q.opts.sameKey(old.Sealed, p.Sealed):
+		return nil, nil
+	}
+	// If it has changed meanwhile, whoever did that came later.
+	if _, err := s.PutSchedule(ctx, driver.PutSchedule{Key: e.key, Data: data, Old: found[0].Data}); err != nil {
+		return nil, fmt.Errorf("jobs: schedule: %w", err)
+	}
+	return nil, nil
 }
 
 // startEntry computes the first tick, by this process's clock if the store agrees

@@ -58,6 +58,7 @@ type PutSchedule struct {
 	Key   string // 1-300 bytes
 	Data  []byte // what package jobs needs to make jobs of it: a JSON object, without a member "l", which a store may use
 	Start Start  // zero: the schedule is in code, this is a note
+	Old   []byte // not empty: only if this is the data that is stored; the next tick, a claim and a pause stay, whatever Start says
 }
 
 // Start is the first tick of a schedule, computed by the caller's clock. The

@@ -106,6 +106,34 @@ func settleCases() []testCase {
 			job := plain("job")
 			s.equal("the claim holds", true, s.fire(driver.DueTick{Key: "a", Tick: now.Add(step), Next: now.Add(time.Hour), Job: &job})[0].Fired)
 		}},
+		{name: "data is exchanged without moving the tick", why: "what is sealed anew is still the same schedule", run: func(s *suite) {
+			now := s.storeNow()
+			exchange := func(key, old, data string, want bool) {
+				s.Helper()
+				put, err := s.scheduler().PutSchedule(s.Context(), driver.PutSchedule{Key: key, Data: []byte(data), Old: []byte(old)})
+				s.must(err)
+				s.equal("exchanged", driver.Started{Done: want, Now: put.Now}, put)
+			}
+			s.schedule("a", `{"v":1}`, now, step)
+			exchange("a", `{"v":1}`, `{"v":2}`, true)
+			exchange("a", `{"v":1}`, `{"v":3}`, false) // somebody was faster
+			exchange("b", `{"v":1}`, `{"v":2}`, false) // it was dropped
+			s.wait(step + 5*time.Millisecond)
+			exchange("a", `{"v":2}`, `{"v":4}`, true)
+			claimed := s.claim(time.Minute)
+			s.equal("due", []driver.DueSchedule{{Key: "a", Data: []byte(`{"v":4}`), Tick: now.Add(step)}}, claimed.Due)
+			exchange("a", `{"v":4}`, `{"v":5}`, true)
+			job := plain("job")
+			s.equal("the claim holds", true, s.fire(driver.DueTick{Key: "a", Tick: now.Add(step), Next: now.Add(time.Hour), Job: &job})[0].Fired)
+			_, err := s.scheduler().PauseSchedule(s.Context(), "a")
+			s.must(err)
+			exchange("a", `{"v":5}`, `{"v":6}`, true)
+			found, err := s.scheduler().FindSchedules(s.Context(), []string{"a", "b"})
+			s.must(err)
+			s.equal("paused", true, found[0].Paused)
+			s.equal("data", `{"v":6}`, string(found[0].Data))
+			s.equal("none", 0, len(found[1].Data))
+		}},
 	}
 }
 

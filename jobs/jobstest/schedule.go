@@ -28,6 +28,12 @@ func (d *Driver) PutSchedule(ctx context.Context, p driver.PutSchedule) (driver.
 		if s != nil && s.data == string(p.Data) {
 			return nil
 		}
+		if len(p.Old) > 0 {
+			if s != nil && s.data == string(p.Old) {
+				s.data, started.Done = string(p.Data), true
+			}
+			return nil
+		}
 		if started.Stale = stale(p.Start, started.Now); started.Stale {
 			return nil
 		}

@@ -18,6 +18,8 @@ type ticking struct {
 
 func scheduleKeys() []string { return []string{" a", " b", "acme a", "acme b"} }
 
+func scheduleData() []string { return []string{`{"s":1}`, `{"s":2}`} }
+
 func (w *walk) scheduleKey() string { return one(w, scheduleKeys()) }
 
 // soon is a moment at which a schedule may be due next.
@@ -68,7 +70,10 @@ func (w *walk) changeSchedule(s driver.Scheduler) error {
 }
 
 func (w *walk) putSchedule(s driver.Scheduler) error {
-	key, data := w.scheduleKey(), one(w, []string{`{"s":1}`, `{"s":2}`})
+	key, data, other := w.scheduleKey(), one(w, scheduleData()), one(w, scheduleData())
+	if w.chance(3) {
+		return w.exchangeSchedule(s, key, other, data)
+	}
 	next := w.soon()
 	put, err := s.PutSchedule(w.ctx, driver.PutSchedule{Key: key, Data: []byte(data), Start: driver.Start{From: next.Add(-time.Hour), Next: next}})
 	w.logf("put schedule %q %s for %s: %+v, %v", key, data, next, put, err)
@@ -89,6 +94,21 @@ func (w *walk) putSchedule(s driver.Scheduler) error {
 		k.next = time.Time{}
 	}
 	return w.equal("put", driver.Started{Done: true, Now: put.Now}, put)
+}
+
+// exchangeSchedule replaces the data of a schedule, or of none, in its place.
+func (w *walk) exchangeSchedule(s driver.Scheduler, key, old, data string) error {
+	put, err := s.PutSchedule(w.ctx, driver.PutSchedule{Key: key, Data: []byte(data), Old: []byte(old)})
+	w.logf("exchange schedule %q %s for %s: %+v, %v", key, old, data, put, err)
+	if err != nil {
+		return err
+	}
+	k := w.m.schedules[key]
+	done := k != nil && k.data == old && old != data
+	if done {
+		k.data = data
+	}
+	return w.equal("exchanged", driver.Started{Done: done, Now: put.Now}, put)
 }
 
 func (w *walk) pauseSchedule(s driver.Scheduler) error {

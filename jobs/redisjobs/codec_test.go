@@ -1,6 +1,7 @@
 package redisjobs_test
 
 import (
+	"bytes"
 	"context"
 	"testing"
 	"time"
@@ -37,5 +38,52 @@ func TestReplacedSealedJobRuns(t *testing.T) {
 	got, err := jobs.Await[int](t.Context(), q, first.ID)
 	require.NoError(t, err)
 	require.Equal(t, 3, got)
+	require.NoError(t, stop())
+}
+
+// A schedule that is added again under another key is fired when it would have
+// been, by a process that has no other key.
+func TestKeysOfSchedulesRotateOnRedis(t *testing.T) {
+	t.Parallel()
+	rdb := testenv.Redis(t)
+	with := func(current string, names ...string) *jobs.Queue {
+		keys := map[string][]byte{}
+		for _, name := range names {
+			keys[name] = bytes.Repeat([]byte(name[1:]), 32)
+		}
+		ring, err := jobs.NewKeyring(current, keys)
+		require.NoError(t, err)
+		opts := options()
+		opts.Codec = ring
+		q, err := queue(rdb, opts)
+		require.NoError(t, err)
+		return q
+	}
+	due := func(q *jobs.Queue) time.Time {
+		page, _, err := q.Schedules(t.Context(), "", 10)
+		require.NoError(t, err)
+		require.Len(t, page, 1)
+		return page[0].Due
+	}
+	older, both, newer := with("k1", "k1"), with("k2", "k1", "k2"), with("k2", "k2")
+	require.NoError(t, older.Schedule(t.Context(), "s", "@every 2s", Count{N: 7}, nil))
+	at := due(older)
+	require.NoError(t, both.Schedule(t.Context(), "s", "@every 2s", Count{N: 7}, nil))
+	require.Equal(t, at, due(newer))
+	ran := make(chan int, 1)
+	jobs.Handle(newer, func(_ context.Context, c Count) error {
+		select {
+		case ran <- c.N:
+		default:
+		}
+		return nil
+	})
+	stop := start(t, newer)
+	select {
+	case n := <-ran:
+		require.Equal(t, 7, n)
+	case <-time.After(time.Minute):
+		t.Error("it never ran")
+	}
 	require.NoError(t, stop())
 }

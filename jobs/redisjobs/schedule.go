@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	schedulePut    = command{"schedule_put", "schedules ticks claims", "name data from next"}
+	schedulePut    = command{"schedule_put", "schedules ticks claims", "name data from next old"}
 	scheduleDrop   = command{"schedule_drop", "schedules ticks claims cron", "{name}..."}
 	schedulePause  = command{"schedule_pause", "schedules ticks claims", "name"}
 	scheduleResume = command{"schedule_resume", "ticks claims", "name from next"}
@@ -30,7 +30,7 @@ func (d *Driver) PutSchedule(ctx context.Context, s driver.PutSchedule) (driver.
 		return driver.Started{}, errors.New("redisjobs: schedule_put: data is no JSON object")
 	}
 	from, next := startArgs(s.Start)
-	return d.started(ctx, schedulePut, s.Key, s.Data, from, next)
+	return d.started(ctx, schedulePut, s.Key, s.Data, from, next, s.Old)
 }
 
 // ResumeSchedule implements driver.Scheduler.
