@@ -35,6 +35,11 @@ func bound(what, kind, tenant, name string) []byte {
 
 func (o *Options) sealed() bool { return o != nil && o.Codec != nil }
 
+// errInClear is the end of what RequireSealed refuses.
+var errInClear = errors.New("jobs: stored in clear, which Options.RequireSealed refuses")
+
+func (o *Options) refusesClear() bool { return o != nil && o.RequireSealed }
+
 // boundArgs is what the arguments of a job are tied to: its id, but for a job
 // that may replace another one, and then goes on under the id of that, to the
 // key that both have.
@@ -86,6 +91,8 @@ func (q *Queue) openResult(kind, tenant, id string, data []byte, into any) error
 		if data, err = q.opts.open(sealedResult, kind, tenant, id, sealed); err != nil {
 			return err
 		}
+	case q.opts.refusesClear():
+		return errInClear
 	}
 	return json.Unmarshal(data, into)
 }

@@ -191,6 +191,62 @@ func TestCodecThatFailsStoresNothing(t *testing.T) {
 	})
 }
 
+// What somebody stores in clear beside sealed jobs is refused where that is
+// asked for, and is not lost.
+func TestRequireSealed(t *testing.T) {
+	keys := ring(t, "k1", map[string][]byte{"k1": key(1)})
+	bubble(t, &jobs.Options{Codec: keys, RequireSealed: true}, func(b *bench) {
+		var ran []string
+		handle := func(_ context.Context, m Mail) (string, error) {
+			ran = append(ran, m.To)
+			return "sent", nil
+		}
+		jobs.HandleResult(b.q, handle)
+		lax := b.queue(&jobs.Options{Codec: keys, Logger: quiet})
+		jobs.HandleResult(lax, handle)
+		plain := b.queue(nil)
+
+		keep := &jobs.EnqueueOptions{Keep: time.Hour}
+		good := b.enqueue(Mail{To: "ann"}, keep)
+		forged, err := plain.Enqueue(b.Context(), Mail{To: "eve"}, keep)
+		require.NoError(b, err)
+		b.schedule(b.Context(), plain, "check", "@every 1h", Mail{To: "tick"}, nil)
+		_, err = b.q.RunNow(b.Context(), "check")
+		require.ErrorContains(b, err, "RequireSealed")
+		jobstest.Advance(b, b.q, 90*time.Minute)
+		require.Equal(b, []string{"ann"}, ran)
+		b.stats(jobs.Stats{Dead: 1})
+		_, err = jobs.Result[string](b.Context(), b.q, forged.ID)
+		require.ErrorIs(b, err, jobs.ErrDead)
+		require.ErrorContains(b, err, "stored in clear, which Options.RequireSealed refuses")
+
+		// Its own program adds the schedule again: a tick that was due is fired.
+		b.schedule(b.Context(), b.q, "check", "@every 1h", Mail{To: "tick"}, nil)
+		jobstest.Advance(b, b.q, 20*time.Minute)
+		require.Equal(b, []string{"ann", "tick"}, ran)
+
+		_, err = b.q.Requeue(b.Context(), forged.ID)
+		require.NoError(b, err)
+		jobstest.Advance(b, lax, time.Minute)
+		require.Equal(b, []string{"ann", "tick", "eve"}, ran)
+		_, err = jobs.Result[string](b.Context(), b.q, forged.ID)
+		require.NoError(b, err, "the result was sealed")
+		_, err = jobs.Result[string](b.Context(), b.q, good.ID)
+		require.ErrorIs(b, err, jobs.ErrNotFound, "an hour is over")
+	})
+}
+
+func TestRequireSealedRefusesResultsInClear(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		jobs.HandleResult(b.q, func(context.Context, Mail) (string, error) { return "forged", nil })
+		r := b.enqueue(Mail{}, &jobs.EnqueueOptions{Keep: time.Hour})
+		jobstest.Drain(b, b.d, b.q)
+		strict := b.queue(&jobs.Options{Codec: ring(b, "k1", map[string][]byte{"k1": key(1)}), RequireSealed: true, Logger: quiet})
+		_, err := jobs.Result[string](b.Context(), strict, r.ID)
+		require.ErrorContains(b, err, "RequireSealed")
+	})
+}
+
 // A job that is replaced keeps its id and gets arguments that were sealed before
 // anybody knew it.
 func TestReplacedJobIsOpened(t *testing.T) {

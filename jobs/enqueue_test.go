@@ -189,6 +189,7 @@ func TestNewChecksItsOptions(t *testing.T) {
 		"Options.MaxAttempts":               {MaxAttempts: -1},
 		"Options.Lease":                     {Lease: time.Millisecond},
 		"Options.Tenant and Options.WithTe": {Tenant: tenantOptions().Tenant},
+		"RequireSealed needs a Codec":       {RequireSealed: true},
 	} {
 		_, err := jobs.New(jobstest.New(t), opts)
 		require.ErrorContains(t, err, want)

@@ -87,6 +87,8 @@ func (q *Queue) prepare(a *attempt) (handler, context.Context) {
 				return nil, fmt.Errorf("jobs: open %s: %w", env.Kind, err)
 			}
 		}
+	} else if q.opts.refusesClear() {
+		run = func(context.Context, []byte) ([]byte, error) { return nil, Discard(errInClear) }
 	}
 	var ctx context.Context = a
 	if a.info.Flow != "" {

@@ -9,10 +9,14 @@ import (
 
 // Keyring is an Options.Codec that encrypts with AES-GCM under a random nonce
 // (NIST SP 800-38D): who reads the store learns the sizes of arguments and
-// results but not what is in them, and who writes to it can neither change
-// them nor move them to another job, kind or tenant; those of a job of the scope
-// Replace, which may become another job's, not to another unique key. Kinds,
-// tenants, ids, unique keys, error texts and progress stay readable.
+// results but not what is in them. Kinds, tenants, ids, unique keys, error texts
+// and progress stay readable.
+//
+// Who writes to the store can neither change what is sealed nor move it to
+// another job, kind or tenant; arguments of the scope Replace, which may become
+// another job's, not to another unique key. He can store a job or a result a
+// second time, and put some in clear in the place of sealed ones: only
+// Options.RequireSealed refuses those.
 //
 // To rotate keys, first give all processes a ring that has the new key beside
 // the old one, then make the new one current, and drop the old one when no

@@ -63,8 +63,8 @@ type Options struct {
 	// Codec seals arguments and results on their way to the store and opens
 	// them again; a Keyring is one. What it binds must be the same for both.
 	// Jobs that were stored without a codec are run as they are, and results
-	// read. Jobs of an outbox (package outboxjobs) are stored without. Nil means
-	// plain JSON.
+	// read, unless RequireSealed refuses them. Jobs of an outbox (package
+	// outboxjobs) are stored without. Nil means plain JSON.
 	//
 	// A codec whose keys change may have KeyOf(sealed []byte) string, too, which
 	// names the key of a sealed text: without it Queue.Schedule stores a schedule
@@ -73,6 +73,15 @@ type Options struct {
 		Seal(plain, bound []byte) ([]byte, error)
 		Open(sealed, bound []byte) ([]byte, error)
 	}
+
+	// RequireSealed refuses what is stored in clear, so that who writes to the
+	// store cannot have arguments of his own run: such a job is dead, with the
+	// reason, such a schedule is not fired, and such a result is an error. Nothing
+	// is lost: Requeue gives a dead job to a worker without RequireSealed. Set it
+	// once no job of before the Codec is left, and not for a queue that has jobs
+	// of an outbox. Without a Codec it is an error. False means that jobs in clear
+	// are run beside sealed ones.
+	RequireSealed bool
 
 	// OnEnqueue goes around each Enqueue and EnqueueMany, the first outermost.
 	// It may change items, must call next once at most, and answers a receipt
@@ -146,6 +155,8 @@ func (o *Options) check() error {
 		return errors.New("jobs: Options.Lease is below 100 ms")
 	case (o.Tenant == nil) != (o.WithTenant == nil):
 		return errors.New("jobs: set both Options.Tenant and Options.WithTenant, or neither")
+	case o.RequireSealed && o.Codec == nil:
+		return errors.New("jobs: Options.RequireSealed needs a Codec")
 	}
 	return nil
 }

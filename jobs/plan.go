@@ -94,6 +94,9 @@ func (o *Options) readPlan(key string, data []byte) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
+	if p.Sealed == nil && o.refusesClear() {
+		return p, errInClear
+	}
 	return o.openPlan(key, p)
 }
 

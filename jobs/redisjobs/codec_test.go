@@ -3,6 +3,7 @@ package redisjobs_test
 import (
 	"bytes"
 	"context"
+	"regexp"
 	"testing"
 	"time"
 
@@ -39,6 +40,37 @@ func TestReplacedSealedJobRuns(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 3, got)
 	require.NoError(t, stop())
+}
+
+// Who can write to Redis puts arguments in clear in the place of sealed ones.
+func TestArgumentsInClearAreRefused(t *testing.T) {
+	t.Parallel()
+	rdb := testenv.Redis(t)
+	for _, required := range []bool{true, false} {
+		keys, err := jobs.NewKeyring("k", map[string][]byte{"k": make([]byte, 32)})
+		require.NoError(t, err)
+		opts := options()
+		opts.Codec, opts.RequireSealed = keys, required
+		q, err := queue(rdb, opts)
+		require.NoError(t, err)
+		jobs.HandleResult(q, func(_ context.Context, c Count) (int, error) { return c.N, nil })
+		r, err := q.Enqueue(t.Context(), Count{N: 1}, &jobs.EnqueueOptions{Keep: time.Minute})
+		require.NoError(t, err)
+		body, err := rdb.HGet(t.Context(), "jobs:{default}:body", r.ID).Result()
+		require.NoError(t, err)
+		forged := regexp.MustCompile(`"sealed":"[^"]*"`).ReplaceAllString(body, `"args":{"N":666}`)
+		require.NotEqual(t, body, forged)
+		require.NoError(t, rdb.HSet(t.Context(), "jobs:{default}:body", r.ID, forged).Err())
+		stop := start(t, q)
+		got, err := jobs.Await[int](t.Context(), q, r.ID)
+		if required {
+			require.ErrorContains(t, err, "RequireSealed")
+		} else {
+			require.NoError(t, err)
+			require.Equal(t, 666, got, "the attack works where nothing is required")
+		}
+		require.NoError(t, stop())
+	}
 }
 
 // A schedule that is added again under another key is fired when it would have
