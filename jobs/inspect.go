@@ -81,7 +81,8 @@ func (q *Queue) entry(s driver.Stored) Entry {
 	return e
 }
 
-// Filter selects jobs of one state; an empty Kind or Tenant selects all.
+// Filter selects jobs of one state, which must be named: that of a zero Filter
+// is an error. An empty Kind or Tenant selects all.
 type Filter struct {
 	State   State
 	Kind    string

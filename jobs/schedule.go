@@ -19,6 +19,7 @@ type Schedule struct {
 	Spec    string // the expression
 	Kind    string // of its jobs
 	Args    json.RawMessage
+	Sealed  bool // Options.Codec has sealed the arguments: Args is nil
 	Options CronOptions
 
 	InCode bool      // of Queue.Cron; else of Queue.Schedule

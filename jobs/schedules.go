@@ -103,7 +103,7 @@ func (q *Queue) RunNow(ctx context.Context, name string) (Receipt, error) {
 // a time: the first cursor is "", and next is "" on the last page. What changes
 // meanwhile may be missing or be there twice. With a tenant in ctx it answers
 // those of the tenant only, else those of all and those in code, which are
-// there once a process has run them.
+// there once a process has run them. Like List it never opens what is sealed.
 func (q *Queue) Schedules(ctx context.Context, cursor string, limit int) (page []Schedule, next string, err error) {
 	if limit < 1 || limit > driver.MaxBatch {
 		return nil, "", fmt.Errorf("jobs: schedules: want a limit of 1 to %d", driver.MaxBatch)
@@ -132,9 +132,9 @@ func (q *Queue) Schedules(ctx context.Context, cursor string, limit int) (page [
 
 // showSchedule shows an unreadable one by its name.
 func (q *Queue) showSchedule(s driver.Schedule) Schedule {
-	p, _ := q.opts.readPlan(s.Key, s.Data)
+	p, _ := parsePlan(s.Data)
 	shown := Schedule{
-		ID: s.Key, Spec: p.Spec, Kind: p.Kind, Args: p.Args, Options: p.options(),
+		ID: s.Key, Spec: p.Spec, Kind: p.Kind, Args: p.Args, Sealed: p.Sealed != nil, Options: p.options(),
 		Last: s.Last, Due: s.Next, Paused: s.Paused,
 	}
 	shown.Tenant, shown.Name, shown.InCode = splitScheduleKey(s.Key)

@@ -44,7 +44,8 @@ type Change struct {
 	Weight *int   // a tenant's share of the turns; 1, and zero means 1; 1000 at most
 }
 
-// Control is what holds jobs back.
+// Control is what holds jobs back. Its maps and slices are the caller's and may
+// be nil.
 type Control struct {
 	Paused        bool
 	PausedTenants []string // sorted
