@@ -54,10 +54,16 @@ func (o *Options) open(what, kind, tenant, id string, sealed []byte) ([]byte, er
 	return o.Codec.Open(sealed, bound(what, kind, tenant, id))
 }
 
-// sameKey tells whether two texts are known to be sealed with one key.
-func (o *Options) sameKey(a, b []byte) bool {
+// keyOf names the key of a sealed text; false where the codec does not tell.
+func (o *Options) keyOf(sealed []byte) (string, bool) {
+	if !o.sealed() || sealed == nil {
+		return "", false
+	}
 	codec, ok := o.Codec.(interface{ KeyOf(sealed []byte) string })
-	return ok && a != nil && codec.KeyOf(a) == codec.KeyOf(b)
+	if !ok {
+		return "", false
+	}
+	return codec.KeyOf(sealed), true
 }
 
 // sealResult makes the stored form of a handler's result; nil if nobody will

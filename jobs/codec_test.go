@@ -35,6 +35,7 @@ func TestSealedJob(t *testing.T) {
 		seen, err := b.q.Find(b.Context(), r.ID)
 		require.NoError(b, err)
 		require.True(b, seen[0].Sealed)
+		require.Equal(b, "k1", seen[0].SealedBy)
 		require.Nil(b, seen[0].Args)
 
 		jobs.HandleResult(b.q, func(_ context.Context, m Mail) (string, error) { return "sent to " + m.To, nil })

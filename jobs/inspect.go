@@ -18,6 +18,7 @@ type Entry struct {
 	State    State
 	Args     json.RawMessage
 	Sealed   bool      // Options.Codec has sealed the arguments, and the result: Args is nil
+	SealedBy string    // the name of the arguments' key, if this queue's Options.Codec tells it (KeyOf)
 	Error    string    // of the last attempt
 	At       time.Time // when it is due, died or finished; zero for others
 	Worker   string    // running: the id of the worker that holds it
@@ -75,6 +76,7 @@ func (q *Queue) entry(s driver.Stored) Entry {
 		Info: q.info(s, env), State: s.State, Args: env.Args, Sealed: env.Sealed != nil, Error: s.Error, At: s.At,
 		Worker: s.Worker, Progress: s.Progress, Result: s.Result,
 	}
+	e.SealedBy, _ = q.opts.keyOf(env.Sealed)
 	if s.State == Dead {
 		e.Info.Attempt = s.Attempts // none is to come
 	}

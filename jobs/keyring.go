@@ -20,9 +20,10 @@ import (
 //
 // To rotate keys, first give all processes a ring that has the new key beside
 // the old one, then make the new one current, and drop the old one when no
-// stored job, result or schedule needs it. Schedules need it until
-// Queue.Schedule is called for them again: the same one again is sealed anew and
-// goes on as it did. A key should seal no more than 2³² texts.
+// stored job, result or schedule needs it (Entry.SealedBy, Schedule.SealedBy).
+// Schedules need it until Queue.Schedule is called for them again: the same one
+// again is sealed anew and goes on as it did. A key should seal no more than 2³²
+// texts.
 //
 // Make one with NewKeyring; the zero value has no keys and its Seal panics. A
 // ring does not change and is safe for concurrent use.

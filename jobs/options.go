@@ -67,8 +67,8 @@ type Options struct {
 	// outboxjobs) are stored without. Nil means plain JSON.
 	//
 	// A codec whose keys change may have KeyOf(sealed []byte) string, too, which
-	// names the key of a sealed text: without it Queue.Schedule stores a schedule
-	// anew with each call.
+	// names the key of a sealed text, for Entry.SealedBy: without it
+	// Queue.Schedule stores a schedule anew with each call.
 	Codec interface {
 		Seal(plain, bound []byte) ([]byte, error)
 		Open(sealed, bound []byte) ([]byte, error)

@@ -22,6 +22,8 @@ type Schedule struct {
 	Sealed  bool // Options.Codec has sealed the arguments: Args is nil
 	Options CronOptions
 
+	SealedBy string // the name of their key, as Entry.SealedBy
+
 	InCode bool      // of Queue.Cron; else of Queue.Schedule
 	Seen   time.Time // in code: when a process ran it last, to the hour
 	Last   time.Time // the tick that fired last, without its jitter; zero if none has
@@ -134,10 +136,11 @@ func (q *Queue) changedPlan(ctx context.Context, s driver.Scheduler, e *entry) (
 	}
 	old, oldErr := parsePlan(found[0].Data)
 	opened, openErr := q.opts.openPlan(e.key, old)
-	switch {
-	case oldErr != nil || openErr != nil || !reflect.DeepEqual(opened, fresh):
+	if oldErr != nil || openErr != nil || !reflect.DeepEqual(opened, fresh) {
 		return data, nil
-	case q.opts.sameKey(old.Sealed, p.Sealed):
+	}
+	was, known := q.opts.keyOf(old.Sealed)
+	if current, _ := q.opts.keyOf(p.Sealed); known && was == current {
 		return nil, nil
 	}
 	// If it has changed meanwhile, whoever did that came later.

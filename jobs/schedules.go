@@ -137,6 +137,7 @@ func (q *Queue) showSchedule(s driver.Schedule) Schedule {
 		ID: s.Key, Spec: p.Spec, Kind: p.Kind, Args: p.Args, Sealed: p.Sealed != nil, Options: p.options(),
 		Last: s.Last, Due: s.Next, Paused: s.Paused,
 	}
+	shown.SealedBy, _ = q.opts.keyOf(p.Sealed)
 	shown.Tenant, shown.Name, shown.InCode = splitScheduleKey(s.Key)
 	if !s.Last.IsZero() {
 		shown.LastJob = tickID(s.Key, s.Last)
