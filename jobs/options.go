@@ -64,7 +64,8 @@ type Options struct {
 	// them again; a Keyring is one. What it binds must be the same for both.
 	// Jobs that were stored without a codec are run as they are, and results
 	// read, unless RequireSealed refuses them. Jobs of an outbox (package
-	// outboxjobs) are stored without. Nil means plain JSON.
+	// outboxjobs) are stored without, but for those of EnqueueTo. Nil means plain
+	// JSON.
 	//
 	// A codec whose keys change may have KeyOf(sealed []byte) string, too, which
 	// names the key of a sealed text, for Entry.SealedBy: without it
@@ -78,9 +79,9 @@ type Options struct {
 	// store cannot have arguments of his own run: such a job is dead, with the
 	// reason, such a schedule is not fired, and such a result is an error. Nothing
 	// is lost: Requeue gives a dead job to a worker without RequireSealed. Set it
-	// once no job of before the Codec is left, and not for a queue that has jobs
-	// of an outbox. Without a Codec it is an error. False means that jobs in clear
-	// are run beside sealed ones.
+	// once no job of before the Codec is left, and not for a queue whose outbox
+	// stores jobs without it. Without a Codec it is an error. False means that jobs
+	// in clear are run beside sealed ones.
 	RequireSealed bool
 
 	// OnEnqueue goes around each Enqueue and EnqueueMany, the first outermost.

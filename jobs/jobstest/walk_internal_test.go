@@ -318,6 +318,20 @@ var plantedFaults = map[string]func(*faulty){
 			}
 		}
 	},
+	"an exchange of data moves the tick": func(f *faulty) {
+		f.onPut = func(f *faulty, p driver.PutSchedule) {
+			if s := f.schedules[p.Key]; s != nil && len(p.Old) > 0 && s.data == string(p.Old) && !s.paused {
+				s.move(s.next.Add(time.Minute))
+			}
+		}
+	},
+	"an exchange of data does not compare": func(f *faulty) {
+		f.onPut = func(f *faulty, p driver.PutSchedule) {
+			if s := f.schedules[p.Key]; s != nil && len(p.Old) > 0 {
+				s.data = string(p.Old)
+			}
+		}
+	},
 	"which tick fired last is forgotten": func(f *faulty) {
 		f.onTick = func(f *faulty, t driver.DueTick) { delete(f.fired, t.Key) }
 	},
