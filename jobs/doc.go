@@ -68,9 +68,9 @@
 //
 // # Errors
 //
-// Enqueue answers ErrTooLarge, ErrFull and ErrNoTenant, for which nothing was
-// stored, or the driver's error, wrapped. A handler's error is a failed
-// attempt; its text is stored, up to 2 KiB, so keep secrets out of it. A panic
+// Enqueue answers ErrTooLarge, ErrFull, ErrQueueFull, ErrNoTenant and ErrIDTaken,
+// for which nothing was stored, or the driver's error, wrapped. A handler's
+// error is a failed attempt; its text is stored, up to 2 KiB, so keep secrets out of it. A panic
 // is an error with a stack, see PanicError. A handler's context ends with the
 // cause ErrTimeout, ErrLeaseLost or ErrShutdown; after the last two its error
 // counts for nothing and the job is run again.

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -21,8 +22,9 @@ type Item struct {
 }
 
 // Enqueue stores a job. When it returns nil the job is stored and will be run.
-// After another error than ErrTooLarge, ErrFull, ErrQueueFull, ErrNoTenant it
-// may or may not be stored: repeat with EnqueueOptions.ID where that matters.
+// After another error than ErrTooLarge, ErrFull, ErrQueueFull, ErrNoTenant,
+// ErrIDTaken it may or may not be stored: repeat with EnqueueOptions.ID where
+// that matters.
 //
 // Many calls at a time share round trips; a single one never waits for others.
 func (q *Queue) Enqueue(ctx context.Context, args Args, opts *EnqueueOptions) (Receipt, error) {
@@ -50,11 +52,16 @@ func (q *Queue) NewJob(ctx context.Context, args Args, opts *EnqueueOptions) (dr
 
 func (q *Queue) enqueue(ctx context.Context, job driver.Job) (Receipt, error) {
 	pushed, err := q.pusher.push(ctx, job)
+	if err == nil && pushed.Taken {
+		err = taken(job)
+	}
 	if err != nil {
 		return Receipt{}, fmt.Errorf("jobs: enqueue %s: %w", job.Kind, err)
 	}
 	return q.receipt(ctx, job, pushed), nil
 }
+
+func taken(job driver.Job) error { return fmt.Errorf("%w: %s", ErrIDTaken, job.ID) }
 
 // receipt tells of a job that was pushed.
 func (q *Queue) receipt(ctx context.Context, job driver.Job, p driver.Pushed) Receipt {
@@ -73,7 +80,8 @@ const maxPushBytes = 4 << 20
 // EnqueueMany stores jobs with few round trips. All are checked first; then
 // they are stored in order, up to 500 or about 4 MiB at a time, each such part
 // whole or not at all. On an error the receipts are those of the parts that
-// are stored.
+// are stored. An ID that is taken keeps no other job from being stored: its
+// receipt is the zero value, and ErrIDTaken comes with the receipts of all.
 func (q *Queue) EnqueueMany(ctx context.Context, items []Item) ([]Receipt, error) {
 	receipts, err := q.around(ctx, items, q.enqueueMany)
 	if err == nil && len(receipts) != len(items) {
@@ -119,6 +127,7 @@ func (q *Queue) enqueueMany(ctx context.Context, items []Item) ([]Receipt, error
 		return []Receipt{r}, nil
 	}
 	receipts := make([]Receipt, 0, len(items))
+	var refused error
 	for start := 0; start < len(jobs); {
 		end := batchEnd(jobs, start)
 		pushed, err := q.driver.Push(ctx, driver.Push{Jobs: jobs[start:end], MaxDepth: q.opts.maxDepth()})
@@ -126,9 +135,15 @@ func (q *Queue) enqueueMany(ctx context.Context, items []Item) ([]Receipt, error
 			return receipts, fmt.Errorf("jobs: enqueue %s: %w", jobs[start].Kind, err)
 		}
 		for i, p := range pushed {
-			receipts = append(receipts, q.receipt(ctx, jobs[start+i], p))
+			job := jobs[start+i]
+			if p.Taken {
+				receipts = append(receipts, Receipt{})
+				refused = cmp.Or(refused, fmt.Errorf("jobs: enqueue %s: %w", job.Kind, taken(job)))
+				continue
+			}
+			receipts = append(receipts, q.receipt(ctx, job, p))
 		}
 		start = end
 	}
-	return receipts, nil
+	return receipts, refused
 }

@@ -24,6 +24,10 @@ var (
 	// context. Nothing was sent. EnqueueOptions.NoTenant opts out.
 	ErrNoTenant = errors.New("jobs: no tenant in context")
 
+	// ErrIDTaken means that EnqueueOptions.ID or Flow.ID is that of another
+	// tenant's job or flow. Nothing was stored.
+	ErrIDTaken = driver.ErrIDTaken
+
 	// ErrLeaseLost is the cause (context.Cause) with which a handler's context
 	// ends when this process could not renew its lease in time: the job may
 	// be given to another process at any moment. Drivers return it to a worker

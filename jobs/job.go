@@ -80,7 +80,8 @@ type EnqueueOptions struct {
 
 	// ID is the job's id, for callers that must be able to repeat an enqueue
 	// whose answer was lost: an id that is in the store is not stored again.
-	// Ids are one space for all tenants: make them unguessable or your own.
+	// Ids are one space for all tenants, where one that another's job has is
+	// refused with ErrIDTaken: make them unguessable or your own.
 	// 1-128 letters, digits and _-.:/@+, beginning with a letter or digit.
 	// Empty means a new one.
 	ID string

@@ -175,3 +175,33 @@ func TestTenantDoesNotReachJobsOfNoTenant(t *testing.T) {
 		require.Equal(e, 1, n)
 	})
 }
+
+func TestTenantsCannotTakeEachOthersIDs(t *testing.T) {
+	inEstate(t, func(e *estate) {
+		before, err := e.q.Stats(e.operator)
+		require.NoError(e, err)
+		_, err = e.q.Enqueue(e.globex, Note{}, &jobs.EnqueueOptions{ID: e.later})
+		require.ErrorIs(e, err, jobs.ErrIDTaken)
+		_, err = e.q.Start(e.globex, jobs.Flow{ID: e.flow, Stages: [][]jobs.Item{jobs.Items(Note{})}})
+		require.ErrorIs(e, err, jobs.ErrIDTaken)
+		e.stats(before)
+
+		again, err := e.q.Enqueue(e.acme, Note{}, &jobs.EnqueueOptions{ID: e.later})
+		require.NoError(e, err, "a repeated enqueue")
+		require.Equal(e, jobs.Receipt{ID: e.later}, again)
+		flow, err := e.q.Start(e.acme, jobs.Flow{ID: e.flow, Stages: [][]jobs.Item{jobs.Items(Note{})}})
+		require.NoError(e, err)
+		require.True(e, flow.Duplicate)
+		e.stats(before)
+
+		receipts, err := e.q.EnqueueMany(e.globex, []jobs.Item{
+			{Args: Note{}, Options: &jobs.EnqueueOptions{ID: "mine"}},
+			{Args: Note{}, Options: &jobs.EnqueueOptions{ID: e.later}},
+			{Args: Note{}, Options: &jobs.EnqueueOptions{ID: "mine-too"}},
+		})
+		require.ErrorIs(e, err, jobs.ErrIDTaken)
+		require.Equal(e, []jobs.Receipt{{ID: "mine"}, {}, {ID: "mine-too"}}, receipts)
+		before.Ready += 2
+		e.stats(before)
+	})
+}

@@ -78,6 +78,7 @@ type Push struct {
 type Pushed struct {
 	Holder   string // not "": the job that holds the unique key; this one was not stored
 	Replaced bool   // the holder got this job's body, priority and due time
+	Taken    bool   // a job of another tenant has the id; this one was not stored
 }
 
 // Job is a job on its way into the store.

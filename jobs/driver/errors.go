@@ -13,6 +13,10 @@ var (
 	// Nothing was stored.
 	ErrQueueFull = errors.New("jobs: queue is full")
 
+	// ErrIDTaken answers a flow whose id another tenant's has. Nothing was
+	// stored.
+	ErrIDTaken = errors.New("jobs: id is in use by another tenant")
+
 	// ErrLeaseLost answers a worker whose lease is gone: its jobs were given to
 	// others.
 	ErrLeaseLost = errors.New("jobs: lease lost")

@@ -26,7 +26,7 @@ type Flower interface {
 	// position p.From on, counted through all stages. Parts come in order; what
 	// is stored already is skipped, so that a call can be repeated. With the
 	// last job the flow begins, in the same step. It is forgotten if no part
-	// comes for an hour before. Errors are those of Push.
+	// comes for an hour before. Errors are those of Push, and ErrIDTaken.
 	StartFlow(ctx context.Context, p FlowPart) (FlowStored, error)
 
 	// Flow answers a flow; one without State does not exist.
@@ -76,7 +76,7 @@ const (
 type FlowPart struct {
 	ID        string // as Job.ID, MaxFlowID bytes at most
 	Name      string // for people
-	Tenant    string // for people; the jobs have their own
+	Tenant    string // whose it is; the jobs have their own
 	Policy    FlowPolicy
 	Keep      time.Duration // milliseconds
 	Sizes     []int         // the number of jobs in each stage: at least one

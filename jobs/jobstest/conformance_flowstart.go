@@ -62,6 +62,21 @@ func flowOtherCases() []testCase {
 			_, err = s.flower().StartFlow(s.Context(), stages("f", driver.FailFast, 2))
 			s.equal("refused", true, err != nil)
 		}},
+		{"a flow's id of another tenant is refused", "two customers may choose the same one", func(s *suite) {
+			start := func(tenant string, jobs int) error {
+				p := stages("f", driver.FailFast, 2)
+				p.Tenant, p.Jobs = tenant, p.Jobs[:jobs]
+				_, err := s.flower().StartFlow(s.Context(), p)
+				return err
+			}
+			for _, jobs := range []int{1, 2} { // half of it, then all
+				s.must(start("acme", jobs))
+				for _, other := range []string{"globex", ""} {
+					s.equal("refused", true, errors.Is(start(other, 2), driver.ErrIDTaken))
+				}
+			}
+			s.stats(driver.Stats{Ready: 2})
+		}},
 		{"a deep queue takes no flow", "that is what the limit is for", func(s *suite) {
 			s.push(plain("a"))
 			p := stages("f", driver.FailFast, 2, 5)

@@ -89,6 +89,50 @@ func pushCases() []testCase {
 	}
 }
 
+func takenCases() []testCase {
+	return []testCase{
+		{"an id of another tenant is refused", "two customers may choose the same one", func(s *suite) {
+			job := func(id, tenant string, change func(*driver.Job)) driver.Job {
+				j := driver.Job{ID: id, Tenant: tenant, Body: []byte(tenant)}
+				if change != nil {
+					change(&j)
+				}
+				return j
+			}
+			push := func(batch ...driver.Job) []driver.Pushed {
+				s.Helper()
+				pushed, err := s.d.Push(s.Context(), driver.Push{Jobs: batch})
+				s.must(err)
+				return pushed
+			}
+			fine, taken := driver.Pushed{}, driver.Pushed{Taken: true}
+			s.equal("first", []driver.Pushed{fine}, push(job("a", "acme", nil)))
+			for _, other := range []string{"globex", "acm", "acme1", ""} {
+				s.equal("alone", []driver.Pushed{taken}, push(job("a", other, nil)))
+			}
+			s.equal("the same tenant", []driver.Pushed{fine}, push(job("a", "acme", nil)))
+			s.equal("among others", []driver.Pushed{fine, taken, fine, fine, fine, taken}, push(
+				job("b", "globex", nil), job("a", "globex", nil), job("c", "globex", nil),
+				job("d", "", nil), job("a", "acme", nil), job("b", "acme", nil)))
+			later := func(j *driver.Job) { j.Delay = time.Hour }
+			unique := func(j *driver.Job) { j.Unique = "key" }
+			s.equal("put off", []driver.Pushed{taken, taken}, push(job("a", "globex", later), job("a", "globex", nil)))
+			s.equal("unique", []driver.Pushed{taken}, push(job("a", "globex", unique)))
+			s.equal("its key is free", []driver.Pushed{fine}, push(job("e", "globex", unique)))
+			s.stats(driver.Stats{Ready: 5})
+			s.join("w", time.Minute)
+			bodies := map[string]string{}
+			for _, j := range s.exchange("w", 9).Jobs {
+				bodies[j.ID] = string(j.Body)
+			}
+			s.equal("bodies", map[string]string{"a": "acme", "b": "globex", "c": "globex", "d": "", "e": "globex"}, bodies)
+			s.equal("while it runs", []driver.Pushed{taken}, push(job("a", "globex", nil)))
+			s.exchange("w", 0, driver.Outcome{ID: "a", Action: driver.Finish, Keep: time.Hour}, driver.Outcome{ID: "b", Action: driver.Finish})
+			s.equal("while it is kept", []driver.Pushed{taken, fine}, push(job("a", "globex", nil), job("b", "acme", nil)))
+		}},
+	}
+}
+
 func fairnessCases() []testCase {
 	return []testCase{
 		{"tenants take turns", "one tenant's import must not delay all others", func(s *suite) {

@@ -68,6 +68,8 @@ func (d *Driver) StartFlow(ctx context.Context, p driver.FlowPart) (driver.FlowS
 		}
 		stored.Next = f.Total()
 		switch {
+		case f.Tenant != p.Tenant:
+			return fmt.Errorf("jobstest: flow: %w", driver.ErrIDTaken)
 		case f.state != driver.Waiting:
 			return nil
 		case !slices.Equal(f.Sizes, p.Sizes):

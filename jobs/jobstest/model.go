@@ -101,7 +101,7 @@ func (m *model) push(in driver.Job, now time.Time) driver.Pushed {
 		return driver.Pushed{Holder: holder, Replaced: true}
 	}
 	if j := m.jobs[in.ID]; j != nil && j.state != "" {
-		return driver.Pushed{}
+		return driver.Pushed{Taken: j.Tenant != in.Tenant}
 	}
 	j := &expected{Job: in}
 	if in.Scope == driver.UniqueFor {

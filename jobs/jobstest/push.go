@@ -68,7 +68,8 @@ func (d *Driver) store(batch []driver.Job) []driver.Pushed {
 			pushed[i] = driver.Pushed{Holder: holder, Replaced: d.replace(holder, in)}
 			continue
 		}
-		if d.jobs[in.ID] != nil {
+		if known := d.jobs[in.ID]; known != nil {
+			pushed[i].Taken = known.Tenant != in.Tenant
 			continue
 		}
 		d.hold(in)

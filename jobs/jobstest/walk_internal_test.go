@@ -236,6 +236,7 @@ var plantedFaults = map[string]func(*faulty){
 	"a job is early":                   pushes(func(j *driver.Job) { j.Delay /= 3 }),
 	"a priority is lost":               pushes(func(j *driver.Job) { j.Priority = 0 }),
 	"a body is another's":              pushes(func(j *driver.Job) { j.Body = []byte("x") }),
+	"a tenant is another":              pushes(func(j *driver.Job) { j.Tenant = "acme" }),
 	"a batch is turned round":          func(f *faulty) { f.onPush = func(f *faulty, p *driver.Push) { slices.Reverse(p.Jobs) } },
 	"a pause holds nothing": func(f *faulty) {
 		f.onConfigure = func(c []driver.Change) {

@@ -9,11 +9,15 @@ import (
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
-// job makes a random job; now and then one that was there before.
+// job makes a random job; now and then one that was there before, or another
+// tenant's with an id that was.
 func (w *walk) job() driver.Job {
 	if id := one(w, w.someIDs(3)); w.chance(12) && w.m.jobs[id] != nil && !strings.Contains(id, "~") {
 		again := w.m.jobs[id].Job
 		again.ID = id
+		if w.chance(3) {
+			again.Tenant, again.Unique = "initech", ""
+		}
 		return again
 	}
 	return w.freshJob(w.name("j"))

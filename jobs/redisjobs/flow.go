@@ -81,6 +81,8 @@ func (d *Driver) StartFlow(ctx context.Context, p driver.FlowPart) (driver.FlowS
 	switch next {
 	case "full":
 		return driver.FlowStored{}, fmt.Errorf("redisjobs: flow_start: %w", driver.ErrQueueFull)
+	case "taken":
+		return driver.FlowStored{}, fmt.Errorf("redisjobs: flow_start: %w", driver.ErrIDTaken)
 	case "other":
 		return driver.FlowStored{}, fmt.Errorf("redisjobs: flow_start: another flow with the id %s is being stored", p.ID)
 	}

@@ -3,6 +3,7 @@ package redisjobs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -40,10 +41,39 @@ func (d *Driver) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, erro
 	}
 	pushed := make([]driver.Pushed, len(p.Jobs))
 	for i := range pushed {
-		holder := r.text()
-		pushed[i].Holder, pushed[i].Replaced = strings.CutPrefix(holder, "!")
+		pushed[i] = readPushed(r.text())
 	}
 	return pushed, r.err
+}
+
+// readPushed reads an answer of lua/part_store.lua.
+func readPushed(text string) (p driver.Pushed) {
+	if text == "=" {
+		return driver.Pushed{Taken: true}
+	}
+	p.Holder, p.Replaced = strings.CutPrefix(text, "!")
+	return p
+}
+
+// plainPushed reads the answer for n jobs of pushOne and pushPlain. It is an
+// error of the script if ids are taken, so that it costs nothing if none is.
+func plainPushed(n int, err error) ([]driver.Pushed, error) {
+	pushed := make([]driver.Pushed, n)
+	if err == nil {
+		return pushed, nil
+	}
+	var refused redis.Error
+	if !errors.As(err, &refused) || !redis.HasErrorPrefix(refused, "TAKEN") {
+		return nil, err
+	}
+	for _, text := range strings.Fields(refused.Error())[1:] {
+		i, err := strconv.Atoi(text)
+		if err != nil || i < 0 || i >= n {
+			return nil, fmt.Errorf("redisjobs: push: unexpected answer %q", refused.Error())
+		}
+		pushed[i].Taken = true
+	}
+	return pushed, nil
 }
 
 // allPlain tells whether all the jobs are due now and have no unique key.
@@ -74,10 +104,7 @@ func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pu
 		}
 		place := string(priorityDigit(head)) + head.Tenant
 		if len(batch) == 1 {
-			if err := d.tell(ctx, pushOne, append(args, place, &head.ID, stored(head))...); err != nil {
-				return nil, err
-			}
-			return make([]driver.Pushed, 1), nil
+			return plainPushed(1, d.tell(ctx, pushOne, append(args, place, &head.ID, stored(head))...))
 		}
 		args = append(args, place, n)
 		for i := first; i < first+n; i++ {
@@ -85,10 +112,7 @@ func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pu
 		}
 		first += n
 	}
-	if err := d.tell(ctx, pushPlain, args...); err != nil {
-		return nil, err
-	}
-	return make([]driver.Pushed, len(batch)), nil
+	return plainPushed(len(batch), d.tell(ctx, pushPlain, args...))
 }
 
 // maxTenant is what three digits can say.
@@ -236,6 +260,6 @@ func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) 
 	fired := driver.Fired{Fired: r.int() == 1}
 	fired.Last = time.UnixMilli(r.int()).UTC()
 	fired.Now = time.UnixMilli(r.int()).UTC()
-	fired.Holder = strings.TrimPrefix(r.text(), "!")
+	fired.Holder = readPushed(r.text()).Holder
 	return fired, r.err
 }

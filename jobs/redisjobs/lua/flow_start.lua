@@ -3,7 +3,7 @@
 --
 -- KEYS: ready due body clock wake control dead done flow flowdue flowend flows
 -- ARGV: name header failure max_depth from {id value}...
--- returns: {jobs stored, existed 0|1}, or "full" or "other" instead of the number
+-- returns: {jobs stored, existed 0|1}, or "full", "other" or "taken" instead of the number
 -- include: clock route turn place flow flowclean
 local ready, due, body, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local wake, control, dead, done = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -17,6 +17,9 @@ local existed, whole = f and 1 or 0, cjson.decode(header)
 local total = 0
 for i = 1, #whole.c do total = total + whole.c[i][1] end
 f = f or whole
+if f.t ~= whole.t then
+  return {'taken', existed}
+end
 if f.s ~= 'waiting' then
   return {total, existed}
 end

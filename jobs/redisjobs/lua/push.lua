@@ -2,7 +2,7 @@
 --
 -- KEYS: ready due body clock unique window wake control parked parkedat dead done
 -- ARGV: max_depth {id stored due key window}...
--- returns: {"full"} or {"ok", holder...}: per job "" or the id of the job that has its key, "!" before it if that got the body
+-- returns: {"full"} or {"ok", holder...}: per job "" or the id of the job that has its key, "!" before it if that got the body, "=" if the id is another tenant's
 -- include: clock route turn place store
 local ready, due, body = KEYS[1], KEYS[2], KEYS[3]
 local clock, unique, window = KEYS[4], KEYS[5], KEYS[6]

@@ -3,16 +3,29 @@
 --
 -- KEYS: ready body clock wake control
 -- ARGV: {place count {id stored}...}...
--- returns: how many were new
+-- returns: how many were new, or the error "TAKEN {n}..." that counts, from 0, the jobs whose id one of another tenant has
 -- include: turn
 local ready, body, clock, wake, control = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
 local weights, whole = weights_of(control), string.format
 
+-- Of the jobs before the present run, and those of all whose id is taken.
+local before, taken = 0, {}
+
+-- Stores a body unless there is one, and answers whether it did.
+local function store_one(at, i, tenant)
+  if redis.call('HSETNX', body, ARGV[at], ARGV[at + 1]) == 1 then return true end
+  local route = whole('%03d', #tenant) .. tenant -- see part_route
+  if string.sub(redis.call('HGET', body, ARGV[at]), 3, 2 + #route) ~= route then
+    taken[#taken + 1] = before + i - 1
+  end
+  return false
+end
+
 -- Stores the bodies at first, and answers which of their ids are new; nil: all.
-local function fresh(first, n)
+local function fresh(first, n, tenant)
   if n == 1 then
-    return redis.call('HSETNX', body, ARGV[first], ARGV[first + 1]) == 0 and {} or nil
+    return not store_one(first, 1, tenant) and {} or nil
   end
   local ids, known = {}, false
   for i = 1, n do ids[i] = ARGV[first + 2 * i - 2] end
@@ -24,9 +37,7 @@ local function fresh(first, n)
   end
   local new = {}
   for i = 1, n do
-    if redis.call('HSETNX', body, ids[i], ARGV[first + 2 * i - 1]) == 1 then
-      new[ids[i]] = true
-    end
+    if store_one(first + 2 * i - 2, i, tenant) then new[ids[i]] = true end
   end
   return new
 end
@@ -36,7 +47,8 @@ local stored = 0
 while at < #ARGV do
   local field, n, first = ARGV[at], tonumber(ARGV[at + 1]), at + 2
   at = first + 2 * n
-  local new = fresh(first, n)
+  local new = fresh(first, n, string.sub(field, 2))
+  before = before + n
   local priority = string.sub(field, 1, 1)
   local base = priority * BAND
   local times = redis.call('HMGET', clock, '@' .. priority, field)
@@ -59,5 +71,8 @@ while at < #ARGV do
 end
 if stored > 0 then
   wake_one(wake)
+end
+if #taken > 0 then
+  return redis.error_reply('TAKEN ' .. table.concat(taken, ' '))
 end
 return stored

@@ -74,7 +74,7 @@ if #values > 0 then
   local k = {ready = ready, due = due, body = body, clock = clock, unique = unique, window = window, wake = wake, control = control, parked = parked, parkedat = parkedat}
   local holders = store(k, values, 1)
   for i = 1, #holders do
-    if holders[i] ~= '' then answers[stored_at[i]] = '=' .. holders[i] end
+    if holders[i] ~= '' and holders[i] ~= '=' then answers[stored_at[i]] = '=' .. holders[i] end
   end
 end
 if #fired > 0 then
