@@ -52,8 +52,10 @@
 // where the planner should know the tenant's share of a table. System switches to another role, not to another predicate.
 //
 // What SQL leaves in a session would be found by the next tenant. So a connection on which a unit ran SET without LOCAL,
-// LISTEN, a cursor WITH HOLD, a temporary table without ON COMMIT DROP or a session-level advisory lock is closed instead of
-// reused. That is read from the text: what a function of yours does inside, and what is done on Tx.Conn, stays hidden.
+// set_config whose third argument is not the word true, DO, LISTEN, a cursor WITH HOLD, a session-level advisory lock, or made
+// something temporary (but for a table with ON COMMIT DROP) is closed instead of reused. That is read from the text: what a
+// function of yours does inside, and what is done on Tx.Conn, stays hidden. Against a text that hides a temporary table on
+// purpose, revoke temporary on database … from public (rule T20 of package guard).
 // A pooler keeps its own connection to the server all the same; let it run DISCARD ALL (PgBouncer:
 // server_reset_query_always) or do without such statements.
 //

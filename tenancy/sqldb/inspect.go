@@ -58,18 +58,16 @@ func inspectOne(query string) (*savepoint, error) {
 	refuse := func(why string) (*savepoint, error) {
 		return nil, fmt.Errorf("%w: %s: %s", ErrRefused, strings.ToUpper(words[0]), why)
 	}
+	if sqlsplit.Ends(words) {
+		return refuse("use BeginTx, Commit and Rollback")
+	}
 	switch words[0] {
 	case "savepoint":
 		return &savepoint{opSave, fold(at(1))}, nil
 	case "release":
 		return &savepoint{opRelease, fold(behind(words[1:], "savepoint"))}, nil
 	case "rollback":
-		if i := slices.Index(words, "to"); i > 0 {
-			return &savepoint{opRollback, fold(behind(words[i+1:], "savepoint"))}, nil
-		}
-		return refuse("use BeginTx and Rollback")
-	case "begin", "start", "commit", "end", "abort":
-		return refuse("use BeginTx, Commit and Rollback")
+		return &savepoint{opRollback, fold(behind(words[slices.Index(words, "to")+1:], "savepoint"))}, nil
 	case "set":
 		if s := at(1); s != "local" && s != "transaction" && s != "constraints" {
 			return refuse("it would outlive the unit of work; use SET LOCAL in a transaction")

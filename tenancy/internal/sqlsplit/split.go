@@ -2,7 +2,10 @@
 // comments, parentheses and the bodies of SQL functions (BEGIN ATOMIC), and nothing else of the grammar.
 package sqlsplit
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // Statement is one statement of a text.
 type Statement struct {
@@ -64,6 +67,52 @@ func Words(statement string, n int) []string {
 		}
 	}
 	return list
+}
+
+// First returns the first word of a text as it is written, or "" if the text begins with anything else. It allocates nothing.
+func First(text string) string {
+	s := scanner{text: text}
+	for s.next() {
+		switch s.kind {
+		case space, semicolon:
+		case word:
+			return s.token()
+		default:
+			return ""
+		}
+	}
+	return ""
+}
+
+// Ends tells whether a statement with these first words, as Words returns them, begins or ends a transaction.
+func Ends(words []string) bool {
+	at := func(i int) string {
+		if i < len(words) {
+			return words[i]
+		}
+		return ""
+	}
+	switch at(0) {
+	case "begin", "start", "commit", "end", "abort":
+		return true
+	case "rollback": // TO SAVEPOINT ends none
+		return at(1) != "to" && (at(1) != "work" && at(1) != "transaction" || at(2) != "to")
+	case "prepare":
+		return at(1) == "transaction"
+	}
+	return false
+}
+
+// Tokens returns a text's words, quoted names, strings and other characters, comments and white space left out.
+func Tokens(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		s := scanner{text: text}
+		for s.next() {
+			if s.kind != space && !yield(s.token()) {
+				return
+			}
+		}
+	}
 }
 
 // body tells whether a statement is inside of BEGIN ATOMIC … END, as psql does.
@@ -136,7 +185,7 @@ func (s *scanner) next() bool {
 		s.kind = space
 	case strings.HasPrefix(rest, "--"):
 		s.kind = space
-		if n = strings.IndexByte(rest, '\n'); n < 0 {
+		if n = strings.IndexAny(rest, "\r\n"); n < 0 {
 			n = len(rest)
 		}
 	case strings.HasPrefix(rest, "/*"):
