@@ -74,13 +74,13 @@ func (o *Options) allowed() ([]Exception, error) {
 	}
 	for _, e := range all {
 		if severities()[e.Rule] == "" || e.Object == "" || e.Reason == "" {
-			return nil, fmt.Errorf("tenancy/guard: Options.Allow needs a rule from T01 to T19, an object and a reason, got %+v", e)
+			return nil, fmt.Errorf("tenancy/guard: Options.Allow needs a rule from T01 to T22, an object and a reason, got %+v", e)
 		}
 	}
 	return all, nil
 }
 
-// Audit reads the catalog of the database that q leads to and returns what breaks the rules T01 to T19 and is not allowed,
+// Audit reads the catalog of the database that q leads to and returns what breaks the rules T01 to T22 and is not allowed,
 // by rule and object; an empty list is good news. It is one statement, reads no row of any table of yours and changes
 // nothing.
 func Audit(ctx context.Context, q Querier, opts *Options) ([]Finding, error) {
@@ -112,7 +112,7 @@ func Audit(ctx context.Context, q Querier, opts *Options) ([]Finding, error) {
 
 // Check is for readiness checks and the start of a program: it fails if the role of the pool is not bound by row-level
 // security (tenancy.ErrUnsafeRole, see tenancy.DB.Check) or if Audit finds a Breach or something Weak (*Error). What is
-// Slow does not stop a program. Two statements, on one connection each.
+// Slow, and Advice, does not stop a program. Two statements, on one connection each.
 func Check(ctx context.Context, pool *pgxpool.Pool, opts *Options) error {
 	db, err := tenancy.New(pool, &tenancy.Options{Seal: opts.seal()})
 	if err != nil {
@@ -127,7 +127,7 @@ func Check(ctx context.Context, pool *pgxpool.Pool, opts *Options) error {
 	}
 	var bad []Finding
 	for _, f := range found {
-		if f.Severity != Slow {
+		if f.Severity == Breach || f.Severity == Weak {
 			bad = append(bad, f)
 		}
 	}

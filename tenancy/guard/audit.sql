@@ -92,7 +92,8 @@ select 'T01' as rule, name as object, 'has a tenant column but no row-level secu
        case when relkind = 'f' then format('revoke all on %s from %s', name, (select list from grantees))
             else format('select tenancy.protect(%L)', name) end as fix
 from tables t
-where not relrowsecurity and (relkind <> 'f' or exists (select from bound where has_any_column_privilege(oid, t.oid, 'select, insert, update')))
+where not relrowsecurity and (relkind <> 'f' and not relispartition
+    or exists (select from bound where has_any_column_privilege(oid, t.oid, 'select, insert, update') or has_table_privilege(oid, t.oid, 'delete')))
 
 union all
 select 'T02', name, 'does not force row-level security on its owner, so what runs as the owner sees all tenants',
@@ -183,9 +184,14 @@ where f.prosecdef and f.prorettype not in ('trigger'::regtype, 'event_trigger'::
   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e')
 
 union all
-select 'T13', t.name, 'grants the app role TRUNCATE, REFERENCES or TRIGGER, which no policy limits',
-       format('revoke truncate, references, trigger on %s from %s', t.name, (select list from grantees))
-from tables t where exists (select from bound where has_table_privilege(oid, t.oid, 'truncate, references, trigger'))
+select 'T13', t.name, 'grants the app role TRUNCATE, REFERENCES, TRIGGER or MAINTAIN, which no policy limits',
+       format('revoke truncate, references, trigger%s on %s from %s',
+           case when current_setting('server_version_num')::int >= 170000 then ', maintain' end, t.name, (select list from grantees))
+from tables t
+where exists (select from bound where has_table_privilege(oid, t.oid, 'truncate, trigger') or has_any_column_privilege(oid, t.oid, 'references'))
+   or exists (select from pg_class c, aclexplode(c.relacl) g       -- no has_…_privilege knows it before PostgreSQL 17
+      where c.oid = t.oid and g.privilege_type = 'MAINTAIN'
+        and (g.grantee = 0 or g.grantee in (select a.oid from above a join bound b on b.oid = a.actor)))
 
 union all
 select 'T14', r.rolname, 'acts as the app role and ' || concat_ws(', ', case when r.rolsuper then 'is a superuser' end,
@@ -254,4 +260,24 @@ union all
 select 'T19', 'session', 'has a tenant before any transaction: a setting of the server, or one made by SET or set_config(…, false)',
        'reset tenancy.tenant'
 where current_setting('tenancy.tenant', true) <> ''
+
+union all
+select 'T20', 'database', 'lets the app role make temporary tables, as every database does at first; a later unit on the connection finds one before the table of that name',
+       format('revoke temporary on database %I from %s', current_database(), (select list from grantees))
+where exists (select from bound where has_database_privilege(oid, current_database(), 'temporary'))
+
+union all
+select 'T21', name, 'is a partition without row-level security; the app role has no right on it and reaches it through the parent''s policies only',
+       format('select tenancy.protect(%L)', name)
+from tables t
+where not relrowsecurity and relispartition and relkind <> 'f'
+  and not exists (select from bound where has_any_column_privilege(oid, t.oid, 'select, insert, update') or has_table_privilege(oid, t.oid, 'delete'))
+
+union all
+select 'T22', format('%s.%I', r.name, w.rulename), 'is a rule; what the app role writes makes it act with the rights of ' || r.relowner::regrole,
+       format('drop rule %I on %s', w.rulename, r.name)
+from pg_rewrite w
+join relations r on r.oid = w.ev_class
+where w.rulename <> '_RETURN'
+  and exists (select from bound where has_any_column_privilege(oid, r.oid, 'insert, update') or has_table_privilege(oid, r.oid, 'delete'))
 order by 1, 2

@@ -3,6 +3,7 @@ package guard_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +42,15 @@ create function app.touch() returns trigger language plpgsql security definer se
 create trigger touch before update on app.notes for each row execute function app.touch();
 `)}}
 
+// sound returns a database like testenv.Postgres, and takes from everybody the right to make temporary tables.
+func sound(t *testing.T, migrations ...fs.FS) *testenv.PG {
+	t.Helper()
+	pg := testenv.Postgres(t, migrations...)
+	_, err := pg.Owner.Exec(t.Context(), "revoke temporary on database "+pgx.Identifier{pg.Name()}.Sanitize()+" from public")
+	require.NoError(t, err)
+	return pg
+}
+
 func superuser(t *testing.T, pg *testenv.PG) *pgx.Conn {
 	t.Helper()
 	databases, err := devstack.TestDatabases()
@@ -53,7 +63,7 @@ func superuser(t *testing.T, pg *testenv.PG) *pgx.Conn {
 
 func TestSoundDatabaseHasNoFindings(t *testing.T) {
 	t.Parallel()
-	pg := testenv.Postgres(t, tenancy.Migrations, registry.Migrations, app)
+	pg := sound(t, tenancy.Migrations, registry.Migrations, app)
 	found, err := guard.Audit(t.Context(), pg.App, nil)
 	require.NoError(t, err)
 	require.Empty(t, found)
@@ -63,7 +73,8 @@ func TestSoundDatabaseHasNoFindings(t *testing.T) {
 // planted has for each rule what breaks it, and what is then found.
 var planted = []struct{ rule, object, sql string }{
 	{"T01", "app.plain", `create table app.plain (tenant_id text not null primary key)`},
-	{"T01", "app.readings_new", `create table app.readings_new partition of app.readings for values from ('2020-01-01') to ('2021-01-01')`},
+	{"T01", "app.readings_new", `create table app.readings_new partition of app.readings for values from ('2020-01-01') to ('2021-01-01'); grant select (n) on app.readings_new to public`},
+	{"T21", "app.readings_new", `create table app.readings_new partition of app.readings for values from ('2020-01-01') to ('2021-01-01')`},
 	{"T01", "app.notes", `alter table app.notes disable row level security`},
 	{"T02", "app.notes", `alter table app.notes no force row level security`},
 	{"T03", "app.notes", `drop policy tenancy_app on app.notes`},
@@ -104,6 +115,7 @@ var planted = []struct{ rule, object, sql string }{
 	{"T12", "app.peek(who text)", `create function app.peek(who text) returns bigint language sql security definer as 'select count(*) from app.notes'`},
 	{"T13", "app.notes", `grant truncate on app.notes to ashlar_app`},
 	{"T13", "app.notes", `grant trigger on app.notes to public`},
+	{"T13", "app.notes", `grant references (id) on app.notes to tenancy_app`},
 	{"T14", "guard_root", `create role guard_root superuser; grant tenancy_app to guard_root`},
 	{"T14", "guard_bypass", `create role guard_bypass bypassrls; grant tenancy_app to guard_bypass`},
 	{"T14", "guard_copy", `create role guard_copy replication; grant tenancy_app to guard_copy`},
@@ -123,13 +135,18 @@ var planted = []struct{ rule, object, sql string }{
 	{"T19", "ashlar_app", `alter role ashlar_app set tenancy.tenant = 'globex'`},
 	{"T19", "session", `set tenancy.tenant = 'globex'`},
 	{"T19", "session", `select set_config('tenancy.tenant', 'globex', false)`},
+	{"T20", "database", `do $$ begin execute format('grant temporary on database %I to public', current_database()); end $$`},
+	{"T20", "database", `do $$ begin execute format('grant temporary on database %I to tenancy_app', current_database()); end $$`},
+	{"T22", "app.notes.also", `create rule also as on insert to app.notes do also update app.projects set name = 'x'`},
+	{"T22", "app.note_list.also", `grant update (body) on app.note_list to ashlar_app; create rule also as on update to app.note_list do also delete from app.projects`},
+	{"T22", "app.notes.instead", `create rule instead as on delete to app.notes where body = 'x' do instead (delete from app.projects; select 1)`},
 }
 
 // TestEachViolationIsFound plants one violation after the other into the sound database, each in a transaction that is
 // rolled back, and expects its rule to find it; then the SQL that is said to mend it does.
 func TestEachViolationIsFound(t *testing.T) {
 	t.Parallel()
-	pg := testenv.Postgres(t, tenancy.Migrations, app)
+	pg := sound(t, tenancy.Migrations, app)
 	conn := superuser(t, pg)
 	rules := map[string]bool{}
 	for _, p := range planted {
@@ -152,7 +169,7 @@ func TestEachViolationIsFound(t *testing.T) {
 		}
 		require.NoError(t, tx.Rollback(t.Context()))
 	}
-	for n := range 19 {
+	for n := range 22 {
 		require.Contains(t, rules, fmt.Sprintf("T%02d", n+1), "no violation is planted for it")
 	}
 	found, err := guard.Audit(t.Context(), conn, nil)
@@ -163,7 +180,7 @@ func TestEachViolationIsFound(t *testing.T) {
 // TestManyLogins: logins that have no rights but the app's cost nothing, and one among them that has is found.
 func TestManyLogins(t *testing.T) {
 	t.Parallel()
-	conn := superuser(t, testenv.Postgres(t, tenancy.Migrations, app))
+	conn := superuser(t, sound(t, tenancy.Migrations, app))
 	tx, err := conn.Begin(t.Context())
 	require.NoError(t, err)
 	_, err = tx.Exec(t.Context(), `do $$ begin
@@ -181,9 +198,43 @@ func TestManyLogins(t *testing.T) {
 	require.NoError(t, tx.Rollback(t.Context()))
 }
 
+// TestMaintainIsFound: the privilege exists from PostgreSQL 17 on, where VACUUM and LOCK need no other.
+func TestMaintainIsFound(t *testing.T) {
+	t.Parallel()
+	pg := sound(t, tenancy.Migrations, app)
+	var version int
+	require.NoError(t, pg.Owner.QueryRow(t.Context(), `select current_setting('server_version_num')::int`).Scan(&version))
+	_, err := pg.Owner.Exec(t.Context(), `grant maintain on app.notes to tenancy_app`)
+	if version < 170000 {
+		require.ErrorContains(t, err, "maintain")
+		return
+	}
+	require.NoError(t, err)
+	found, err := guard.Audit(t.Context(), pg.App, nil)
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	require.Equal(t, "T13", found[0].Rule)
+	_, err = pg.Owner.Exec(t.Context(), found[0].Fix)
+	require.NoError(t, err)
+	found, err = guard.Audit(t.Context(), pg.App, nil)
+	require.NoError(t, err)
+	require.Empty(t, found)
+}
+
+// TestHarmlessRules: the app role does not write where this one is.
+func TestHarmlessRules(t *testing.T) {
+	t.Parallel()
+	pg := sound(t, tenancy.Migrations, app)
+	_, err := pg.Owner.Exec(t.Context(), `create rule log as on insert to app.secrets do also insert into app.projects values ('acme', 'x', 'x')`)
+	require.NoError(t, err)
+	found, err := guard.Audit(t.Context(), pg.App, nil)
+	require.NoError(t, err)
+	require.Empty(t, found)
+}
+
 func TestFiveHundredTables(t *testing.T) {
 	t.Parallel()
-	pg := testenv.Postgres(t, tenancy.Migrations)
+	pg := sound(t, tenancy.Migrations)
 	_, err := pg.Owner.Exec(t.Context(), `do $$ begin
 		for n in 1..500 loop
 			execute format('create table t%s (tenant_id text not null, id bigint, body text, primary key (tenant_id, id))', n);
@@ -202,7 +253,7 @@ func TestFiveHundredTables(t *testing.T) {
 // TestSafePolicies: what only narrows the comparison with the tenant is no finding.
 func TestSafePolicies(t *testing.T) {
 	t.Parallel()
-	conn := superuser(t, testenv.Postgres(t, tenancy.Migrations, app))
+	conn := superuser(t, sound(t, tenancy.Migrations, app))
 	for _, using := range []string{
 		`tenant_id = (select tenancy.tenant_id())`,
 		`tenant_id = (select tenancy.tenant_id()::text) and not (body = 'x')`,

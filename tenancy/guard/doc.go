@@ -13,7 +13,7 @@
 //
 // The rules, each one found in the catalog alone, on any schema but PostgreSQL's own and extensions':
 //
-//	T01 breach  a table, or a partition, has the tenant column but no row-level security
+//	T01 breach  a table, or a partition that the app role has rights on, has the tenant column but no row-level security
 //	T02 breach  row-level security is not forced on the table's owner
 //	T03 weak    the app role may use a table without a policy for it: it looks empty
 //	T04 slow    a policy calls a function outside of a sub-select, which is evaluated for each row
@@ -25,13 +25,19 @@
 //	T10 breach  a view that the app role may read runs with its owner's rights
 //	T11 breach  a materialized view that the app role may read
 //	T12 breach  a SECURITY DEFINER function that the app role may call
-//	T13 breach  TRUNCATE, REFERENCES or TRIGGER granted to the app role
+//	T13 breach  TRUNCATE, REFERENCES, TRIGGER or MAINTAIN granted to the app role
 //	T14 breach  a role that acts as the app is a superuser, has BYPASSRLS or REPLICATION, or owns such tables
 //	T15 breach  it can become such a role, the system role or one that reads the server's files, or has CREATEROLE
 //	T16 weak    the app role may create objects in a schema, or schemas
 //	T17 slow    an index that row-level security keeps from use, as its operators are not leakproof
 //	T18 weak    the app role may use a table without the tenant column that nobody declared as global
 //	T19 breach  a role, database, server or session has a tenant, or row_security, set for whole sessions
+//	T20 advice  the app role may make temporary tables, as PostgreSQL lets everybody at first
+//	T21 advice  a partition that the app role has no right on has no row-level security
+//	T22 breach  a rule (CREATE RULE) acts with its owner's rights when the app role writes
+//
+// A unit of work closes a connection on which it made a temporary table, as far as its text says so. Where nobody needs
+// them, have T20 mended: revoke temporary on database … from public.
 //
 // Not found: what SQL is built from user input (see tenancy.Seal), and what code does with the system role.
 //

@@ -33,7 +33,7 @@ func plan(t *testing.T, pool *pgxpool.Pool, tenant, sql string) string {
 // library has 200 tenants with 100 books each.
 func library(t *testing.T) *testenv.PG {
 	t.Helper()
-	pg := testenv.Postgres(t, tenancy.Migrations)
+	pg := sound(t, tenancy.Migrations)
 	_, err := pg.Owner.Exec(t.Context(), `create schema app; grant usage on schema app to tenancy_app, tenancy_system;
 		create table app.books (tenant_id text not null, id bigint not null, title text not null,
 			words tsvector generated always as (to_tsvector('english', title)) stored, primary key (tenant_id, id));
@@ -73,7 +73,7 @@ func TestPolicyIsEvaluatedOncePerStatement(t *testing.T) {
 
 func TestPolicyIsWhatProtectDoes(t *testing.T) {
 	t.Parallel()
-	pg := testenv.Postgres(t, tenancy.Migrations)
+	pg := sound(t, tenancy.Migrations)
 	for _, c := range []guard.Table{{Name: "notes"}, {Name: "public.orders", TenantColumn: "org", TenantType: "uuid"}, {Name: `public.no"tes; drop table notes --`, TenantColumn: `or"g)`}} {
 		name, column := pgx.Identifier(strings.Split(c.Name, ".")).Sanitize(), pgx.Identifier{c.TenantColumn}.Sanitize()
 		kind := c.TenantType

@@ -23,7 +23,7 @@ func TestNoTableIsForgotten(t *testing.T) {
 	found, err := guard.Audit(t.Context(), pg.App, opts)
 	require.NoError(t, err)
 	for _, f := range found {
-		require.Equal(t, guard.Slow, f.Severity, f)
+		require.Contains(t, []guard.Severity{guard.Slow, guard.Advice}, f.Severity, f)
 	}
 
 	// Each exception is one: without it the guard complains.
