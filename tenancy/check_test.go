@@ -2,7 +2,10 @@ package tenancy_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,19 +26,45 @@ func TestCheckRefusesRolesThatSeeEverything(t *testing.T) {
 	superuser, err := pgxpool.New(t.Context(), strings.Replace(pg.AppURL, "ashlar_app@", "postgres@", 1))
 	require.NoError(t, err)
 	t.Cleanup(superuser.Close)
+	var logins []string
+	t.Cleanup(func() {
+		for _, login := range logins {
+			_, err := superuser.Exec(context.Background(), "drop role "+login)
+			require.NoError(t, err)
+		}
+	})
+	login := func(in string) *pgxpool.Pool {
+		t.Helper()
+		name := "check_" + strings.ToLower(rand.Text()[:10])
+		_, err := superuser.Exec(t.Context(), "create role "+name+" login in role "+in)
+		require.NoError(t, err)
+		logins = append(logins, name)
+		pool, err := pgxpool.New(t.Context(), strings.Replace(pg.AppURL, "ashlar_app@", name+"@", 1))
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		return pool
+	}
 	for name, c := range map[string]struct {
-		app, system *pgxpool.Pool
-		want        string // "" = safe
+		app, system, replica *pgxpool.Pool
+		want                 string // "" = safe
 	}{
-		"app alone":         {app: pg.App},
-		"app and system":    {app: pg.App, system: pg.System},
-		"superuser":         {app: superuser, want: "postgres is a superuser"},
-		"owner":             {app: pg.Owner, want: "owns tables with row-level security"},
-		"system as app":     {app: pg.System, want: "is no member of tenancy_app"},
-		"superuser, system": {app: pg.App, system: superuser, want: "is a superuser"},
+		"app login":              {app: login("tenancy_app"), replica: login("tenancy_app")},
+		"both roles":             {app: login("tenancy_app, tenancy_system"), want: "can become tenancy_system, which sees all tenants"},
+		"app and owner":          {app: login("tenancy_app, ashlar_owner"), want: "can become ashlar_owner, which owns tables"},
+		"app and superuser":      {app: login("tenancy_app, postgres"), want: "can become postgres, which is a superuser"},
+		"both roles, system":     {app: pg.App, system: login("tenancy_app, tenancy_system")},
+		"superuser, replica":     {app: pg.App, replica: superuser, want: "a replica's pool: tenancy: role is not bound by row-level security: postgres is a superuser"},
+		"system, replica":        {app: pg.App, replica: pg.System, want: "is no member of tenancy_app"},
+		"unreachable as replica": {app: pg.App, replica: unreachable(t)},
+		"app alone":              {app: pg.App},
+		"app and system":         {app: pg.App, system: pg.System},
+		"superuser":              {app: superuser, want: "postgres is a superuser"},
+		"owner":                  {app: pg.Owner, want: "owns tables with row-level security"},
+		"system as app":          {app: pg.System, want: "is no member of tenancy_app"},
+		"superuser, system":      {app: pg.App, system: superuser, want: "is a superuser"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			db, err := tenancy.New(c.app, &tenancy.Options{System: c.system})
+			db, err := tenancy.New(c.app, &tenancy.Options{System: c.system, Replicas: replicas(c.replica), Logger: slog.New(slog.DiscardHandler)})
 			require.NoError(t, err)
 			if err = db.Check(t.Context()); c.want == "" {
 				require.NoError(t, err)
@@ -51,6 +80,18 @@ func TestCheckRefusesRolesThatSeeEverything(t *testing.T) {
 	db, err := tenancy.New(pg.App, nil)
 	require.NoError(t, err)
 	require.ErrorIs(t, db.Check(ended), context.Canceled)
+}
+
+func replicas(pools ...*pgxpool.Pool) []*pgxpool.Pool {
+	return slices.DeleteFunc(pools, func(p *pgxpool.Pool) bool { return p == nil })
+}
+
+func unreachable(t *testing.T) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/none")
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
 }
 
 // TestFailedCommitWinsOverRows: rows that One does not like must not hide that
