@@ -72,7 +72,7 @@
 //
 // # Errors
 //
-// ErrNoTenant, ErrTenantMismatch, ErrNoUnit, ErrTxBusy, ErrTxDone, ErrNotFound, ErrStale, ErrUnsealed, ErrCommitUnknown;
+// ErrNoTenant, ErrTenantMismatch, ErrNoUnit, ErrTxBusy, ErrTxDone, ErrManaged, ErrNotFound, ErrStale, ErrUnsealed, ErrCommitUnknown;
 // everything PostgreSQL says comes through as *pgconn.PgError.
 //
 // # Concurrency

@@ -25,6 +25,12 @@ var (
 	// ErrTxDone reports use of a unit of work that has ended or is about to: COMMIT or the rollback has begun.
 	ErrTxDone = errors.New("tenancy: unit of work is over")
 
+	// ErrManaged reports BEGIN, COMMIT or ROLLBACK in a unit of work, as a text or as a call, which spoils the unit: it
+	// commits when its function returns nil, and rolls back when that returns an error. ROLLBACK TO a savepoint is allowed.
+	// A text is refused before it is sent. What ends the transaction all the same, on Tx.Conn say, is an error that matches
+	// ErrCommitUnknown too.
+	ErrManaged = errors.New("tenancy: DB.Do commits and rolls back this transaction; return nil or an error instead")
+
 	// ErrNotFound is returned by One when no row matches. It also matches pgx.ErrNoRows.
 	ErrNotFound = fmt.Errorf("tenancy: not found: %w", pgx.ErrNoRows)
 
@@ -40,12 +46,11 @@ var (
 
 	// ErrCommitUnknown reports that the connection was lost after COMMIT had been sent: the unit may or may not have been
 	// committed. A unit that emitted an event is looked up by the event's id first, so it gets this error only if that
-	// look-up did not give a certain answer.
+	// look-up did not give a certain answer. So does a unit whose transaction ended behind it; see ErrManaged.
 	ErrCommitUnknown = errors.New("tenancy: connection lost during commit, outcome unknown")
 )
 
 var (
-	errManaged   = errors.New("tenancy: DB.Do commits and rolls back this transaction; return nil or an error instead")
 	errScope     = errors.New("tenancy: a savepoint was ended out of order")
 	errActor     = errors.New("tenancy: the open unit of work acts for somebody else; call WithActor before the outer Do")
 	errIsolation = errors.New("tenancy: the open unit of work has another isolation level")

@@ -3,6 +3,7 @@ package tenancy
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -87,8 +88,10 @@ func (s *pgSession) Send(ctx context.Context, b *Batch) (pgx.BatchResults, error
 			return nil, &StepError{Index: -1, Err: err}
 		}
 	}
-	// One batch alone is a transaction anyway; BEGIN and COMMIT would only make it longer.
-	implicit := b.Begin != nil && b.Commit && b.Begin.plain() && len(b.Steps) == 0 && len(b.Events) == 0 && b.CommitLSN == nil
+	// One batch alone is a transaction anyway; BEGIN and COMMIT would only make it longer. But in that one, unlike in one
+	// that has been begun, a procedure may commit.
+	implicit := b.Begin != nil && b.Commit && b.Begin.plain() && len(b.Steps) == 0 && len(b.Events) == 0 && b.CommitLSN == nil &&
+		!slices.ContainsFunc(b.Queries, func(q *pgx.QueuedQuery) bool { return block(q.SQL) })
 	heads := s.queueBegin(batch, b.Begin, implicit)
 	done, err := s.recover(ctx, b.Steps)
 	if err != nil {

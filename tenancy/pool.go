@@ -129,8 +129,9 @@ func (m *manualTx) Rollback(ctx context.Context) error {
 	if !m.ended.CompareAndSwap(false, true) {
 		return pgx.ErrTxClosed
 	}
-	m.finish(ctx, rolledBack)
-	return nil
+	result, err := m.undone(nil)
+	m.finish(ctx, result)
+	return err
 }
 
 var errDirect = errors.New("tenancy: query options need a unit of work; use DB.Read")

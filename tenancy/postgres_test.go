@@ -29,6 +29,7 @@ create table notes (
     primary key (tenant_id, id)
 );
 select tenancy.protect('notes');
+create procedure pass() language plpgsql as $$ begin end $$;
 create table counters (
     tenant_id text not null,
     name      text not null,

@@ -147,6 +147,9 @@ func (db *DB) queryOnce(ctx context.Context, t Target, sql string, args []any, s
 // sendOnce sends a statement with everything around it. Whoever gets a session, with an error or without, settles and
 // releases it; without one, again asks for another attempt.
 func (db *DB) sendOnce(ctx context.Context, t Target, sql string, args []any) (session Session, br pgx.BatchResults, again bool, err error) {
+	if err := managed(sql); err != nil {
+		return nil, nil, false, err
+	}
 	begin := db.opts.begin(t, 0)
 	if begin.Actor, err = actorText(ctx); err != nil {
 		return nil, nil, false, err

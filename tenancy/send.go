@@ -40,12 +40,19 @@ func (tx *Tx) enter(ctx context.Context) error {
 	}
 	tx.use.Lock()
 	tx.mu.Lock()
-	defer tx.mu.Unlock()
-	if tx.over() { // the unit ended meanwhile
-		tx.leave()
-		return ErrTxDone
+	over := tx.over()
+	tx.mu.Unlock()
+	switch {
+	case over: // meanwhile
+		err = ErrTxDone
+	case tx.ended():
+		err = endedError{}
+		tx.fail(err, 0)
 	}
-	return nil
+	if err != nil {
+		tx.leave()
+	}
+	return err
 }
 
 // leave is the opposite of enter. Rows that stay open keep the unit busy; they unlock use only.
@@ -80,6 +87,11 @@ func (tx *Tx) sendQueued(ctx context.Context) error {
 // send sends BEGIN if it has not left yet, everything queued, and the queries, in one round trip.
 // The caller has claimed the unit.
 func (tx *Tx) send(ctx context.Context, queries []*pgx.QueuedQuery, events []Message, commit bool) (pgx.BatchResults, error) {
+	for _, q := range queries {
+		if err := tx.refuse(q.SQL); err != nil {
+			return nil, err
+		}
+	}
 	tx.mu.Lock()
 	session, begun := tx.session, tx.begun
 	tx.mu.Unlock()

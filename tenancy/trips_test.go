@@ -84,6 +84,13 @@ func TestRoundTripsOfStatements(t *testing.T) {
 		tripCase{"One, read only", 1, with(tenancy.TxOptions{ReadOnly: true})},
 		tripCase{"One, serializable", 1, with(tenancy.TxOptions{Isolation: pgx.Serializable})},
 		tripCase{"One with timeout", 1, with(tenancy.TxOptions{Timeout: time.Minute})},
+		tripCase{"a procedure, begun in so many words", 1, func() error { _, err := db.Exec(ctx, `call pass()`); return err }},
+		tripCase{"COMMIT, refused", 0, func() error {
+			if _, err := db.Exec(ctx, `commit`); !errors.Is(err, tenancy.ErrManaged) {
+				return errors.New("not refused")
+			}
+			return nil
+		}},
 		tripCase{"One, all options", 1, with(tenancy.TxOptions{Isolation: pgx.Serializable, ReadOnly: true, Deferrable: true, Timeout: time.Minute})},
 	)
 }

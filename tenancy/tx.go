@@ -36,6 +36,7 @@ type Tx struct {
 	rows     interface{ abandon() } // results that are being read
 	begun    bool                   // BEGIN has left
 	answered bool                   // BEGIN has been answered, so the fence is held
+	behind   bool                   // a statement has ended the transaction; see ended
 	ending   bool                   // the last BeforeCommit hook has run; see over
 	done     bool
 	pending  []step
@@ -60,6 +61,9 @@ func (tx *Tx) queue(s Step) {
 	defer tx.mu.Unlock()
 	if tx.over() {
 		return // with nobody to tell: the function that could be has returned
+	}
+	if err := managed(s.SQL); err != nil && tx.failed == nil {
+		tx.failed = &failure{err: deferredError(s, err), depth: len(tx.scopes) - 1}
 	}
 	tx.pending = append(tx.pending, step{s, len(tx.scopes) - 1})
 }
@@ -149,11 +153,11 @@ func (tx *Tx) Begin(ctx context.Context) (pgx.Tx, error) {
 	return &savepoint{Tx: tx, scope: s}, nil
 }
 
-// Commit refuses: DB.Do commits.
-func (tx *Tx) Commit(context.Context) error { return errManaged }
+// Commit refuses with ErrManaged: DB.Do commits.
+func (tx *Tx) Commit(context.Context) error { return ErrManaged }
 
-// Rollback refuses: DB.Do rolls back when its function returns an error.
-func (tx *Tx) Rollback(context.Context) error { return errManaged }
+// Rollback refuses with ErrManaged: DB.Do rolls back when its function returns an error.
+func (tx *Tx) Rollback(context.Context) error { return ErrManaged }
 
 // CopyFrom copies rows into a table. PostgreSQL refuses COPY FROM on tables with row-level security, for the system role
 // too; insert from unnest instead.
@@ -253,6 +257,9 @@ var errNoConn = errors.New("tenancy: this driver has no connection for COPY, Pre
 
 // conn sends what is queued and returns the bare connection for sql.
 func (tx *Tx) conn(ctx context.Context, sql string) (*pgx.Conn, error) {
+	if err := tx.refuse(sql); err != nil {
+		return nil, err
+	}
 	if err := tx.sendQueued(ctx); err != nil {
 		return nil, err
 	}

@@ -28,6 +28,8 @@ func (db *DB) attempt(ctx context.Context, who identity, t Target, fn func(conte
 	}
 	if err == nil {
 		result, err = tx.commit(unit)
+	} else {
+		result, err = tx.undone(err)
 	}
 	if result == rolledBack {
 		if again = ctx.Err() == nil && (db.opts.retryable(err) || tx.retryable()); again {
@@ -55,11 +57,14 @@ func (db *DB) newTx(ctx context.Context, who identity, t Target) (*Tx, error) {
 // commit sends what is queued, the events and COMMIT in one round trip. A unit that has nothing to send sends nothing.
 func (tx *Tx) commit(ctx context.Context) (outcome, error) {
 	if err := tx.runBeforeCommit(ctx); err != nil {
-		return rolledBack, err
+		return tx.undone(err)
 	}
 	if !tx.busy.CompareAndSwap(false, true) {
 		return rolledBack, ErrTxBusy
 	}
+	tx.use.Lock()
+	ended := tx.ended()
+	tx.use.Unlock()
 	tx.mu.Lock()
 	root := tx.scopes[0]
 	var err error
@@ -77,10 +82,13 @@ func (tx *Tx) commit(ctx context.Context) (outcome, error) {
 	if s, ok := tx.auditStep(root.audits); ok && err == nil {
 		tx.pending = append(tx.pending, s)
 	}
+	if ended && err == nil {
+		err = endedError{}
+	}
 	empty := !tx.begun && len(tx.pending) == 0 && len(events) == 0
 	tx.mu.Unlock()
 	if err != nil {
-		return rolledBack, err
+		return tx.undone(err)
 	}
 	if empty {
 		return committed, nil

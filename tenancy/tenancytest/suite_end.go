@@ -10,6 +10,7 @@ import (
 
 var endCases = []suiteCase{
 	{"ending", "what comes while COMMIT is under way is refused, not lost", ending},
+	{"ended by a text", "BEGIN, COMMIT and ROLLBACK as a text are refused and spoil the unit", endedByText},
 	{"ending with a savepoint open", "a savepoint that another goroutine left open rolls the unit back and cannot be released", endingOpen},
 }
 
@@ -129,6 +130,46 @@ func endingOpen(s *suite) {
 		s.Fatal("committed with a savepoint open")
 	}
 	s.equal(rolledBack, 1)
+	s.equal(s.rows(s.ctx), []string{})
+	s.equal(s.events(), []string{})
+}
+
+func endedByText(s *suite) {
+	for _, sql := range []string{"commit", " ROLLBACK;", "/* a */ end", "begin", "abort", "select 1; commit"} {
+		for _, run := range []func(ctx context.Context, tx *tenancy.Tx) error{
+			func(ctx context.Context, tx *tenancy.Tx) error { _, err := tx.Exec(ctx, sql); return err },
+			func(ctx context.Context, tx *tenancy.Tx) error { _, err := tx.Query(ctx, sql); return err },
+			func(ctx context.Context, tx *tenancy.Tx) error {
+				_, err := tenancy.All[int](ctx, s.db, sql)
+				return err
+			},
+			func(ctx context.Context, tx *tenancy.Tx) error {
+				batch := &pgx.Batch{}
+				batch.Queue(putSQL, "b", 1)
+				batch.Queue(sql)
+				return tx.SendBatch(ctx, batch).Close()
+			},
+			func(_ context.Context, tx *tenancy.Tx) error { tx.Defer(sql); return tenancy.ErrManaged },
+		} {
+			undone := 0
+			s.is(s.db.Do(s.ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+				tenancy.Hooks{}.OnRollback(ctx, func(context.Context) { undone++ })
+				s.put(ctx, tx, "a", 1)
+				tx.Emit(happened{1})
+				s.is(run(ctx, tx), tenancy.ErrManaged)
+				return nil
+			}), tenancy.ErrManaged)
+			s.equal(undone, 1)
+			s.ok(s.db.Do(s.ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+				s.is(s.db.Do(ctx, run), tenancy.ErrManaged) // spoils the savepoint only
+				return nil
+			}))
+		}
+		_, err := s.db.Exec(s.ctx, sql)
+		s.is(err, tenancy.ErrManaged)
+		_, err = tenancy.One[int](s.ctx, s.db, sql)
+		s.is(err, tenancy.ErrManaged)
+	}
 	s.equal(s.rows(s.ctx), []string{})
 	s.equal(s.events(), []string{})
 }
