@@ -143,7 +143,7 @@ func (db *DB) stream(ctx context.Context, t Target, sql string, args []any) (*st
 		return nil, again, err
 	}
 	if err != nil {
-		again, err := db.settle(ctx, t, session, err)
+		again, err := db.settle(ctx, t, session, err, false)
 		session.Release(context.WithoutCancel(ctx))
 		return nil, again, err
 	}
@@ -183,7 +183,7 @@ func (r *streamedRows) end() (again bool) {
 	}
 	r.closed = true
 	r.Rows.Close()
-	again, r.err = r.db.settle(r.ctx, r.target, r.session, verdict(r.Rows.Err(), r.br.Close()))
+	again, r.err = r.db.settle(r.ctx, r.target, r.session, verdict(r.Rows.Err(), r.br.Close()), false)
 	r.session.Release(context.WithoutCancel(r.ctx))
 	r.cancel()
 	return again

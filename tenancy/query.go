@@ -9,6 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/ashlar-go/ashlar/tenancy/internal/rowop"
+	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
 )
 
 // Querier is what One and All read from: a *DB or a *Tx.
@@ -141,7 +144,18 @@ func (db *DB) queryOnce(ctx context.Context, t Target, sql string, args []any, s
 		err = scan(rows)
 		err = verdict(err, br.Close())
 	}
-	return db.settle(ctx, t, session, err)
+	return db.settle(ctx, t, session, err, repeatable(sql, args))
+}
+
+// repeatable tells whether a statement is one of this library's own that write nothing, so that it may run again without
+// the answer to the first time.
+func repeatable(sql string, args []any) bool {
+	if len(args) == 1 {
+		if op, ok := args[0].(rowop.Op); ok {
+			return op.Stmt.Reads()
+		}
+	}
+	return sql == sqltext.Resolve || sql == sqltext.Memberships
 }
 
 // sendOnce sends a statement with everything around it. Whoever gets a session, with an error or without, settles and
@@ -167,15 +181,16 @@ func (db *DB) sendOnce(ctx context.Context, t Target, sql string, args []any) (s
 	return session, br, false, err
 }
 
-// settle turns the end of a single statement into what its caller may rely on; again asks for another attempt.
-func (db *DB) settle(ctx context.Context, t Target, session Session, err error) (again bool, _ error) {
+// settle turns the end of a single statement, which reads only or may have written, into what its caller may rely on; again
+// asks for another attempt.
+func (db *DB) settle(ctx context.Context, t Target, session Session, err error, reads bool) (again bool, _ error) {
 	if at, ok := errors.AsType[*StepError](err); ok {
 		err = at.Err
 	}
 	switch {
 	case err == nil:
 		return false, nil
-	case doubtful(session, err) && !db.opts.readOnly():
+	case doubtful(session, err) && !reads && !db.opts.readOnly():
 		db.opts.setLSN(maxLSN)
 		return false, fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 	case session.Lost() && !refused(err), db.opts.retryable(err), t.Replica && behind(err):

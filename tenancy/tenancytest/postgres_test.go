@@ -168,6 +168,19 @@ func TestRecordsRunOnBothKits(t *testing.T) {
 		kit.LoseCommit(false)
 		v.Name = "tongs"
 		require.ErrorIs(t, things.Save(kit.Tenant("acme"), kit.DB(), &v), tenancy.ErrCommitUnknown, name)
+		// What only reads is asked again.
+		for _, read := range []func() error{
+			func() error { _, err := things.Find(kit.Tenant("acme"), kit.DB(), v.ID); return err },
+			func() error { _, err := things.List(kit.Tenant("acme"), kit.DB(), record.Query{}); return err },
+			func() error { _, err := things.Count(kit.Tenant("acme"), kit.DB(), record.Query{}); return err },
+			func() error { _, err := things.Exists(kit.Tenant("acme"), kit.DB(), record.Query{}); return err },
+		} {
+			kit.LoseCommit(false)
+			require.NoError(t, read(), name)
+		}
+		kit.LoseCommit(false)
+		_, err = things.List(kit.Tenant("acme"), kit.DB(), record.Query{Lock: record.ForUpdate})
+		require.ErrorIs(t, err, tenancy.ErrCommitUnknown, name)
 	}
 }
 

@@ -60,6 +60,15 @@ type Order struct {
 	NullsFirst bool
 }
 
+// Reads tells whether s writes and locks nothing.
+func (s *Stmt) Reads() bool {
+	switch s.Kind {
+	case Select, Count, Exists, Catalog:
+		return s.Lock == ""
+	}
+	return false
+}
+
 // New renders the text of s.
 func New(s Stmt) *Stmt {
 	var b strings.Builder
