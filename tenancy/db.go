@@ -11,7 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// DB runs units of work. It is made by New, holds no connection of its own, and is safe for concurrent use.
+// DB runs units of work. It is made by New, holds no connection of its own, and is safe for concurrent use. The zero value
+// is of no use: its methods panic.
 type DB struct {
 	core  *core
 	opts  TxOptions
@@ -64,9 +65,9 @@ func (db *DB) With(opts *TxOptions) *DB {
 	return &h
 }
 
-// Do runs fn in a unit of work: a transaction of the tenant of ctx. It commits when fn returns nil, and rolls back when fn
-// returns an error, panics or exits its goroutine. Nothing is sent before fn's first statement, so a unit without
-// statements costs nothing.
+// Do runs fn, which is not nil, in a unit of work: a transaction of the tenant of ctx. It commits when fn returns nil, and
+// rolls back when fn returns an error, panics or exits its goroutine. Nothing is sent before fn's first statement, so a unit
+// without statements costs nothing.
 //
 // Inside another unit of the same DB, found through ctx, Do is a savepoint: an error undoes only what the inner fn did.
 //
@@ -175,7 +176,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (o TxOptions) begin(t Target, fence int64) *Begin {
 	b := &Begin{
 		Tenant: t.Tenant, Isolation: o.Isolation, ReadOnly: o.readOnly(), Deferrable: o.Deferrable,
-		Timeout: max(o.Timeout, 0), Fence: fence, Eager: o.Eager,
+		Timeout: max(o.Timeout, 0), LockWait: max(o.LockTimeout, 0), Fence: fence, Eager: o.Eager,
 	}
 	if t.Replica {
 		b.After = o.After

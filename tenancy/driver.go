@@ -60,6 +60,7 @@ type Begin struct {
 	ReadOnly   bool
 	Deferrable bool
 	Timeout    time.Duration // longest time of a statement and of idling; zero means the server's default
+	LockWait   time.Duration // longest wait for a lock, then 55P03; zero means the server's default
 	Fence      int64         // advisory lock held until the end, so that others can wait for it; zero means none
 	Actor      string        // JSON for the setting tenancy.actor, local to the transaction; empty means none
 	After      LSN           // what the server must have replayed, or it answers with SQLSTATE TN503; zero means nothing

@@ -10,7 +10,8 @@ import (
 
 // Lock takes the advisory lock of that name of the unit's tenant, waiting for it if need be, until the unit ends or the
 // savepoint around it is rolled back. Like Defer it travels with the next statement and costs no round trip, so what is
-// read afterwards is read under the lock. Tenants never wait for each other. TxOptions.Timeout bounds the wait.
+// read afterwards is read under the lock. Tenants never wait for each other. TxOptions.LockTimeout bounds the wait,
+// and so does Timeout.
 //
 // It is for what no row stands for ("invoice-number"); lock rows by SELECT … FOR UPDATE. Under pgx.RepeatableRead and
 // pgx.Serializable the unit's snapshot is older than the lock if it had to wait.

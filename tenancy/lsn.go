@@ -39,6 +39,25 @@ func (o TxOptions) setLSN(at LSN) {
 	}
 }
 
+// tell adds to those who want to know the position of the unit's commit; nil is nobody.
+func (tx *Tx) tell(at *LSN) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if at != nil {
+		tx.askers = append(tx.askers, at)
+	}
+}
+
+// asked is where the driver puts the position of the commit, nil if nobody asked. A replica commits nothing.
+func (tx *Tx) asked() *LSN {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if len(tx.askers) == 0 || tx.target.Replica {
+		return nil
+	}
+	return &tx.at
+}
+
 // lsnOf is where the position of a commit goes. A replica commits nothing.
 func (o TxOptions) lsnOf(t Target) *LSN {
 	if t.Replica {

@@ -73,7 +73,7 @@ func (tx *Tx) undone(err error) (outcome, error) {
 	if !tx.ended() {
 		return rolledBack, err
 	}
-	tx.opts.setLSN(maxLSN)
+	tx.at = maxLSN
 	if err == nil || errors.Is(err, endedError{}) {
 		return unknown, endedError{}
 	}

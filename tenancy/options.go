@@ -112,8 +112,14 @@ type TxOptions struct {
 	// Zero or negative means no bound.
 	Timeout time.Duration
 
+	// LockTimeout bounds on the server each wait for a lock, of rows and tables and of Tx.Lock: the statement fails with
+	// SQLSTATE 55P03 (lock_not_available), and the unit is not run again. Zero or negative means the server's default.
+	// A nested unit cannot change it, so it is ignored there.
+	LockTimeout time.Duration
+
 	// CommitLSN, if not nil, is set when a unit that wrote or read something has committed: to a position in the log that
-	// includes it. It travels with COMMIT. A handle with CommitLSN is for one goroutine at a time.
+	// includes it. It travels with COMMIT. Of a nested unit it is set when the outer unit has committed, before its OnCommit
+	// hooks run. A handle with CommitLSN is for one goroutine at a time.
 	CommitLSN *LSN
 
 	// Replica makes units read-only and runs them on one of Options.Replicas. What no replica can serve, because it is late,
@@ -126,6 +132,6 @@ type TxOptions struct {
 	After LSN
 
 	// Eager begins at once instead of with the first statement, which costs one round trip.
-	// Only then Tx.Conn and Tx.LargeObjects may be used.
+	// Only then Tx.Conn and Tx.LargeObjects may be used. Inside an open unit it is ignored: the outer one needs it.
 	Eager bool
 }

@@ -51,7 +51,7 @@ func (tx *Tx) judge(ctx context.Context, marker string, err error) (outcome, err
 			return rolledBack, err
 		}
 	}
-	tx.opts.setLSN(maxLSN)
+	tx.at = maxLSN
 	return unknown, fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 }
 
@@ -65,7 +65,7 @@ func (tx *Tx) resolve(ctx context.Context, marker string) (found, certain bool) 
 	ask := (&DB{core: tx.core}).within(tx.target.Place)
 	// The second look of tenancy.committed must see what committed while it waited, whatever the server's default is.
 	ask.opts.Isolation = pgx.ReadCommitted
-	if tx.opts.CommitLSN != nil {
+	if tx.asked() != nil {
 		ask.opts.CommitLSN = &at
 	}
 	// Longer than other retries: a server that crashed needs a moment.
@@ -79,7 +79,7 @@ func (tx *Tx) resolve(ctx context.Context, marker string) (found, certain bool) 
 		return false, false
 	}
 	if found {
-		tx.opts.setLSN(at)
+		tx.at = at
 	}
 	return found, tx.answered
 }

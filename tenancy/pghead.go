@@ -3,6 +3,7 @@ package tenancy
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -12,9 +13,9 @@ import (
 const headSQL = `select set_config('tenancy.tenant', $1, true)`
 
 // headOf returns the statement that follows BEGIN: one for everything, because each costs the server microseconds. There
-// are eight of them, which every connection prepares once.
+// are sixteen of them, which every connection prepares once.
 func headOf(b *Begin, tenant string) (sql string, args []any) {
-	if b.Fence == 0 && b.Actor == "" && b.Timeout <= 0 {
+	if b.Fence == 0 && b.Actor == "" && b.Timeout <= 0 && b.LockWait <= 0 {
 		return headSQL, []any{tenant}
 	}
 	var text strings.Builder
@@ -33,12 +34,17 @@ func headOf(b *Begin, tenant string) (sql string, args []any) {
 		add(", set_config('tenancy.actor', $", b.Actor, ", true)")
 	}
 	if b.Timeout > 0 {
-		ms := strconv.FormatInt(max(b.Timeout.Milliseconds(), 1), 10)
-		add(", set_config('statement_timeout', $", ms, ", true)")
-		add(", set_config('idle_in_transaction_session_timeout', $", ms, ", true)")
+		add(", set_config('statement_timeout', $", millis(b.Timeout), ", true)")
+		add(", set_config('idle_in_transaction_session_timeout', $", millis(b.Timeout), ", true)")
+	}
+	if b.LockWait > 0 {
+		add(", set_config('lock_timeout', $", millis(b.LockWait), ", true)")
 	}
 	return text.String(), args
 }
+
+// millis is a duration as a setting of PostgreSQL, where 0 would mean no bound.
+func millis(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
 
 // queueBegin queues the head and returns its number of statements.
 func (s *pgSession) queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) int {

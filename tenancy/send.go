@@ -108,7 +108,7 @@ func (tx *Tx) send(ctx context.Context, queries []*pgx.QueuedQuery, events []Mes
 	}
 	b := &Batch{Queries: queries, Events: events, Commit: commit}
 	if commit {
-		b.CommitLSN = tx.opts.lsnOf(tx.target)
+		b.CommitLSN = tx.asked()
 	}
 	if !begun {
 		b.Begin = tx.opts.begin(tx.target, tx.fence)

@@ -91,7 +91,7 @@ func TestRoundTripsOfStatements(t *testing.T) {
 			}
 			return nil
 		}},
-		tripCase{"One, all options", 1, with(tenancy.TxOptions{Isolation: pgx.Serializable, ReadOnly: true, Deferrable: true, Timeout: time.Minute})},
+		tripCase{"One, all options", 1, with(tenancy.TxOptions{Isolation: pgx.Serializable, ReadOnly: true, Deferrable: true, Timeout: time.Minute, LockTimeout: time.Minute})},
 	)
 }
 

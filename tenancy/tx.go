@@ -41,6 +41,8 @@ type Tx struct {
 	done     bool
 	pending  []step
 	scopes   []*scope
+	at       LSN    // of the commit, as far as somebody asked for it
+	askers   []*LSN // the CommitLSN of the unit and of those nested in it
 	failed   *failure
 }
 

@@ -44,6 +44,7 @@ func (db *DB) attempt(ctx context.Context, who identity, t Target, fn func(conte
 func (db *DB) newTx(ctx context.Context, who identity, t Target) (*Tx, error) {
 	tx := &Tx{core: db.core, opts: db.opts, who: who, target: t, scopes: []*scope{{}}}
 	tx.by, _ = ActorFrom(ctx)
+	tx.tell(db.opts.CommitLSN)
 	var err error
 	if tx.actor, err = actorText(ctx); err != nil {
 		return nil, err
@@ -106,6 +107,11 @@ func (tx *Tx) commit(ctx context.Context) (outcome, error) {
 func (tx *Tx) finish(ctx context.Context, result outcome) {
 	tx.mu.Lock()
 	tx.done = true
+	for _, at := range tx.askers {
+		if tx.at != 0 {
+			*at = tx.at
+		}
+	}
 	var onCommit, onRollback []func(context.Context)
 	events := 0
 	for _, s := range tx.scopes {
@@ -183,6 +189,7 @@ func (tx *Tx) nest(ctx context.Context, who identity, opts TxOptions, fn func(co
 	if err != nil {
 		return err
 	}
+	tx.tell(opts.CommitLSN)
 	returned := false
 	defer func() {
 		if !returned { // a panic that somebody further out may recover

@@ -1,7 +1,9 @@
 package tenancytest
 
 import (
+	"cmp"
 	"context"
+	"time"
 
 	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
 )
@@ -31,6 +33,12 @@ func (k *Kit) tryLock(tx *memTx, key int64) bool {
 
 // lock waits for the lock. Units that wait for each other in a circle are a deadlock; the last one gets the error.
 func (k *Kit) lock(ctx context.Context, tx *memTx, key int64) error {
+	var late <-chan time.Time
+	if tx.lockWait > 0 {
+		timer := time.NewTimer(tx.lockWait)
+		defer timer.Stop()
+		late = timer.C
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for !k.tryLock(tx, key) {
@@ -43,13 +51,16 @@ func (k *Kit) lock(ctx context.Context, tx *memTx, key int64) error {
 		}
 		freed := k.freed
 		k.mu.Unlock()
+		var err error
 		select {
 		case <-ctx.Done():
+		case <-late:
+			err = pgError("55P03", "canceling statement due to lock timeout")
 		case <-freed:
 		}
 		k.mu.Lock()
 		tx.wants = nil
-		if err := ctx.Err(); err != nil {
+		if err = cmp.Or(ctx.Err(), err); err != nil {
 			return err
 		}
 	}

@@ -33,7 +33,7 @@ func (s *session) Send(ctx context.Context, b *tenancy.Batch) (pgx.BatchResults,
 	if b.Begin != nil {
 		s.tx = &memTx{
 			kit: s.kit, system: s.system, tenant: b.Begin.Tenant, readOnly: b.Begin.ReadOnly,
-			serializable: b.Begin.Isolation == pgx.Serializable, seen: map[cell]int64{},
+			serializable: b.Begin.Isolation == pgx.Serializable, lockWait: b.Begin.LockWait, seen: map[cell]int64{},
 		}
 	}
 	for i, step := range b.Steps {

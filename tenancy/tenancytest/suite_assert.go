@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/ashlar-go/ashlar/tenancy"
 )
@@ -14,6 +15,7 @@ var assertCases = []suiteCase{
 	{"expect behind a later savepoint", "what a released savepoint left queued is not undone as if it were a later one's", expectBehindLaterSavepoint},
 	{"commit position", "a unit says where it is in the log, and reading after that place sees it", commitPosition},
 	{"lock", "units of one tenant exclude each other by a lock, units of others do not", lock},
+	{"lock timeout", "a unit that waits too long for a lock fails, once, and the next one has its turn", lockTimeout},
 	{"lock in savepoint", "a lock ends with the savepoint in which it was taken", lockInSavepoint},
 }
 
@@ -111,6 +113,18 @@ func commitPosition(s *suite) {
 	s.ok(put(&first, "a", nil))
 	s.ok(put(&second, "b", nil))
 	s.equal(first > 0 && second > first, true)
+	var inner, outer tenancy.LSN
+	nest := func(ctx context.Context, tx *tenancy.Tx) error {
+		return s.db.With(&tenancy.TxOptions{CommitLSN: &inner}).Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+			tenancy.Hooks{}.OnCommit(ctx, func(context.Context) { s.equal(inner > 0, true) })
+			tx.Defer(putSQL, "b", 2)
+			return nil
+		})
+	}
+	s.ok(s.db.Do(s.ctx, nest)) // an outer unit that does not ask
+	s.equal(inner > second, true)
+	s.ok(s.db.With(&tenancy.TxOptions{CommitLSN: &outer}).Do(s.ctx, nest))
+	s.equal(inner, outer)
 	reader := s.db.With(&tenancy.TxOptions{Replica: true, After: second}) // without a replica it is the primary that reads
 	rows, err := tenancy.All[suiteRow](s.ctx, reader, listSQL)
 	s.ok(err)
@@ -160,6 +174,32 @@ func lock(s *suite) {
 		return nil
 	}))
 	try(tenancy.WithID(context.Background(), "acme"), true)
+}
+
+func lockTimeout(s *suite) {
+	runs := 0
+	take := func() error {
+		hasty := s.db.With(&tenancy.TxOptions{LockTimeout: 20 * time.Millisecond})
+		return hasty.Do(tenancy.WithID(context.Background(), "acme"), func(_ context.Context, tx *tenancy.Tx) error {
+			runs++
+			tx.Lock("number")
+			tx.Defer(putSQL, "a", 1)
+			return nil
+		})
+	}
+	var wg sync.WaitGroup
+	var late error
+	s.ok(s.db.Do(s.ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		tx.Lock("number")
+		s.put(ctx, tx, "b", 1)
+		wg.Go(func() { late = take() })
+		wg.Wait()
+		return nil
+	}))
+	s.code(late, "55P03")
+	s.equal(runs, 1)
+	s.ok(take())
+	s.equal(s.rows(s.ctx), []string{"b=1", "a=1"})
 }
 
 func lockInSavepoint(s *suite) {

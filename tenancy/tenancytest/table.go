@@ -88,6 +88,7 @@ type memTx struct {
 	system       bool
 	readOnly     bool
 	serializable bool
+	lockWait     time.Duration // zero means no bound
 	writes       []write
 	saves        []save
 	locks        []int64
