@@ -292,7 +292,7 @@ type Hourly struct{}
 func (Hourly) Kind() string { return "hourly" }
 
 func (Hourly) JobOptions() jobs.EnqueueOptions {
-	return jobs.EnqueueOptions{Scope: jobs.UniqueFor, Window: time.Hour}
+	return jobs.EnqueueOptions{Key: "all", Scope: jobs.UniqueFor, Window: time.Hour}
 }
 
 // The key of NoOverlap is held until the job is done, whatever its type says.
@@ -302,10 +302,10 @@ func TestNoOverlapOfAKindWithAPolicy(t *testing.T) {
 		jobs.Handle(b.q, func(context.Context, Hourly) error { ran++; return nil })
 		b.schedule(b.Context(), b.q, "stored", "@every 1m", Hourly{}, &jobs.CronOptions{NoOverlap: true})
 		require.NoError(b, b.q.Cron("in-code", "@every 1m", Hourly{}, &jobs.CronOptions{NoOverlap: true}))
-		b.schedule(b.Context(), b.q, "side-by-side", "@every 1m", Hourly{}, nil)
+		b.schedule(b.Context(), b.q, "its-own-key", "@every 1m", Hourly{}, nil)
 		stop := run(b, b.q)
 		b.sleep(5*time.Minute + time.Second)
-		require.Equal(b, 15, ran)
+		require.Equal(b, 5+5+1, ran)
 		require.NoError(b, stop())
 	})
 }

@@ -124,7 +124,7 @@ func settleCases() []testCase {
 			s.equal("due", []driver.DueSchedule{{Key: "a", Data: []byte(`{"v":4}`), Tick: now.Add(step)}}, claimed.Due)
 			exchange("a", `{"v":4}`, `{"v":5}`, true)
 			job := plain("job")
-			s.equal("the claim holds", true, s.fire(driver.DueTick{Key: "a", Tick: now.Add(step), Next: now.Add(time.Hour), Job: &job})[0].Fired)
+			s.equal("the claim holds", true, s.fire(driver.DueTick{Key: "a", Tick: now.Add(step), Next: now.Add(time.Hour), Job: &job, Last: now})[0].Fired)
 			_, err := s.scheduler().PauseSchedule(s.Context(), "a")
 			s.must(err)
 			exchange("a", `{"v":5}`, `{"v":6}`, true)
@@ -132,6 +132,7 @@ func settleCases() []testCase {
 			s.must(err)
 			s.equal("paused", true, found[0].Paused)
 			s.equal("data", `{"v":6}`, string(found[0].Data))
+			s.equal("the last tick", now.Truncate(time.Second), found[0].Last)
 			s.equal("none", 0, len(found[1].Data))
 		}},
 	}
