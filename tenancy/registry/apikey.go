@@ -73,11 +73,7 @@ func (r *Registry) CreateKey(ctx context.Context, n NewKey) (key APIKey, secret 
 		if err != nil {
 			return err
 		}
-		t, err := r.get(ctx, tx)
-		if err == nil {
-			err = t.Check(true)
-		}
-		if err != nil {
+		if err := r.mayIssue(ctx, tx); err != nil {
 			return err
 		}
 		key, secret, err = r.issue(ctx, tx, n, g)
@@ -96,6 +92,15 @@ func (r *Registry) keyGranter(ctx context.Context, tx *tenancy.Tx, scopes []stri
 		err = fmt.Errorf("%w: the scopes exceed the actor's own permissions", ErrForbidden)
 	}
 	return g, err
+}
+
+// mayIssue refuses keys for a tenant that could not use them. The lock makes a purge wait.
+func (r *Registry) mayIssue(ctx context.Context, tx *tenancy.Tx) error {
+	t, err := r.locked(ctx, tx)
+	if err == nil {
+		err = t.Check(true)
+	}
+	return err
 }
 
 // issue stores a new key.
@@ -140,6 +145,9 @@ func (r *Registry) RotateKey(ctx context.Context, id string, overlap time.Durati
 			return err
 		}
 		g, err := r.keyGranter(ctx, tx, old.Scopes)
+		if err == nil {
+			err = r.mayIssue(ctx, tx)
+		}
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,8 @@ func (f Flag) On(c *Config, unit string) bool {
 }
 
 // Set gives the tenant of ctx its own percentage: 100 is on, 0 is off, between them some of its units have it (and, asked
-// with an empty unit, the tenant has it or not). Outside of 0 to 100 is ErrMalformed.
+// with an empty unit, the tenant has it or not). Outside of 0 to 100 is ErrMalformed; a tenant that is being deleted takes none
+// (*StateError).
 func (f Flag) Set(ctx context.Context, r *Registry, percent float64) error {
 	if !settingForm.MatchString(f.Name) || !(percent >= 0 && percent <= 100) {
 		return fmt.Errorf("%w flag %.40q: want a name of A-Z a-z 0-9 . _ - and 0 to 100 percent", ErrMalformed, f.Name)

@@ -81,7 +81,7 @@ func (r *Registry) Memberships(ctx context.Context, userID string) ([]Membership
 
 // AddMember makes a user a member of the tenant of ctx. It is idempotent; a member with another role is ErrTaken, see
 // SetRole. The actor needs the permission members.write and every permission of the role, else the error is ErrForbidden;
-// see Trusted.
+// see Trusted. A tenant that is being deleted takes none (*StateError).
 func (r *Registry) AddMember(ctx context.Context, userID, role string) error {
 	if err := errors.Join(checkUser(userID), r.checkRole(role)); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (r *Registry) AddMember(ctx context.Context, userID, role string) error {
 		if err := r.mayRole(g, role); err != nil {
 			return err
 		}
-		if _, err := r.locked(ctx, tx); err != nil {
+		if _, err := r.living(ctx, tx); err != nil {
 			return err
 		}
 		return r.join(ctx, tx, userID, role)

@@ -40,7 +40,8 @@ var quotaRows = record.Define[quotaRow]("registry.quotas", nil)
 // Take counts n more as used by the tenant of ctx, or refuses with a *QuotaError (ErrQuota) and counts nothing. Call it in
 // the unit of work that makes the n things: then they and the count commit together or not at all. The limit is part of
 // the statement that counts, so no number of callers at once exceeds it; they take turns until their units end.
-// n must be at least 1. Two round trips, one where the quota has no Plans.
+// n must be at least 1. Two round trips, one where the quota has no Plans. The first use in a tenant that is being deleted is a
+// *StateError.
 func (q Quota) Take(ctx context.Context, r *Registry, n int64) error {
 	if err := q.check(n); err != nil {
 		return err
@@ -137,6 +138,9 @@ func (q Quota) row(ctx context.Context, r *Registry, tx *tenancy.Tx) (quotaRow, 
 	row, err := quotaRows.First(ctx, tx, query)
 	if !errors.Is(err, tenancy.ErrNotFound) {
 		return row, err
+	}
+	if _, err := r.living(ctx, tx); err != nil {
+		return quotaRow{}, err
 	}
 	err = r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		return quotaRows.Save(ctx, tx, &quotaRow{Name: q.Name})

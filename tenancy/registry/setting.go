@@ -90,7 +90,7 @@ func (s Setting[T]) Get(c *Config) (T, error) {
 }
 
 // Set gives the tenant of ctx a value of its own. A value that cannot be encoded, or is larger than 64 KiB of JSON, is
-// ErrMalformed.
+// ErrMalformed; a tenant that is being deleted takes none (*StateError).
 func (s Setting[T]) Set(ctx context.Context, r *Registry, v T) error {
 	if s.Check != nil {
 		if err := s.Check(v); err != nil {
@@ -127,7 +127,11 @@ func checkSetting(name string, raw json.RawMessage) error {
 // put writes one row of settings, or deletes it if raw is nil. subject is its name in the event.
 func (r *Registry) put(ctx context.Context, event, subject, row string, raw json.RawMessage, hidden bool) error {
 	return r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		if _, err := r.locked(ctx, tx); err != nil { // also: two first values meet here
+		t, err := r.locked(ctx, tx) // two first values meet here
+		if err == nil && raw != nil {
+			err = t.takesMore()
+		}
+		if err != nil {
 			return err
 		}
 		old, err := settingRows.FindBy(ctx, tx, "name = $1", row)

@@ -60,6 +60,23 @@ func (r *Registry) locked(ctx context.Context, tx *tenancy.Tx) (Tenant, error) {
 	return t, unknownTenant(err)
 }
 
+// living is locked for what adds to a tenant: a tenant that is being deleted, or is, takes nothing new, so that what a purge
+// counted stays true. The lock makes a purge wait for those who came before it.
+func (r *Registry) living(ctx context.Context, tx *tenancy.Tx) (Tenant, error) {
+	t, err := r.locked(ctx, tx)
+	if err == nil {
+		err = t.takesMore()
+	}
+	return t, err
+}
+
+func (t Tenant) takesMore() error {
+	if t.State == Deleting || t.State == Deleted {
+		return t.Check(true)
+	}
+	return nil
+}
+
 // List returns tenants under tenancy.System without a tenant; any other context sees at most its own.
 func (r *Registry) List(ctx context.Context, q record.Query) ([]Tenant, error) {
 	return tenants.List(ctx, r.db, q)
@@ -70,10 +87,10 @@ func (r *Registry) List(ctx context.Context, q record.Query) ([]Tenant, error) {
 //
 // An old slug stays the tenant's: BySlug finds the tenant by it, and nobody else gets it, so that links and cookies cannot
 // be taken over. A tenant holds 10 slugs at most; one more is a *QuotaError. The errors are those of fn, ErrMalformed,
-// ErrTaken and ErrUnknownTenant.
+// ErrTaken, ErrUnknownTenant, and a *StateError for a tenant that is being deleted.
 func (r *Registry) Update(ctx context.Context, fn func(*Tenant) error) (t Tenant, err error) {
 	err = r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		old, err := r.locked(ctx, tx)
+		old, err := r.living(ctx, tx)
 		if err != nil {
 			return err
 		}
