@@ -20,6 +20,8 @@ type farStore struct {
 	driver.Driver
 	mu    sync.Mutex
 	taken []int
+	held  int // now
+	peak  int // the most that were held
 }
 
 func (f *farStore) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch, error) {
@@ -29,6 +31,8 @@ func (f *farStore) Exchange(ctx context.Context, x driver.Exchange) (driver.Batc
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.taken = append(f.taken, len(batch.Jobs))
+	f.held += len(batch.Jobs) - len(x.Done)
+	f.peak = max(f.peak, f.held)
 	return batch, err
 }
 
@@ -96,6 +100,44 @@ func TestSlowHandlersGetNoJobsAhead(t *testing.T) {
 		}
 		require.NoError(b, stop())
 	})
+}
+
+// What a worker holds is not overtaken by the jobs of another tenant. They may
+// come at any time, so it makes no difference that those held here have none.
+func TestWorkersOfTenantsHoldFewJobsAhead(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		opts            *jobs.Options
+		atLeast, atMost int
+	}{
+		{"no tenants", &jobs.Options{}, 300, 508},
+		{"tenants", tenantOptions(), 150, 180},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.opts.Concurrency = 8
+			bubble(t, c.opts, func(b *bench) {
+				far := &farStore{Driver: b.d}
+				q, err := jobs.New(far, c.opts)
+				require.NoError(b, err)
+				jobs.Handle(q, func(context.Context, Note) error {
+					<-time.After(10 * time.Microsecond)
+					return nil
+				})
+				items := make([]jobs.Item, 5000)
+				for i := range items {
+					items[i] = jobs.Item{Args: Note{N: i}, Options: &jobs.EnqueueOptions{NoTenant: true}}
+				}
+				_, err = b.q.EnqueueMany(b.Context(), items)
+				require.NoError(b, err)
+				stop := run(b, q)
+				b.sleep(time.Second)
+				b.stats(jobs.Stats{})
+				require.Greater(b, far.peak, c.atLeast)
+				require.LessOrEqual(b, far.peak, c.atMost)
+				require.NoError(b, stop())
+			})
+		})
+	}
 }
 
 func TestJobsHeldAheadAreGivenBackWhenSlotsAreBusy(t *testing.T) {

@@ -121,7 +121,7 @@ func (w *worker) ahead(now time.Time, took time.Duration) {
 	w.rate += (float64(b.ran-w.rated)/float64(passed) - w.rate) * weight
 	w.rated, w.ratedAt = b.ran, now
 	finish := min(w.rate, float64(w.pool.size)/float64(b.typical)) * float64(w.trip)
-	w.prefetch = min(int(3*finish), mostAhead, mostAheadBytes/max(w.size, 1))
+	w.prefetch = min(int(3*finish), w.q.opts.mostAhead(), mostAheadBytes/max(w.size, 1))
 }
 
 // start gives jobs to the slots, or back if there is nothing to run them under.

@@ -106,7 +106,9 @@ type Options struct {
 	Tenant func(context.Context) (id string, ok bool)
 
 	// WithTenant puts the job's tenant into the handler's context. Nil means
-	// that jobs of tenants are left to other workers. It goes with Tenant.
+	// that jobs of tenants are left to other workers. It goes with Tenant. A
+	// worker with it takes fewer jobs ahead, so that a large tenant delays small
+	// ones by fewer: see Delivery in the package documentation.
 	WithTenant func(context.Context, string) context.Context
 
 	// Logger gets failed attempts and lost leases. Nil means slog.Default().
@@ -167,6 +169,15 @@ func (o *Options) concurrency() int {
 		return min(4*runtime.GOMAXPROCS(0), driver.MaxBatch)
 	}
 	return max(o.Concurrency, 0)
+}
+
+// mostAhead bounds how many jobs wait for slots. Whether those that come have a
+// tenant does not matter: one that comes next may, and waits behind them.
+func (o *Options) mostAhead() int {
+	if o == nil || o.WithTenant == nil {
+		return driver.MaxBatch
+	}
+	return max(fairHold-o.concurrency(), 0)
 }
 
 func (o *Options) maxAttempts() int {

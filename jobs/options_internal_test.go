@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"math"
 	"testing"
 	"time"
@@ -28,5 +29,15 @@ func TestBackoffIsBounded(t *testing.T) {
 	} {
 		o := &Options{Backoff: func(int) time.Duration { return result }}
 		require.Equal(t, want, o.backoff(1))
+	}
+}
+
+func TestWorkersOfTenantsHoldFewJobs(t *testing.T) {
+	t.Parallel()
+	with := func(ctx context.Context, _ string) context.Context { return ctx }
+	require.Equal(t, 500, (*Options)(nil).mostAhead(), "without tenants")
+	require.Equal(t, 500, (&Options{Concurrency: 64}).mostAhead(), "without tenants")
+	for slots, ahead := range map[int]int{-1: 180, 1: 179, 64: 116, 179: 1, 180: 0, 181: 0, 500: 0} {
+		require.Equal(t, ahead, (&Options{Concurrency: slots, WithTenant: with}).mostAhead(), "%d slots", slots)
 	}
 }

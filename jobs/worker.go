@@ -71,9 +71,13 @@ const (
 	// linger is how long outcomes wait for company while jobs wait for slots.
 	linger = time.Millisecond
 
-	// mostAhead bounds how many jobs wait for slots.
-	mostAhead      = driver.MaxBatch
+	// mostAheadBytes bounds the size of the jobs that wait for slots.
+	// Options.mostAhead bounds their number.
 	mostAheadBytes = 8 << 20
+
+	// fairHold is how many jobs a worker holds at most where tenants take turns,
+	// unless it has more slots: nothing overtakes what it holds.
+	fairHold = 180
 
 	// noteEvery bounds how often progress is told to the store.
 	noteEvery = 500 * time.Millisecond
