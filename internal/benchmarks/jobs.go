@@ -35,11 +35,17 @@ type setting struct {
 // benchJobs compares the queue with asynq, and with River where that measures
 // the same thing.
 func benchJobs(ctx context.Context, l *lab) error {
-	ours, asynq, river := &ashlarJobs{l}, &asynqJobs{l}, &riverJobs{l}
-	process := func(bench string, theirs contender, mine, other setting) error {
+	ours, asynq, river := &ashlarJobs{l: l}, &asynqJobs{l}, &riverJobs{l}
+	compare := func(bench string, ours, theirs contender, mine, other setting) error {
 		return l.ratio(ctx, bench,
 			func(ctx context.Context) (float64, error) { return ours.process(ctx, mine) },
 			func(ctx context.Context) (float64, error) { return theirs.process(ctx, other) })
+	}
+	process := func(bench string, theirs contender, mine, other setting) error {
+		return compare(bench, ours, theirs, mine, other)
+	}
+	turns := func(bench string, mine, other setting) error { // of twenty tenants; asynq's have none
+		return compare(bench, &ashlarJobs{l: l, tenants: 20}, asynq, mine, other)
 	}
 	const ms2 = 2 * time.Millisecond
 	return errors.Join(
@@ -47,6 +53,9 @@ func benchJobs(ctx context.Context, l *lab) error {
 		process("jobs.process_c64_rate_vs_asynq", asynq, setting{60_000, 64, 0}, setting{20_000, 64, 0}),
 		// asynq takes one job a round trip: a few seconds are enough of it.
 		process("jobs.process_2ms_rate_vs_asynq", asynq, setting{60_000, 64, ms2}, setting{1_500, 64, ms2}),
+		turns("jobs.process_c16_tenants_rate_vs_asynq", setting{60_000, 16, 0}, setting{20_000, 16, 0}),
+		turns("jobs.process_c64_tenants_rate_vs_asynq", setting{60_000, 64, 0}, setting{20_000, 64, 0}),
+		turns("jobs.process_2ms_tenants_rate_vs_asynq", setting{60_000, 64, ms2}, setting{1_500, 64, ms2}),
 		process("jobs.process_c64_rate_vs_river", river, setting{60_000, 64, 0}, setting{2_000, 64, 0}),
 		l.benchEnqueue(ctx, ours, asynq, river),
 		l.benchRedis(ctx, ours, asynq),

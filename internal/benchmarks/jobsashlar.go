@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,7 +13,21 @@ import (
 )
 
 // ashlarJobs is ours.
-type ashlarJobs struct{ l *lab }
+type ashlarJobs struct {
+	l       *lab
+	tenants int // whose turns the jobs take; zero: they belong to none
+}
+
+type tenantKey struct{}
+
+func tenantOf(ctx context.Context) (string, bool) {
+	id, ok := ctx.Value(tenantKey{}).(string)
+	return id, ok
+}
+
+func withTenant(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, tenantKey{}, id)
+}
 
 // client returns one whose round trips take longer by delay.
 func (l *lab) client(delay time.Duration) *redis.Client {
@@ -39,6 +54,12 @@ func (a *ashlarJobs) queue(rdb *redis.Client, opts *jobs.Options) (*jobs.Queue, 
 	driver, err := redisjobs.New(rdb, nil)
 	if err != nil {
 		return nil, err
+	}
+	if a.tenants > 0 {
+		if opts == nil {
+			opts = &jobs.Options{}
+		}
+		opts.Tenant, opts.WithTenant = tenantOf, withTenant
 	}
 	return jobs.New(driver, opts)
 }
@@ -70,8 +91,12 @@ func (a *ashlarJobs) fill(ctx context.Context, rdb *redis.Client, n int) error {
 	if err != nil {
 		return err
 	}
-	_, err = q.EnqueueMany(ctx, items(n))
-	return err
+	for i := range max(a.tenants, 1) {
+		if _, err := q.EnqueueMany(withTenant(ctx, strconv.Itoa(i)), items(n/max(a.tenants, 1))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func items(n int) []jobs.Item {

@@ -184,7 +184,7 @@ func (l *lab) skewed(ctx context.Context) (float64, error) {
 		list[i] = jobs.Item{Args: sleeper{i, length}}
 	}
 	lengths := make([]time.Duration, n) // as they were: the machine's timers are coarse
-	ours := &ashlarJobs{l}
+	ours := &ashlarJobs{l: l}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var left atomic.Int64
