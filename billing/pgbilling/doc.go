@@ -16,5 +16,6 @@
 //
 // Row-level security is on and forced. Members of tenancy_app read the customers and subscriptions of the
 // tenant that tenancy.tenant_id() names, and write nothing; without the tenancy schema they read nothing.
-// Members of tenancy_system read and write everything, which webhooks need: an event has no tenant.
+// Members of tenancy_system read and write everything, which webhooks need: an event has no tenant. So
+// events and syncs, which hold ids of the provider's objects and no tenant, stay when a tenant is purged.
 package pgbilling

@@ -34,8 +34,10 @@ var (
 )
 
 // Migrations is the schema "billing", as numbered *.sql files at the root. Run it as the owner of the database, with
-// tenancy/migrate or any other runner; a file is one transaction. Creating the roles tenancy_app and
-// tenancy_system, if they are missing, needs CREATEROLE.
+// tenancy/migrate or any other runner, after the migrations of package tenancy if there are any: where its schema is,
+// the policies call tenancy.tenant_id() themselves. A database that gets it later runs 0002_tenancy.sql once more, else
+// registry.Purge and Export do not recognise the tables. A file is one transaction. Creating the roles tenancy_app
+// and tenancy_system, if they are missing, needs CREATEROLE.
 var Migrations = sub(migrations, "migrations")
 
 func sub(fsys fs.FS, dir string) fs.FS {

@@ -2,6 +2,7 @@ package pgbilling_test
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"testing"
 
@@ -151,4 +152,34 @@ func TestAppReadsNothingWithoutTenancy(t *testing.T) {
 	subscribe(t, s, "acme")
 	_, err := pg.App.Exec(t.Context(), `select * from billing.subscriptions`)
 	require.ErrorContains(t, err, "tenancy")
+}
+
+// A database that gets the tenancy schema after billing isolates at once, and once more 0002_tenancy.sql, any number of
+// times, makes the policies those of all others.
+func TestTenancyComesLater(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t, pgbilling.Migrations, tenancySchema)
+	s, err := pgbilling.New(pg.System, nil)
+	require.NoError(t, err)
+	subscribe(t, s, "acme")
+	subscribe(t, s, "globex")
+	again, err := fs.ReadFile(pgbilling.Migrations, "0002_tenancy.sql")
+	require.NoError(t, err)
+	for _, policy := range []string{"billing.tenant_id()", "tenancy.tenant_id()", "tenancy.tenant_id()"} {
+		for _, table := range []string{"customers", "subscriptions"} {
+			var text string
+			require.NoError(t, pg.Owner.QueryRow(t.Context(), `select qual from pg_policies
+				where schemaname = 'billing' and tablename = $1 and policyname = 'tenancy_app'`, table).Scan(&text))
+			require.Contains(t, text, policy)
+			as(t, pg.App, "acme", func(ctx context.Context, tx pgx.Tx) {
+				rows, err := tx.Query(ctx, `select tenant_id from billing.`+table)
+				require.NoError(t, err)
+				tenants, err := pgx.CollectRows(rows, pgx.RowTo[string])
+				require.NoError(t, err)
+				require.Equal(t, []string{"acme"}, tenants)
+			})
+		}
+		_, err = pg.Owner.Exec(t.Context(), string(again))
+		require.NoError(t, err)
+	}
 }

@@ -177,7 +177,7 @@ func exported(t *table, skip []string) (columns []column, left []LeftOut) {
 	case t.Standing == systemOnly:
 		why = "not readable by the app role"
 	case t.Standing == open:
-		why = "has a tenant column but no row-level security: whose rows they are is not certain"
+		why = "has a tenant column but no row-level security by tenancy.tenant_id(): whose rows they are is not certain"
 	case t.Standing != protected:
 		why = "not a table"
 	}

@@ -267,7 +267,7 @@ func condition(t *table) string {
 func finding(t *table) string {
 	switch {
 	case t.Standing == open:
-		return "has a tenant column but no row-level security: protect it, or name it in PurgeOptions.Ignore"
+		return "has a tenant column but no row-level security by tenancy.tenant_id(): protect it, or name it in PurgeOptions.Ignore"
 	case t.Standing != protected && t.Standing != systemOnly:
 		return "a materialized view or foreign table with a tenant column: refresh or clean it, then name it in PurgeOptions.Ignore"
 	}
