@@ -103,6 +103,32 @@ func NewJob(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (dri
 	return job, nil
 }
 
+// CheckJob refuses a job that NewJob cannot have made: its body must be an
+// envelope of its kind and tenant, its unique key one of theirs. It is for
+// bridges: whoever could write to the other log must not choose a tenant by it.
+func CheckJob(job driver.Job) error {
+	env, err := decode(job.Body)
+	if err != nil && !errors.Is(err, errNewer) {
+		return err
+	}
+	if err := errors.Join(checkName("id", job.ID), checkName("kind", job.Kind)); err != nil {
+		return err
+	}
+	if env.Kind != job.Kind || env.Tenant != job.Tenant {
+		return fmt.Errorf("jobs: job %s has the body of another kind or tenant", job.ID)
+	}
+	if job.Unique != "" && !strings.HasPrefix(job.Unique, uniquePrefix(job.Tenant, job.Kind)) {
+		return fmt.Errorf("jobs: job %s has the key of another kind or tenant", job.ID)
+	}
+	return nil
+}
+
+// uniquePrefix begins the stored keys of a kind of a tenant. The length keeps
+// tenants apart, whatever is in them, and kinds have no blanks.
+func uniquePrefix(tenant, kind string) string {
+	return strconv.Itoa(len(tenant)) + ":" + tenant + kind + " "
+}
+
 // newJob is NewJob with what a Queue knows: the tenant, the trace, the codec.
 func (o *Options) newJob(ctx context.Context, args Args, opts *EnqueueOptions) (driver.Job, error) {
 	opts = withDefaults(args, opts)
@@ -177,9 +203,7 @@ func draft(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driv
 		job.ID = newID()
 	}
 	if opts.Key != "" {
-		// The length keeps the keys of tenants apart, whatever is in them, and the
-		// blank those of kinds, which have none.
-		job.Unique = strconv.Itoa(len(tenant)) + ":" + tenant + kind + " " + opts.Key
+		job.Unique = uniquePrefix(tenant, kind) + opts.Key
 		job.Scope, job.Window = opts.Scope, opts.Window
 	}
 	return job, env, nil

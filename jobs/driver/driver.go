@@ -87,7 +87,7 @@ type Job struct {
 	Kind     string        `json:"kind,omitempty"`     // for pauses and filters; it is in Body, too
 	Tenant   string        `json:"tenant,omitempty"`   // whose turn it is; "" is a tenant of its own
 	Priority Priority      `json:"priority,omitempty"` // ready jobs of a higher one go first
-	Body     []byte        `json:"body"`               // an envelope, see envelope in job.go; immutable
+	Body     []byte        `json:"body"`               // an envelope, see docs/envelope.md; immutable
 	Unique   string        `json:"unique,omitempty"`   // not "": the key, see Scope
 	Scope    UniqueScope   `json:"scope,omitempty"`    // how long the key is held
 	Window   time.Duration `json:"window,omitempty"`   // of UniqueFor; milliseconds

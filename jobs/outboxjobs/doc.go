@@ -39,7 +39,8 @@
 //
 // # Tenancy
 //
-// A job belongs to the tenant of the unit that enqueues it.
+// A job belongs to the tenant of the unit that enqueues it. An event that says
+// otherwise, such as one from injected SQL, cannot become a job.
 //
 // # Errors
 //

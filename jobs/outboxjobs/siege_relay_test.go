@@ -51,10 +51,10 @@ func siegeRelay(kind string, db *tenancy.DB, driver *redisjobs.Driver, rdb *redi
 	case "two steps":
 		return relayTo(db, twoSteps{naive{driver: d}, rdb})
 	case "seq":
-		return planted{db, sink, `select '' as xid, seq::text, payload from tenancy.outbox
+		return planted{db, sink, `select '' as xid, seq::text, tenant_id, payload from tenancy.outbox
 			where seq > $2::text::bigint and $1::text is not null order by outbox.seq limit 20`}.run
 	case "xid":
-		return planted{db, sink, `select xid::text, seq::text, payload from tenancy.outbox
+		return planted{db, sink, `select xid::text, seq::text, tenant_id, payload from tenancy.outbox
 			where (xid, seq) > ($1::text::xid8, $2::text::bigint) and xid < pg_snapshot_xmin(pg_current_snapshot())
 			order by outbox.xid, outbox.seq limit 20`}.run
 	}
@@ -99,6 +99,7 @@ func (p planted) step(ctx context.Context) (int, error) {
 	}
 	rows, err := tenancy.All[struct {
 		XID     string `db:"xid"`
+		Tenant  string `db:"tenant_id"`
 		Seq     string
 		Payload []byte
 	}](tenancy.System(ctx, "planted relay"), p.db, p.sql, xid, seq)
@@ -107,7 +108,7 @@ func (p planted) step(ctx context.Context) (int, error) {
 	}
 	events := make([]outbox.Event, len(rows))
 	for i, r := range rows {
-		events[i] = outbox.Event{Type: "ashlar.job", Payload: r.Payload}
+		events[i] = outbox.Event{Tenant: r.Tenant, Type: "ashlar.job", Payload: r.Payload}
 		xid, seq = max(r.XID, "1"), r.Seq
 	}
 	_, err = p.sink.Deliver(ctx, at, xid+" "+seq, events)

@@ -97,7 +97,10 @@ func (s *Sink) jobsOf(e outbox.Event) ([]driver.Job, error) {
 		if s.opts.Accept != nil && !s.opts.Accept(in.Kind) {
 			return nil, nil
 		}
-		return []driver.Job{in.Job}, nil
+		if in.Kind != in.Job.Kind || in.Job.Tenant != "" && in.Job.Tenant != e.Tenant {
+			return nil, fmt.Errorf("job %.40q is of another kind or tenant than its event", in.Job.ID)
+		}
+		return []driver.Job{in.Job}, jobs.CheckJob(in.Job)
 	}
 	if s.opts.Map == nil {
 		return nil, nil
