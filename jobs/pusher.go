@@ -3,28 +3,32 @@ package jobs
 import (
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
-// pusher stores single jobs. As long as few callers come at a time each makes
-// its own call; those that come while enough calls are under way share the
-// next one. A caller never waits for company, and obeys its own context.
+// pusher stores single jobs. A caller who finds no call under way makes one of
+// its own; those that come meanwhile share the next. That leaves when the first
+// has ended, or beside it once that takes long: two quick calls at a time would
+// wake client and server twice for half as many jobs each. Nobody waits for
+// company, and everyone obeys its own context.
 type pusher struct {
 	driver   driver.Driver
 	maxDepth int
 	spare    sync.Pool // of passengers
 
 	mu      sync.Mutex
-	flights int // calls under way
-	queue   []*passenger
+	flights int          // calls under way
+	left    time.Time    // when the latest of them began
+	queue   []*passenger // empty without flights
 }
 
 const (
 	mostFlights = 2
+	long        = time.Millisecond // a call that takes so long may have another beside it
 	flightJobs  = 256
 	flightBytes = 1 << 20
 )
@@ -51,8 +55,8 @@ type flight struct {
 
 func (p *pusher) push(ctx context.Context, job driver.Job) (driver.Pushed, error) {
 	p.mu.Lock()
-	if p.flights < mostFlights {
-		p.flights++
+	if p.flights == 0 {
+		p.flights, p.left = 1, time.Now()
 		p.mu.Unlock()
 		defer p.land()
 		pushed, err := p.driver.Push(ctx, driver.Push{Jobs: []driver.Job{job}, MaxDepth: p.maxDepth})
@@ -67,6 +71,10 @@ func (p *pusher) push(ctx context.Context, job driver.Job) (driver.Pushed, error
 	}
 	mine.ctx, mine.job = ctx, job
 	p.queue = append(p.queue, mine)
+	if p.flights < mostFlights && time.Since(p.left) >= long {
+		p.flights++
+		go p.fly()
+	}
 	p.mu.Unlock()
 	select {
 	case l := <-mine.landed:
@@ -88,19 +96,33 @@ func (p *pusher) land() {
 		p.flights--
 		return
 	}
-	// It ends when nobody waits; each call it makes ends with its callers.
 	go p.fly()
 }
 
+// fly makes shared calls while somebody waits; each ends with its callers. The
+// next one comes last in the line of those whom this one served: they may be
+// back with more by then.
 func (p *pusher) fly() {
 	for {
 		ctx, f, batch := p.board()
 		if f == nil {
 			return
 		}
-		p.send(ctx, batch)
+		jobs := make([]driver.Job, len(batch))
+		for i, who := range batch {
+			jobs[i] = who.job
+		}
+		answers := make([]landing, len(batch))
+		p.store(ctx, jobs, answers)
 		f.cancel()
-		runtime.Gosched() // whom this call served may be back with the next job
+		ours := make(chan struct{})
+		for i, who := range batch {
+			if i == len(batch)-1 {
+				go close(ours) // before the last: the scheduler runs that one first
+			}
+			who.landed <- answers[i]
+		}
+		<-ours
 	}
 }
 
@@ -117,6 +139,7 @@ func (p *pusher) board() (context.Context, *flight, []*passenger) {
 		p.flights--
 		return nil, nil, nil
 	}
+	p.left = time.Now()
 	batch := slices.Clone(p.queue[:n])
 	p.queue = slices.Delete(p.queue, 0, n)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(batch[0].ctx))
@@ -140,27 +163,23 @@ func (p *pusher) leave(who *passenger) {
 	}
 }
 
-// send stores a batch and tells everyone; false means that the queue is full.
-// A full queue takes nothing of a batch that is too large: a part may fit.
-func (p *pusher) send(ctx context.Context, batch []*passenger) bool {
-	jobs := make([]driver.Job, len(batch))
-	for i, who := range batch {
-		jobs[i] = who.job
-	}
+// store makes the call and fills in the answers; false means that the queue is
+// full. It takes nothing of a batch that is too large: a part may fit.
+func (p *pusher) store(ctx context.Context, jobs []driver.Job, answers []landing) bool {
 	pushed, err := p.driver.Push(ctx, driver.Push{Jobs: jobs, MaxDepth: p.maxDepth})
 	full := errors.Is(err, ErrQueueFull)
-	if full && len(batch) > 1 {
-		half := len(batch) / 2
-		if p.send(ctx, batch[:half]) {
-			return p.send(ctx, batch[half:])
+	if full && len(jobs) > 1 {
+		half := len(jobs) / 2
+		if p.store(ctx, jobs[:half], answers[:half]) {
+			return p.store(ctx, jobs[half:], answers[half:])
 		}
-		batch = batch[half:] // no use in asking for them
+		answers = answers[half:] // no use in asking for them
 	}
-	for i, who := range batch {
+	for i := range answers {
 		if err != nil {
-			who.landed <- landing{err: err}
+			answers[i].err = err
 		} else {
-			who.landed <- landing{pushed: pushed[i]}
+			answers[i].pushed = pushed[i]
 		}
 	}
 	return !full
