@@ -55,13 +55,14 @@ var (
 	// sealed with. The job is given back for a worker that has it.
 	ErrUnknownKey = errors.New("jobs: unknown key")
 
-	// ErrNotFound answers Result for a job that is not in the store.
+	// ErrNotFound answers Result for a job, and Flow and Outputs for a flow,
+	// that is not in the store, any more, or not the tenant's in the context.
 	ErrNotFound = errors.New("jobs: no such job")
 
 	// ErrPending answers Result for a job that is not finished.
 	ErrPending = errors.New("jobs: job is not finished")
 
-	// ErrDead answers Result for a job that is dead.
+	// ErrDead answers Result for a job that is dead, or that failed in its flow.
 	ErrDead = errors.New("jobs: job is dead")
 
 	// ErrFlowFailed answers Outputs for a flow that failed.

@@ -89,3 +89,60 @@ func TestJobWithoutResultIsKeptAllTheSame(t *testing.T) {
 		require.NoError(b, stop())
 	})
 }
+
+func TestResultOfAFlowsJob(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		jobs.HandleResult(b.q, func(_ context.Context, n Note) (int, error) {
+			if n.N == 2 {
+				return 0, jobs.Discard(errors.New("two is bad"))
+			}
+			<-time.After(time.Minute)
+			return n.N * 10, nil
+		})
+		id := b.start(jobs.Flow{Policy: jobs.Ignore, Stages: [][]jobs.Item{jobs.Items(Note{1}, Note{2}), jobs.Items(Note{3})}})
+		var members []string
+		for stage := range 2 {
+			entries, err := b.q.FlowJobs(b.Context(), id, stage, 0, 10)
+			require.NoError(b, err)
+			for _, e := range entries {
+				members = append(members, e.Info.ID)
+			}
+		}
+		_, err := jobs.Result[int](b.Context(), b.q, members[2])
+		require.ErrorIs(b, err, jobs.ErrPending, "it waits for its stage")
+		stop := run(b, b.q)
+		for i, want := range []int{10, 0, 30} {
+			got, err := jobs.Await[int](b.Context(), b.q, members[i])
+			require.Equal(b, want, got)
+			if want == 0 {
+				require.ErrorIs(b, err, jobs.ErrDead)
+				require.ErrorContains(b, err, "two is bad")
+				continue
+			}
+			require.NoError(b, err)
+		}
+		require.NoError(b, stop())
+
+		other := b.start(jobs.Flow{Stages: [][]jobs.Item{jobs.Items(Note{1}), jobs.Items(Note{3})}})
+		cancelled, err := b.q.CancelFlow(b.Context(), other)
+		require.NoError(b, err)
+		require.True(b, cancelled)
+		_, err = jobs.Await[int](b.Context(), b.q, other+"~0.0")
+		require.ErrorIs(b, err, jobs.ErrDead)
+		for _, id := range []string{other + "~1.0", other + "~0.7", other + "~9.0", "unknown~0.0"} {
+			_, err = jobs.Await[int](b.Context(), b.q, id)
+			require.ErrorIs(b, err, jobs.ErrNotFound, id)
+		}
+	})
+}
+
+func TestAwaitSaysThatResultsMustBeKept(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		jobs.HandleResult(b.q, func(context.Context, Note) (string, error) { return "lost", nil })
+		r := b.enqueue(Note{}, nil)
+		b.drain()
+		_, err := jobs.Await[string](b.Context(), b.q, r.ID)
+		require.ErrorIs(b, err, jobs.ErrNotFound)
+		require.ErrorContains(b, err, "EnqueueOptions.Keep")
+	})
+}
