@@ -8,8 +8,9 @@ import (
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
-// Target is what a pause or a limit is for: the whole queue, a tenant, each
-// tenant, or a kind of job.
+// Target is what a pause or a limit is for: the whole queue, a tenant, the jobs
+// of no tenant, each tenant, or a kind of job. Exactly one field is set; the zero
+// value is an error, so that a forgotten tenant is not taken for all of them.
 type Target = driver.Target
 
 // Limit bounds how many jobs run at a time and how many start per period, over
@@ -20,8 +21,7 @@ type Limit = driver.Limit
 type Control = driver.Control
 
 // Pause lets no more jobs of a target start, in no process, until Resume. Those
-// that run go on; new ones are stored. The zero Target pauses the queue.
-// Schedules go on firing.
+// that run go on; new ones are stored. Schedules go on firing.
 func (q *Queue) Pause(ctx context.Context, t Target) error {
 	return q.configure(ctx, "pause", driver.Change{Target: t, Pause: new(true)})
 }
@@ -74,16 +74,18 @@ func (q *Queue) configure(ctx context.Context, what string, c driver.Change) err
 	if !ok {
 		return fmt.Errorf("jobs: %s: the driver cannot: %w", what, errors.ErrUnsupported)
 	}
-	fields := 0
-	for _, set := range []bool{c.Target.Tenant != "", c.Target.EachTenant, c.Target.Kind != ""} {
+	t, fields := c.Target, 0
+	for _, set := range []bool{t.Queue, t.Tenant != "", t.NoTenant, t.EachTenant, t.Kind != ""} {
 		if set {
 			fields++
 		}
 	}
 	switch {
+	case fields == 0:
+		return fmt.Errorf("jobs: %s: no field of Target is set; Queue means the whole queue", what)
 	case fields > 1:
 		return fmt.Errorf("jobs: %s: more than one field of Target is set", what)
-	case c.Target.EachTenant && c.Pause != nil:
+	case t.EachTenant && c.Pause != nil:
 		return fmt.Errorf("jobs: %s: EachTenant is for limits; to pause all, pause the queue", what)
 	}
 	if err := controller.Configure(ctx, []driver.Change{c}); err != nil {

@@ -87,7 +87,7 @@ var endings = []ending{
 		return nil, jobs.Discard(errBroken)
 	}},
 	{name: "a lost lease", outcome: "interrupted", err: "canceled", after: jobs.Stats{Ready: 1}, handler: func(ctx context.Context, b *bench, _ func()) (any, error) {
-		require.NoError(b, b.q.Pause(ctx, jobs.Target{})) // it does not run again
+		require.NoError(b, b.q.Pause(ctx, jobs.Target{Queue: true})) // it does not run again
 		b.d.Crash()
 		return untilDone(ctx)
 	}},

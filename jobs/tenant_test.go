@@ -205,3 +205,25 @@ func TestTenantsCannotTakeEachOthersIDs(t *testing.T) {
 		e.stats(before)
 	})
 }
+
+// A tenant that somebody forgot to fill in is not all of them.
+func TestTargetMustSayWhatItIsFor(t *testing.T) {
+	bubble(t, nil, func(b *bench) {
+		tenant := ""
+		for _, target := range []jobs.Target{{}, {Tenant: tenant}, {Queue: true, Tenant: "acme"}, {NoTenant: true, Kind: "note"}} {
+			require.Error(b, b.q.Pause(b.Context(), target))
+			require.Error(b, b.q.Resume(b.Context(), target))
+			require.Error(b, b.q.SetLimit(b.Context(), target, jobs.Limit{Running: 1}))
+		}
+		control, err := b.q.Control(b.Context())
+		require.NoError(b, err)
+		require.Empty(b, control.PausedTenants)
+		require.False(b, control.Paused)
+		require.NoError(b, b.q.Pause(b.Context(), jobs.Target{Queue: true}))
+		require.NoError(b, b.q.Pause(b.Context(), jobs.Target{NoTenant: true}))
+		control, err = b.q.Control(b.Context())
+		require.NoError(b, err)
+		require.True(b, control.Paused)
+		require.Equal(b, []string{""}, control.PausedTenants)
+	})
+}

@@ -20,10 +20,13 @@ type Controller interface {
 	Control(ctx context.Context) (Control, error)
 }
 
-// Target is what a pause or a limit is for. The zero value is the whole queue;
-// at most one field is set.
+// Target is what a pause or a limit is for: exactly one field is set. A driver
+// takes the zero value for the whole queue; package jobs refuses it, so that a
+// tenant that somebody forgot to fill in does not stop everybody's jobs.
 type Target struct {
+	Queue      bool   // all of it
 	Tenant     string // this one
+	NoTenant   bool   // jobs that belong to no tenant
 	EachTenant bool   // each tenant that has no limit of its own; jobs of no tenant together are one
 	Kind       string // this one; pauses only
 }
@@ -48,7 +51,7 @@ type Change struct {
 // be nil.
 type Control struct {
 	Paused        bool
-	PausedTenants []string // sorted
+	PausedTenants []string // sorted; "" stands for the jobs of no tenant, here and in Tenants
 	PausedKinds   []string // sorted
 	Limit         Limit    // of the whole queue
 	EachTenant    Limit

@@ -70,7 +70,7 @@ func (f Features) cases() []testCase {
 	}{
 		{f.NoFind, slices.Concat(findCases(), findBounds(), resultCases(), cancelCases())},
 		{f.NoNudge, nudgeCases()},
-		{f.NoControl, slices.Concat(pauseCases(), kindCases(), parkingCases(), limitCases(), limitChangeCases(), rateCases(), controlCases())},
+		{f.NoControl, slices.Concat(pauseCases(), kindCases(), parkingCases(), limitCases(), limitChangeCases(), rateCases(), controlCases(), weightCases())},
 		{f.NoHistory, historyCases()},
 		{f.NoFlows, flowCases()},
 		{f.NoSchedule, scheduleCases()},

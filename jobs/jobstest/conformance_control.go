@@ -8,7 +8,8 @@ import (
 )
 
 var (
-	wholeQueue = driver.Target{}
+	wholeQueue = driver.Target{Queue: true}
+	nobodys    = driver.Target{NoTenant: true}
 	eachTenant = driver.Target{EachTenant: true}
 	acme       = driver.Target{Tenant: "acme"}
 	mail       = driver.Target{Kind: "mail"}
@@ -103,6 +104,20 @@ func controlCases() []testCase {
 			)
 			s.equal("nothing again", driver.Control{Tenants: map[string]driver.Limit{}, Weights: map[string]int{}}, s.control())
 		}},
+		{"the jobs of no tenant can be meant", "they are not those of all tenants", func(s *suite) {
+			s.push(of("plain", "", "nobody's"), of("plain", "acme", "acme's"))
+			s.pause(nobodys)
+			s.join("w", time.Minute)
+			s.equal("paused", []string{""}, s.control().PausedTenants)
+			s.equal("the other's", []string{"acme's"}, s.all("w", 5))
+			s.resume(nobodys)
+			s.limit(nobodys, driver.Limit{Running: 1})
+			s.push(of("plain", "", "second"))
+			s.equal("limit", map[string]driver.Limit{"": {Running: 1}}, s.control().Tenants)
+			s.equal("one of two", []string{"nobody's"}, s.all("w", 5))
+			s.limit(nobodys, driver.Limit{})
+			s.equal("the other", []string{"second"}, s.all("w", 5))
+		}},
 		{"a field that is nil changes nothing", "who sets a limit must not end a pause", func(s *suite) {
 			s.pause(acme)
 			s.configure(driver.Change{Target: acme, Weight: new(3)})
@@ -127,6 +142,11 @@ func controlCases() []testCase {
 			s.equal("no more", 0, len(s.all("w", 10)))
 			s.equal("nor for what is gone", []string{}, ids(s.exchange("w", 10, end).Jobs))
 		}},
+	}
+}
+
+func weightCases() []testCase {
+	return []testCase{
 		{"a weight is a share of the turns", "who pays more waits less", func(s *suite) {
 			s.configure(driver.Change{Target: acme, Weight: new(3)})
 			s.push(some("acme", 40)...)

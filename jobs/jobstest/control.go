@@ -69,7 +69,7 @@ func (r *rules) apply(c driver.Change) {
 	t := c.Target
 	if c.Pause != nil {
 		switch {
-		case t.Tenant != "":
+		case t.Tenant != "" || t.NoTenant:
 			set(r.tenants, t.Tenant, *c.Pause)
 		case t.Kind != "":
 			set(r.kinds, t.Kind, *c.Pause)
@@ -80,7 +80,7 @@ func (r *rules) apply(c driver.Change) {
 	if c.Limit != nil {
 		l := normal(*c.Limit)
 		switch {
-		case t.Tenant != "":
+		case t.Tenant != "" || t.NoTenant:
 			set(r.own, t.Tenant, l)
 			delete(r.arrivals, tenantGroup(t.Tenant))
 		case t.EachTenant:

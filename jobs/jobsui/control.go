@@ -109,7 +109,11 @@ func (d *dashboard) control(w http.ResponseWriter, r *http.Request, f *frame, q 
 	if !ok {
 		return
 	}
-	target := jobs.Target{Tenant: form.Get("tenant"), Kind: strings.TrimSpace(form.Get("kind")), EachTenant: form.Get("each") != ""}
+	target := jobs.Target{Tenant: form.Get("tenant"), Kind: strings.TrimSpace(form.Get("kind")), EachTenant: form.Get("each") != "", Queue: form.Get("queue") != ""}
+	if target == (jobs.Target{}) {
+		http.Error(w, "the form does not say what it is for", http.StatusBadRequest)
+		return
+	}
 	var err error
 	switch name {
 	case "pause":

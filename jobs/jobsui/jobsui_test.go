@@ -145,7 +145,7 @@ func TestChanges(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, code)
 	s.stats(jobs.Stats{Scheduled: 1})
 
-	code, _, _ = s.post("/mail/control", url.Values{"action": {"pause"}})
+	code, _, _ = s.post("/mail/control", url.Values{"action": {"pause"}, "queue": {"1"}})
 	require.Equal(t, http.StatusSeeOther, code)
 	require.Contains(t, s.get("/mail/"), "Resume the queue")
 	code, _, _ = s.post("/mail/control", url.Values{"action": {"limit"}, "each": {"1"}, "running": {"4"}, "rate": {"90"}, "per": {"1m0s"}})
@@ -156,7 +156,10 @@ func TestChanges(t *testing.T) {
 	require.Equal(t, 4, control.EachTenant.Running)
 	require.Equal(t, time.Minute, control.EachTenant.Per)
 
-	for _, form := range []url.Values{{"action": {"explode"}}, {"action": {"limit"}, "running": {"-1"}}, {"action": {"limit"}, "rate": {"many"}}} {
+	for _, form := range []url.Values{
+		{"action": {"explode"}, "queue": {"1"}}, {"action": {"limit"}, "queue": {"1"}, "running": {"-1"}},
+		{"action": {"limit"}, "queue": {"1"}, "rate": {"many"}}, {"action": {"pause"}}, {"action": {"pause"}, "tenant": {""}, "kind": {" "}},
+	} {
 		code, _, _ = s.post("/mail/control", form)
 		require.Equal(t, http.StatusBadRequest, code, form)
 	}
@@ -195,7 +198,7 @@ func TestRefusals(t *testing.T) {
 	code, _, _ = s.post("/mail/schedules", url.Values{"action": {"run"}, "id": {" daily"}})
 	require.Equal(t, http.StatusForbidden, code)
 	for path, form := range map[string]url.Values{
-		"/mail/control":   {"action": {"pause"}},
+		"/mail/control":   {"action": {"pause"}, "queue": {"1"}},
 		"/mail/schedules": {"action": {"unschedule"}, "id": {" daily"}, "sure": {"1"}},
 		"/mail/flow":      {"action": {"cancel"}, "id": {"f"}, "sure": {"1"}},
 		"/mail/jobs":      {"action": {"cancel"}, "id": {"ready1"}},

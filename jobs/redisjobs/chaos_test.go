@@ -62,7 +62,7 @@ func newChaos(t *testing.T, mode string) *chaos {
 	var err error
 	c.q, err = queue(c.rdb, chaosOptions())
 	require.NoError(t, err)
-	for target, n := range map[jobs.Target]int{{}: limitAll, {EachTenant: true}: limitTenant, {Tenant: small}: limitSmall} {
+	for target, n := range map[jobs.Target]int{{Queue: true}: limitAll, {EachTenant: true}: limitTenant, {Tenant: small}: limitSmall} {
 		require.NoError(t, c.q.SetLimit(t.Context(), target, jobs.Limit{Running: n}))
 	}
 	for i, drift := range []int{0, -5, 5, 20} {

@@ -59,7 +59,7 @@ func (d *Driver) Configure(ctx context.Context, changes []driver.Change) error {
 
 func pauseField(t driver.Target) string {
 	switch {
-	case t.Tenant != "":
+	case t.Tenant != "" || t.NoTenant:
 		return "P" + t.Tenant
 	case t.Kind != "":
 		return "K" + t.Kind
@@ -69,7 +69,7 @@ func pauseField(t driver.Target) string {
 
 func limitField(t driver.Target) string {
 	switch {
-	case t.Tenant != "":
+	case t.Tenant != "" || t.NoTenant:
 		return "T" + t.Tenant
 	case t.EachTenant:
 		return "E"

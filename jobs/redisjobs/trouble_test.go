@@ -130,7 +130,7 @@ func TestDeafHandlerHoldsUpNobody(t *testing.T) {
 	q, err := queue(rdb, opts)
 	require.NoError(t, err)
 	jobs.Handle(q, deafly)
-	require.NoError(t, q.SetLimit(t.Context(), jobs.Target{}, jobs.Limit{Running: 1}))
+	require.NoError(t, q.SetLimit(t.Context(), jobs.Target{Queue: true}, jobs.Limit{Running: 1}))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- q.Run(ctx) }()

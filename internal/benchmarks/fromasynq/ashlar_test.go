@@ -189,7 +189,7 @@ func startDocument(ctx context.Context, q *jobs.Queue) (jobs.Receipt, error) {
 }
 
 func limitTenants(ctx context.Context, q *jobs.Queue) error {
-	err := q.SetLimit(ctx, jobs.Target{}, jobs.Limit{Rate: 100, Per: time.Minute}) // the mail provider's
+	err := q.SetLimit(ctx, jobs.Target{Queue: true}, jobs.Limit{Rate: 100, Per: time.Minute}) // the mail provider's
 	if err != nil {
 		return err
 	}
