@@ -202,6 +202,11 @@ func (q *Queue) History(ctx context.Context, since time.Time) ([]Minute, error) 
 // Requeue makes dead jobs ready again, with all their attempts before them,
 // and scheduled ones at once. It answers how many of the ids were either. Like
 // Delete and Cancel it finds the jobs that Find finds.
+//
+// A dead job that had an EnqueueOptions.Key takes it back, until it is finished
+// or, as its scope says, started; if another job has the key by now, both run.
+// A job of a flow that has ended runs for itself: the flow stays as it ended.
+// To have the whole of it again, Start it anew.
 func (q *Queue) Requeue(ctx context.Context, ids ...string) (int, error) {
 	return q.resolve(ctx, ids, driver.Requeue)
 }
@@ -214,7 +219,8 @@ func (q *Queue) Delete(ctx context.Context, ids ...string) (int, error) {
 // Cancel forgets unfinished jobs that wait, and ends the contexts of the
 // handlers of those that run, with the cause ErrCancelled; a handler that then
 // returns nil has finished its job, any other answer leaves it cancelled.
-// Cancel answers how many of the ids were unfinished jobs.
+// Cancel answers how many of the ids were unfinished jobs. A job of a later stage
+// of a flow is none yet: CancelFlow ends the whole.
 func (q *Queue) Cancel(ctx context.Context, ids ...string) (int, error) {
 	return q.resolve(ctx, ids, driver.Cancel)
 }

@@ -64,10 +64,12 @@ type EnqueueOptions struct {
 
 	// Key makes the job unique: while another job of the same tenant and kind
 	// holds the same key, nothing is stored and the receipt names that job. Empty
-	// means not unique. A dead job does not hold its key.
+	// means not unique. A dead job does not hold its key; see Queue.Requeue.
 	Key string
 
-	// Scope says how long the job holds its Key. Zero means UntilDone.
+	// Scope says how long the job holds its Key. Zero means UntilDone. A worker
+	// that gives a job back, since it does not know the kind or shuts down, or
+	// that dies with it, gives the key back as well, if it is free.
 	Scope UniqueScope
 
 	// Window is how long a key of scope UniqueFor is held. Zero is an error

@@ -108,6 +108,9 @@ const (
 )
 
 // UniqueScope says how long a unique job holds its key. A dead job never does.
+// One that is requeued takes it back until it is finished, or taken; so does one
+// that held it until then and comes back from its worker (Return, Beat). If
+// another job has it by then, the job goes on without.
 type UniqueScope string
 
 // The scopes.

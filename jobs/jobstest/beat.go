@@ -98,6 +98,7 @@ func (d *Driver) reclaim(worker string, crashed bool, maxCrashes int) driver.Pul
 		case crashed && maxCrashes > 0 && j.crashes >= maxCrashes:
 			poisoned = append(poisoned, j)
 		default:
+			d.cameBack(j)
 			d.place(j, true)
 			pulse.Reclaimed++
 		}

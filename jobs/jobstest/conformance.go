@@ -61,7 +61,7 @@ type testCase struct {
 
 func (f Features) cases() []testCase {
 	all := slices.Concat(
-		pushCases(), takenCases(), boundCases(), fairnessCases(), priorityCases(), uniqueCases(), replaceCases(),
+		pushCases(), takenCases(), boundCases(), fairnessCases(), priorityCases(), uniqueCases(), keyBackCases(), replaceCases(),
 		exchangeCases(), replayCases(), leaseCases(), auditCases(), timeCases(), inspectCases(),
 	)
 	for _, part := range []struct {

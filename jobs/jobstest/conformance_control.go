@@ -164,5 +164,28 @@ func weightCases() []testCase {
 			s.equal("of twelve", 9, share(12))
 			s.equal("of eight", 6, share(8))
 		}},
+		{"a requeued job counts by its tenant's weight", "after an outage most jobs are requeued ones", func(s *suite) {
+			s.configure(driver.Change{Target: acme, Weight: new(3)})
+			all := append(some("acme", 24), some("globex", 24)...)
+			s.push(all...)
+			s.join("w", time.Minute)
+			var bury []driver.Outcome
+			var dead []string
+			for _, id := range s.all("w", len(all)) {
+				bury = append(bury, driver.Outcome{ID: id, Action: driver.Bury})
+			}
+			s.exchange("w", 0, bury...)
+			for _, j := range all {
+				dead = append(dead, j.ID)
+			}
+			s.equal("requeued", len(all), s.resolve(driver.Requeue, dead...))
+			acme := 0
+			for _, id := range s.all("w", 16) {
+				if id[0] == 'a' {
+					acme++
+				}
+			}
+			s.equal("of sixteen", 12, acme)
+		}},
 	}
 }

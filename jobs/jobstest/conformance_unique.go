@@ -1,6 +1,7 @@
 package jobstest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
@@ -24,7 +25,7 @@ func uniqueCases() []testCase {
 			s.take("w", 1)
 			s.equal("while it runs", []string{""}, s.push(keyed("b", driver.UntilStarted)))
 			s.exchange("w", 0, driver.Outcome{ID: "a", Action: driver.Return})
-			s.equal("the new one holds it", []string{"b"}, s.push(keyed("c", driver.UntilStarted)))
+			s.equal("the new one keeps it", []string{"b"}, s.push(keyed("c", driver.UntilStarted)))
 			s.equal("both run", []string{"a", "b"}, s.take("w", 5))
 			s.finish("w", "a", "b")
 			s.equal("afterwards", []string{""}, s.push(keyed("c", driver.UntilStarted)))
@@ -46,6 +47,71 @@ func uniqueCases() []testCase {
 			s.take("w", 1)
 			s.exchange("w", 0, driver.Outcome{ID: "c", Action: driver.Bury})
 			s.equal("a dead one does not", []string{""}, s.push(keyed("d", driver.UniqueFor)))
+		}},
+	}
+}
+
+func keyBackCases() []testCase {
+	return []testCase{
+		{"a job that comes back takes its key along", "a worker that only looked at it must not make it two", func(s *suite) {
+			for i, scope := range []driver.UniqueScope{driver.UntilStarted, driver.Replace} {
+				id, worker := string(rune('a'+i)), fmt.Sprint("worker ", i)
+				held := func(what string) {
+					s.Helper()
+					s.equal(what, []string{id}, s.push(keyed("other", driver.UntilDone)))
+				}
+				s.push(keyed(id, scope))
+				s.join(worker, time.Minute)
+				s.equal("taken", []string{id}, s.take(worker, 1))
+				s.exchange(worker, 0, driver.Outcome{ID: id, Action: driver.Return})
+				held("returned")
+				s.take(worker, 1)
+				s.exchange(worker, 0, driver.Outcome{ID: id, Action: driver.Return, Delay: step})
+				held("returned for later")
+				s.wait(step + rounding)
+				s.equal("taken", []string{id}, s.take(worker, 1))
+				s.leave(worker)
+				held("its worker left")
+				s.join("w", time.Minute)
+				s.take("w", 1)
+				s.exchange("w", 0, driver.Outcome{ID: id, Action: driver.Retry})
+				s.equal("it has failed", []string{""}, s.push(keyed("next", scope)))
+				s.take("w", 2)
+				s.finish("w", id, "next")
+			}
+			s.equal("nothing is left", []string{""}, s.push(keyed("last", driver.UntilStarted)))
+		}},
+		{"a requeued job takes its key back", "the next one must not run beside it", func(s *suite) {
+			s.join("w", time.Minute)
+			for i, scope := range []driver.UniqueScope{driver.UntilDone, driver.UntilStarted, driver.UniqueFor, driver.Replace} {
+				id := string(rune('a' + i))
+				s.push(keyed(id, scope))
+				s.take("w", 1)
+				s.exchange("w", 0, driver.Outcome{ID: id, Action: driver.Bury})
+				s.equal("requeued", 1, s.resolve(driver.Requeue, id))
+				s.equal("held", []string{id}, s.push(keyed("other", driver.UntilDone)))
+				s.take("w", 1)
+				s.finish("w", id)
+				s.equal("finished", []string{""}, s.push(keyed("other", driver.UntilDone)))
+				s.take("w", 1)
+				s.finish("w", "other")
+			}
+		}},
+		{"a key that is taken stays where it is", "two jobs cannot hold it", func(s *suite) {
+			s.join("w", time.Minute)
+			s.push(keyed("a", driver.UniqueFor))
+			s.take("w", 1)
+			s.exchange("w", 0, driver.Outcome{ID: "a", Action: driver.Bury})
+			s.push(keyed("b", driver.UniqueFor))
+			s.equal("requeued", 1, s.resolve(driver.Requeue, "a"))
+			s.equal("another's", []string{"b"}, s.push(keyed("c", driver.UntilDone)))
+			s.take("w", 2)
+			s.finish("w", "a")
+			s.equal("its end changes nothing", []string{"b"}, s.push(keyed("c", driver.UntilDone)))
+			s.exchange("w", 0, driver.Outcome{ID: "b", Action: driver.Bury})
+			s.equal("deleted", 1, s.resolve(driver.Delete, "b"))
+			s.equal("free", []string{""}, s.push(keyed("c", driver.UntilDone)))
+			s.equal("there is none to requeue", 0, s.resolve(driver.Requeue, "b"))
 		}},
 	}
 }

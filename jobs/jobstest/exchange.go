@@ -85,6 +85,7 @@ func (d *Driver) settle(worker string, o driver.Outcome) {
 		j.attempts, j.err = j.attempts+1, o.Error
 		d.bury(j)
 	case driver.Return:
+		d.cameBack(j)
 		if o.Delay > 0 {
 			d.schedule(j, now().Add(o.Delay))
 		} else {

@@ -101,6 +101,7 @@ func (d *Driver) requeue(j *job) bool {
 	switch j.state {
 	case driver.Dead:
 		j.attempts, j.crashes, j.err = 0, 0, ""
+		d.retake(j)
 		d.stepRequeued(j.ID)
 	case driver.Scheduled:
 	default:

@@ -157,11 +157,25 @@ func (m *model) wait(j *expected, delay time.Duration, now time.Time) {
 
 // end makes a job dead, done or gone.
 func (m *model) end(j *expected, state driver.State) {
-	window := j.Scope == driver.UniqueFor && (state == driver.Done || state == "") && !j.canceled
+	window := !j.lapses.IsZero() && (state == driver.Done || state == "") && !j.canceled
 	if m.keys[j.Unique] == j.ID && !window {
 		delete(m.keys, j.Unique)
 	}
 	j.state, j.worker, j.canceled, j.told, j.progress = state, "", false, false, ""
+}
+
+// retake gives a job its key back if that is free, until it is finished or, by
+// its scope, started.
+func (m *model) retake(j *expected) {
+	if j.Unique != "" && m.holder(j.Unique) == "" {
+		m.keys[j.Unique], j.lapses = j.ID, time.Time{}
+	}
+}
+
+func (m *model) cameBack(j *expected) {
+	if j.Scope == driver.UntilStarted || j.Scope == driver.Replace {
+		m.retake(j)
+	}
 }
 
 // forget makes a job gone, with its key.
@@ -196,6 +210,7 @@ func (m *model) settle(j *expected, o driver.Outcome, now time.Time) {
 		j.attempts, j.err = j.attempts+1, o.Error
 		m.wait(j, o.Delay, now)
 	case driver.Return:
+		m.cameBack(j)
 		m.wait(j, o.Delay, now)
 	}
 }
@@ -213,6 +228,7 @@ func (m *model) giveBack(worker string, crashed bool, maxCrashes int, now time.T
 		case crashed && maxCrashes > 0 && j.crashes >= maxCrashes:
 			poisoned = append(poisoned, j)
 		default:
+			m.cameBack(j)
 			m.wait(j, 0, now)
 			reclaimed++
 		}

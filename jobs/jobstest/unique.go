@@ -51,9 +51,24 @@ func (d *Driver) started(j *job) {
 	}
 }
 
+// retake gives a job its key back, until it is started or finished, unless
+// another one has it by now.
+func (d *Driver) retake(j *job) {
+	if j.Unique != "" && d.holder(j.Unique) == "" {
+		d.keys[j.Unique] = key{id: j.ID}
+	}
+}
+
+// cameBack is retake for a job that a worker gives back, or lost.
+func (d *Driver) cameBack(j *job) {
+	if j.Scope == driver.UntilStarted || j.Scope == driver.Replace {
+		d.retake(j)
+	}
+}
+
 // finished lets the key go unless it is held for a window.
 func (d *Driver) finished(j *job) {
-	if j.Scope != driver.UniqueFor {
+	if d.keys[j.Unique].ends.IsZero() {
 		d.free(j)
 	}
 }

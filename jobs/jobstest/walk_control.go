@@ -115,6 +115,7 @@ func (w *walk) requeueJobs(some []string) error {
 		switch found[i].State {
 		case driver.Dead:
 			j.attempts, j.crashes, j.err = 0, 0, ""
+			w.m.retake(j)
 			w.m.stepRequeued(id)
 		case driver.Scheduled:
 		default:

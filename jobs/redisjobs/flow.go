@@ -18,7 +18,7 @@ var (
 		"name header failure max_depth from {id value}...",
 	}
 	flowCancel = command{
-		"flow_cancel", "ready due body meta clock unique window wake " + endKeys + " parked parkedat " + flowKeys,
+		"flow_cancel", "ready due body meta clock unique window wake " + endKeys + " parked parkedat " + flowKeys + " control",
 		"name limit",
 	}
 	flowJobs = command{"flow_jobs", "flow", "name stage offset limit"}

@@ -54,7 +54,7 @@ var (
 		"worker mode(expired|leave) limit max_crashes",
 	}
 	resolve = command{
-		"resolve", "ready due body meta clock unique window wake " + endKeys + " parked parkedat " + flowKeys,
+		"resolve", "ready due body meta clock unique window wake " + endKeys + " parked parkedat " + flowKeys + " control",
 		"how(requeue|delete|cancel) channel {id}...",
 	}
 	configure = command{"configure", "control run rate parked open wake lease body held...", "workers {worker}... {field value}..."}

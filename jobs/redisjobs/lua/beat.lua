@@ -52,9 +52,7 @@ if #stale > 0 then
 end
 local over = redis.call('ZRANGEBYSCORE', window, '-inf', int(now), 'LIMIT', 0, 500)
 for i = 1, #over do
-  local id = redis.call('HGET', unique, 'k' .. over[i])
   redis.call('HDEL', unique, 'k' .. over[i])
-  if id then redis.call('HDEL', unique, 'i' .. id) end
   redis.call('ZREM', window, over[i])
 end
 

@@ -97,10 +97,14 @@ local function settle(id, action, delay, err, keep, value)
     ends().finish(id, route, keep, value)
   elseif action == 'drop' then
     ends().drop(id, route)
-  elseif action == 'return' and delay == 0 then
-    place().add(id, route, true)
   elseif action == 'return' then
-    redis.call('ZADD', due, int(after(now_ms(), delay)), id)
+    local scope = scope_of(route)
+    if scope == 2 or scope == 3 then take_key(unique, window, id) end
+    if delay == 0 then
+      place().add(id, route, true)
+    else
+      redis.call('ZADD', due, int(after(now_ms(), delay)), id)
+    end
   else
     local attempts, crashes = read_meta(redis.call('HGET', meta, id))
     write_meta(meta, id, attempts + 1, crashes, err)
@@ -142,7 +146,7 @@ local function hand_out(id, route, stored)
   marks[2 * taken + 2] = seq .. ' ' .. route
   local scope = scope_of(route)
   if scope == 2 or scope == 3 then
-    drop_key(unique, window, id, true)
+    free_key(unique, window, id)
   end
   if limits then limits.started(route) end
 end

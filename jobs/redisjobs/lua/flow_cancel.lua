@@ -1,6 +1,6 @@
 -- flow_cancel ends a flow, up to limit jobs of it a call.
 --
--- KEYS: ready due body meta clock unique window wake dead done result progress cancel parked parkedat flow flowdue flowend
+-- KEYS: ready due body meta clock unique window wake dead done result progress cancel parked parkedat flow flowdue flowend control
 -- ARGV: name limit
 -- returns: {found 0|1, more 0|1}
 -- flags: allow-oom
@@ -11,6 +11,7 @@ local dead, done, result = KEYS[9], KEYS[10], KEYS[11]
 local progress, cancel = KEYS[12], KEYS[13]
 local parked, parkedat = KEYS[14], KEYS[15]
 local flow, flowdue, flowend = KEYS[16], KEYS[17], KEYS[18]
+local control = KEYS[19]
 local name, limit = ARGV[1], tonumber(ARGV[2])
 
 local f = flow_load(flow, name)
@@ -22,7 +23,7 @@ local k = {
   dead = dead, done = done, result = result, progress = progress, cancel = cancel,
   parked = parked, parkedat = parkedat, flow = flow, flowdue = flowdue, flowend = flowend,
 }
-local place = placer(ready, clock)
+local place = placer(ready, clock, weights_of(control))
 local runs = ender(k, place).flower()
 if f.s == 'waiting' then
   f.s, f.z = 'cancelled', now_ms()

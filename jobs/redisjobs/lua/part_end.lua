@@ -54,7 +54,7 @@ local function ender(k, place)
 
   function self.bury(id, route, why)
     if scope_of(route) ~= 0 then
-      drop_key(k.unique, k.window, id, true)
+      free_key(k.unique, k.window, id)
     end
     redis.call('ZADD', k.dead, int(now_ms()), id)
     redis.call('HDEL', k.progress, id)

@@ -11,7 +11,7 @@ local function holder_of(k, now, key)
   local ends = redis.call('ZSCORE', k.window, key)
   if ends and tonumber(ends) <= now then
     redis.call('ZREM', k.window, key)
-    redis.call('HDEL', k.unique, 'k' .. key, 'i' .. holder)
+    redis.call('HDEL', k.unique, 'k' .. key)
     return nil
   end
   return holder

@@ -26,7 +26,7 @@ redis.call('HDEL', held, '@')
 
 local limits = limiter({control = control, run = run, rate = rate, parked = parked, parkedat = parkedat, open = open},
   redis.call('HGET', control, '@') or '', now)
-local place = placer(ready, clock)
+local place = placer(ready, clock, weights_of(control))
 local ends = ender({
   ready = ready, due = due, body = body, meta = meta, unique = unique, window = window,
   dead = dead, done = done, result = result, progress = progress, cancel = cancel,
@@ -50,6 +50,8 @@ for i = 1, math.min(#fields, 2 * limit), 2 do
     ends.bury(id, route, why)
     buried = buried + 1
   else
+    local scope = scope_of(route)
+    if scope == 2 or scope == 3 then take_key(unique, window, id) end
     place.add(id, route, true)
     back = back + 1
   end

@@ -1,7 +1,7 @@
 -- resolve requeues, deletes or cancels jobs. A requeued one has all its attempts
--- before it and no unique key. Workers are told of cancelled ones that run.
+-- before it, and its unique key if that is free. Workers are told of cancelled ones that run.
 --
--- KEYS: ready due body meta clock unique window wake dead done result progress cancel parked parkedat flow flowdue flowend
+-- KEYS: ready due body meta clock unique window wake dead done result progress cancel parked parkedat flow flowdue flowend control
 -- ARGV: how(requeue|delete|cancel) channel {id}...
 -- returns: {how many were in a state that this is for}
 -- flags: allow-oom
@@ -12,6 +12,7 @@ local dead, done, result = KEYS[9], KEYS[10], KEYS[11]
 local progress, cancel = KEYS[12], KEYS[13]
 local parked, parkedat = KEYS[14], KEYS[15]
 local flow, flowdue, flowend = KEYS[16], KEYS[17], KEYS[18]
+local control = KEYS[19]
 local how, channel = ARGV[1], ARGV[2]
 
 local k = {
@@ -19,7 +20,7 @@ local k = {
   dead = dead, done = done, result = result, progress = progress, cancel = cancel,
   parked = parked, parkedat = parkedat, flow = flow, flowdue = flowdue, flowend = flowend,
 }
-local place, found, told = placer(ready, clock), 0, false
+local place, found, told = placer(ready, clock, weights_of(control)), 0, false
 local ends = ender(k, place)
 local cancel_job = canceller(k, ends)
 
@@ -31,6 +32,7 @@ local function requeue(id)
   if redis.call('ZSCORE', dead, id) then
     local route = route_at(id)
     if is_flow(route) then ends.flower().requeued(id) end
+    if scope_of(route) ~= 0 then take_key(unique, window, id) end
     place.add(id, route, false)
     place.flush()
     redis.call('ZREM', dead, id)
