@@ -13,8 +13,8 @@ import (
 
 type trustedKey struct{}
 
-// Trusted returns a context whose calls change members, invitations and API keys without asking what the actor may: for
-// seeds, jobs and operators' tools. Without it the actor of ctx (tenancy.WithActor) has to be a member of the tenant, or one
+// Trusted returns a context whose calls change members, invitations and API keys, and export, without asking what the actor
+// may: for seeds, jobs and operators' tools. Without it the actor of ctx (tenancy.WithActor) has to be a member of the tenant, or one
 // of its API keys, and gives nobody more than it has itself.
 func Trusted(ctx context.Context) context.Context { return context.WithValue(ctx, trustedKey{}, true) }
 

@@ -127,7 +127,7 @@ func (h *house) texts(t *testing.T, query, id string) []string {
 func (h *house) archiveOf(t *testing.T, ctx context.Context, key string) (*registry.Manifest, []byte) {
 	t.Helper()
 	var b bytes.Buffer
-	m, err := h.reg.Export(ctx, &b, &registry.ExportOptions{Key: []byte(key)})
+	m, err := h.reg.Export(registry.Trusted(ctx), &b, &registry.ExportOptions{Key: []byte(key)})
 	require.NoError(t, err)
 	return m, b.Bytes()
 }
@@ -233,7 +233,7 @@ func TestExportSaysWhatIsLeftOut(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, "open/0001_open.sql")
 	acme := h.fill(t, "acme")
-	m, err := h.reg.Export(tenancy.System(acme, "test"), io.Discard, &registry.ExportOptions{Skip: []string{"app.kinds", "app.customers.name"}})
+	m, err := h.reg.Export(registry.Trusted(tenancy.System(acme, "test")), io.Discard, &registry.ExportOptions{Skip: []string{"app.kinds", "app.customers.name"}})
 	require.NoError(t, err)
 	left := map[string]string{}
 	for _, l := range m.Left {
@@ -250,7 +250,7 @@ func TestExportSaysWhatIsLeftOut(t *testing.T) {
 	for _, mt := range m.Tables {
 		require.NotEqual(t, "app.countries", mt.Name)
 	}
-	_, err = h.reg.Export(acme, io.Discard, &registry.ExportOptions{Skip: []string{"app.kindz"}})
+	_, err = h.reg.Export(registry.Trusted(acme), io.Discard, &registry.ExportOptions{Skip: []string{"app.kindz"}})
 	require.ErrorContains(t, err, "app.kindz")
 	_, err = h.reg.Export(t.Context(), io.Discard, nil)
 	require.ErrorIs(t, err, tenancy.ErrNoTenant)
@@ -277,7 +277,7 @@ func TestExportIsOneSnapshot(t *testing.T) {
 		_, err = tenancy.All[string](acme, h.db, `insert into app.a_lines (order_id, line, day) select min(id), 77, '2024-01-01' from app.orders returning ''`)
 		require.NoError(t, err)
 	}
-	m, err := h.reg.Export(acme, &hooked{do: add}, nil)
+	m, err := h.reg.Export(registry.Trusted(acme), &hooked{do: add}, nil)
 	require.NoError(t, err)
 	for _, mt := range m.Tables {
 		switch mt.Name {
@@ -418,7 +418,7 @@ func TestArchivesNeedLittleMemory(t *testing.T) {
 	}))
 	archive := &heap{}
 	before := inUse()
-	_, err := h.reg.Export(big, archive, nil)
+	_, err := h.reg.Export(registry.Trusted(big), archive, nil)
 	require.NoError(t, err)
 	const limit = 6 << 20
 	require.NotZero(t, archive.most)

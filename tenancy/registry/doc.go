@@ -20,7 +20,7 @@
 //	d, err := domains.Claim(ctx, "shop.acme.com")                  // publish d.Token at domains.RecordName(d.Host)
 //	d, err = domains.Verify(ctx, d.ID)
 //
-//	manifest, err := reg.Export(ctx, file, nil)                    // a zip of all that is the tenant's
+//	manifest, err := reg.Export(ctx, file, nil)                    // a zip of all that is the tenant's, and an event
 //	report, err := reg.Purge(ctx, "contract ended", nil)           // 30 days after SetState(Deleting)
 //
 // # Consistency
@@ -47,9 +47,9 @@
 // resolver needs and nothing else; web processes need no system role. Domains.Recheck, Import, Purge and PurgeReports need
 // Options.System of the DB, since they see several tenants or write what no tenant may.
 //
-// The registry asks for permissions where rights are granted: members, invitations, API keys. There the actor of ctx needs
-// members.write or keys.write, gives and takes nothing that it does not have itself, and acts for nobody but itself; see
-// Trusted for programs. Who may rename, suspend, set or count, the program asks by Member.Can and APIKey.Can. Row-level
+// The registry asks for permissions where rights are granted, members, invitations, API keys, and where everything leaves at
+// once: in Export. There the actor of ctx needs members.write, keys.write or tenant.export, gives and takes nothing that it
+// does not have itself, and acts for nobody but itself; see Trusted for programs. Who may rename, suspend, set or count, the program asks by Member.Can and APIKey.Can. Row-level
 // security keeps tenants apart, not a tenant from its own rows: SQL injected into a tenant's statement can change that
 // tenant's roles and quotas.
 //

@@ -110,6 +110,7 @@ func ExampleRegistry_Impersonate() {
 func ExampleRegistry_Export() {
 	var from, to *registry.Registry // made by New, each on a database of its own
 	ctx := tenancy.WithID(context.Background(), "t-1")
+	ctx = tenancy.WithActor(ctx, tenancy.Actor{ID: "ann"}) // whose role has tenant.export
 	key := []byte("a secret of the operator")
 
 	var archive bytes.Buffer // or a file: neither side keeps rows in memory

@@ -42,8 +42,14 @@ const archiveSettings = `select set_config('datestyle', 'ISO, YMD', true), set_c
 // (API keys, invitations, impersonations), names and custom domains (they belong to this database), tables and columns that
 // the app role may not read. Generated columns are computed anew.
 //
+// The actor of ctx needs the permission tenant.export, whatever System says, and acts for nobody else, or ctx is Trusted;
+// else the error is ErrForbidden. Who exports is known before w gets its first byte: the event tenant.exported and its
+// audit entry are committed by then, and stay if the export fails. So Export refuses to run inside of a unit, which could
+// take them back.
+//
 // Export works on PostgreSQL only. After an error w holds a truncated archive, which Import refuses.
-// Errors: tenancy.ErrNoTenant, those of w and of PostgreSQL.
+// Errors: tenancy.ErrNoTenant, ErrForbidden, ErrUnknownTenant, a *StateError for a tenant that is deleted, those of w and
+// of PostgreSQL.
 func (r *Registry) Export(ctx context.Context, w io.Writer, opts *ExportOptions) (*Manifest, error) {
 	var o ExportOptions
 	if opts != nil {
@@ -54,6 +60,9 @@ func (r *Registry) Export(ctx context.Context, w io.Writer, opts *ExportOptions)
 		return nil, tenancy.ErrNoTenant
 	}
 	ctx = tenancy.WithID(ctx, id) // ends a system role: the policy shall hold here
+	if err := r.announce(ctx, &o); err != nil {
+		return nil, fmt.Errorf("registry: export: %w", err)
+	}
 	var m *Manifest
 	begun := false
 	db := r.db.With(&tenancy.TxOptions{Isolation: pgx.RepeatableRead, ReadOnly: true, Eager: true})
@@ -71,6 +80,26 @@ func (r *Registry) Export(ctx context.Context, w io.Writer, opts *ExportOptions)
 		return nil, fmt.Errorf("registry: export: %w", err)
 	}
 	return m, nil
+}
+
+// announce asks whether the actor may export, and records that it does.
+func (r *Registry) announce(ctx context.Context, o *ExportOptions) error {
+	if _, open := tenancy.TxFrom(ctx); open {
+		return errors.New("inside of a unit of work, which could take its record back")
+	}
+	return r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		t, err := r.locked(ctx, tx) // a purge counts either before or after
+		if err == nil && t.State == Deleted {
+			err = t.Check(false)
+		}
+		if err == nil {
+			_, err = r.granterOf(ctx, tx, tenantExport)
+		}
+		if err == nil {
+			changed(tx, Event{Type: "tenant.exported"}, nil, fields{"skip": o.Skip, "signed": len(o.Key) > 0})
+		}
+		return err
+	})
 }
 
 type exporter struct {

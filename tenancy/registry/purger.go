@@ -172,6 +172,7 @@ func (p *purger) chunks(ctx context.Context, sql, count string) error {
 func (p *purger) finish(ctx context.Context, tx *tenancy.Tx) error {
 	r := p.report
 	r.Tables, r.Kept, r.Findings = nil, nil, nil
+	tx.Defer(`select from registry.tenants where id = $1 for update`, r.Tenant) // an export that is being announced is counted
 	type row struct {
 		Name    string
 		Deleted int64

@@ -13,6 +13,7 @@ const Owner = "owner"
 const (
 	membersWrite = "members.write" // AddMember, SetRole, RemoveMember, Invite, RevokeInvitation
 	keysWrite    = "keys.write"    // CreateKey, RotateKey, RevokeKey
+	tenantExport = "tenant.export" // Export
 )
 
 // defaultRoles serve a nil Options.Roles.
