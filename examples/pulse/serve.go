@@ -198,8 +198,12 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 		DB: db, Queue: queue, Hub: hub, Provider: p.provider, Plans: plans, Mail: p.inbox, SMS: p.inbox, Analytics: stats,
 		Prober: probe.New(&probe.Options{AllowPrivate: c.allowPrivate}), Logger: log, Base: c.base,
 	})
-	if err == nil {
-		p.provider.Connect(p.app.Billing.Webhook())
+	if err != nil {
+		return err
+	}
+	p.provider.Connect(p.app.Billing.Webhook())
+	if c.runs("scheduler") {
+		_, err = queue.Enqueue(ctx, app.Reconcile{}, nil)
 	}
 	return err
 }

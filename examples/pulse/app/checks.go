@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,7 +10,6 @@ import (
 	"github.com/ashlar-go/ashlar/analytics"
 	"github.com/ashlar-go/ashlar/examples/pulse/uptime"
 	"github.com/ashlar-go/ashlar/jobs"
-	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
 	"github.com/ashlar-go/ashlar/tenancy"
 )
 
@@ -28,83 +26,77 @@ type Checked struct {
 // checked is what the charts and the availability are computed from.
 var checked = analytics.Define[Checked]("Checked")
 
-// Sweep finds the monitors that are due. It belongs to no team.
-type Sweep struct{}
-
-// Kind is the name of the job.
-func (Sweep) Kind() string { return "pulse.sweep" }
-
-// CheckMonitor asks one URL once.
+// CheckMonitor asks one URL once. Each monitor has a schedule of them.
 type CheckMonitor struct {
 	Monitor string `json:"monitor"`
+	Name    string `json:"name"` // of the monitor, for operators
 }
 
 // Kind is the name of the job.
 func (CheckMonitor) Kind() string { return "pulse.check" }
 
+// JobOptions lets one check of a monitor wait or run at a time, whoever asks
+// for it: a slow site must not pile up.
+func (c CheckMonitor) JobOptions() jobs.EnqueueOptions {
+	return jobs.EnqueueOptions{Key: "check/" + c.Monitor, MaxAttempts: 2}
+}
+
+func checkOf(m *uptime.Monitor) CheckMonitor { return CheckMonitor{Monitor: m.ID, Name: m.Name} }
+
+const (
+	// checkRetry is when a check that failed at our own end is tried again. Its
+	// key keeps the schedule's ticks out until then, so it is short.
+	checkRetry = 2 * time.Second
+
+	// checkPause is what lies between two checks of a monitor at least, however
+	// often somebody asks.
+	checkPause = time.Second / 2
+)
+
 // registerJobs tells the queue what this program can do.
 func (a *App) registerJobs() error {
-	jobs.Handle(a.Queue, a.sweep)
 	jobs.Handle(a.Queue, a.check)
+	jobs.Handle(a.Queue, a.scheduleChecks)
+	jobs.Handle(a.Queue, a.reconcile)
 	jobs.Handle(a.Queue, a.alert)
 	jobs.Handle(a.Queue, a.maintain)
 	return errors.Join(
-		a.Queue.Cron("pulse.sweep", "@every 1s", Sweep{}, nil),
+		a.Queue.Cron("pulse.reconcile", "47 3 * * *", Reconcile{}, nil),
 		a.Queue.Cron("pulse.maintain", "17 3 * * *", Maintain{}, nil),
 	)
 }
 
-// sweep enqueues the checks that are due, each in the same transaction that
-// says when the next one is: none is lost and none is doubled, whatever dies.
-// A failed sweep is not tried again: the next one comes in a second.
-func (a *App) sweep(ctx context.Context, _ Sweep) error {
-	if err := a.sweepTeams(ctx); err != nil {
-		a.Logger.WarnContext(ctx, "sweep", "error", err)
-	}
-	return nil
-}
-
-func (a *App) sweepTeams(ctx context.Context) error {
-	teams, err := tenancy.All[string](tenancy.System(ctx, "find the teams with due checks"), a.readOnly(),
-		`select distinct tenant_id from pulse.monitors where next_at <= now() limit 1000`)
-	if err != nil {
-		return err
-	}
-	for _, team := range teams {
-		if e := a.sweepTeam(tenancy.WithID(ctx, team)); e != nil {
-			// The others' checks are due, too.
-			err = errors.Join(err, fmt.Errorf("team %s: %w", team, e))
-		}
+// check asks the URL and writes down what it said. What goes wrong at our own
+// end is tried again at once, and then left to the next tick of the schedule: an
+// outage must neither make us blind beyond its end nor fill the queue with dead
+// checks.
+func (a *App) check(ctx context.Context, c CheckMonitor) error {
+	err := a.checkOnce(ctx, c)
+	switch jobs.OutcomeOf(ctx, err) {
+	case "failed":
+		return jobs.Retry(err, checkRetry)
+	case "dead":
+		a.Logger.ErrorContext(ctx, "monitor not checked, left to its next tick", "monitor", c.Monitor, "error", err)
+		return nil
 	}
 	return err
 }
 
-func (a *App) sweepTeam(ctx context.Context) error {
-	return a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		// The next time keeps the rhythm unless it was missed altogether.
-		due, err := tenancy.All[string](ctx, tx, `update pulse.monitors
-			set next_at = greatest(next_at + make_interval(secs => interval_s), now() + interval '1 second')
-			where tenant_id = (select tenancy.tenant_id()) and next_at <= now() returning id`)
-		for _, id := range due {
-			// One check of a monitor at a time: a slow site must not pile up.
-			err = errors.Join(err, outboxjobs.Enqueue(tx, CheckMonitor{Monitor: id}, &jobs.EnqueueOptions{Key: "check/" + id}))
-		}
-		return err
-	})
-}
-
-// check asks the URL and writes down what it said.
-func (a *App) check(ctx context.Context, c CheckMonitor) error {
+func (a *App) checkOnce(ctx context.Context, c CheckMonitor) error {
 	m, err := findMonitor(ctx, a.readOnly(), c.Monitor)
-	if errors.Is(err, ErrNotFound) {
-		return nil // removed meanwhile
+	if errors.Is(err, ErrNotFound) { // removed: a schedule that is still there is a mistake
+		_, err := a.Queue.Unschedule(ctx, c.schedule())
+		return err
 	}
 	if err != nil {
 		return err
+	}
+	if time.Since(m.Checked).Abs() < checkPause {
+		return nil
 	}
 	r, err := a.Prober.Check(ctx, m.URL)
 	if err != nil {
-		return err // our own end: the job is run again
+		return err
 	}
 	err = checked.Track(ctx, a.Analytics, Checked{
 		Monitor: m.ID, Up: r.Failure == "", Status: r.Status, Seconds: r.Latency.Seconds(), Failure: r.Failure, At: r.At,

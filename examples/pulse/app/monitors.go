@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/ashlar-go/ashlar/examples/pulse/uptime"
+	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
 	"github.com/ashlar-go/ashlar/tenancy"
 )
 
@@ -77,9 +79,10 @@ func (a *App) AddMonitor(ctx context.Context, in MonitorIn) (Monitor, error) {
 		if d := a.Billing.Can(ctx, featureRate, int64(time.Hour/m.Interval)); !d.Allowed {
 			return d.Err()
 		}
-		monitors{tx}.save(m) // it is due at once: the next sweep checks it
+		monitors{tx}.save(m)
 		out = show(m)
-		return nil
+		// The first check does not wait for the schedule's first tick.
+		return errors.Join(outboxjobs.Enqueue(tx, ScheduleChecks{Check: checkOf(m)}, nil), outboxjobs.Enqueue(tx, checkOf(m), nil))
 	})
 	return out, err
 }
@@ -114,26 +117,27 @@ func (a *App) Monitor(ctx context.Context, ref MonitorRef) (Monitor, error) {
 // RemoveMonitor stops watching a URL and forgets its incidents.
 func (a *App) RemoveMonitor(ctx context.Context, ref MonitorRef) (struct{}, error) {
 	return struct{}{}, a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		tag, err := tx.Exec(ctx, `delete from pulse.monitors where tenant_id = (select tenancy.tenant_id()) and id = $1`, ref.ID)
-		if err == nil && tag.RowsAffected() == 0 {
+		name, err := tenancy.One[string](ctx, tx, `delete from pulse.monitors
+			where tenant_id = (select tenancy.tenant_id()) and id = $1 returning name`, ref.ID)
+		if errors.Is(err, tenancy.ErrNotFound) {
 			return ErrNotFound
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return outboxjobs.Enqueue(tx, ScheduleChecks{Check: CheckMonitor{Monitor: ref.ID, Name: name}}, nil)
 	})
 }
 
-// CheckNow checks a monitor without waiting for its interval: the next sweep
-// finds it due. Asking often is no way to have it checked more than once per
-// sweep, or twice at a time.
+// CheckNow checks a monitor beside its schedule. Asking often is no way to
+// have it checked much more often, or twice at a time.
 func (a *App) CheckNow(ctx context.Context, ref MonitorRef) (struct{}, error) {
-	return struct{}{}, a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		tag, err := tx.Exec(ctx, `update pulse.monitors set next_at = least(next_at, now())
-			where tenant_id = (select tenancy.tenant_id()) and id = $1`, ref.ID)
-		if err == nil && tag.RowsAffected() == 0 {
-			return ErrNotFound
-		}
-		return err
-	})
+	m, err := findMonitor(ctx, a.readOnly(), ref.ID)
+	if err != nil {
+		return struct{}{}, err
+	}
+	_, err = a.Queue.Enqueue(ctx, checkOf(m), nil)
+	return struct{}{}, err
 }
 
 func (a *App) readOnly() *tenancy.DB { return a.DB.With(&tenancy.TxOptions{ReadOnly: true}) }

@@ -94,7 +94,7 @@ func team(mux *http.ServeMux, a *app.App) {
 		"POST /monitors":             httpx.Write(a.DB, a.AddMonitor, changes(http.StatusCreated, "/monitors/{id}")),
 		"GET /monitors/{id}":         httpx.Read(a.Monitor, nil),
 		"DELETE /monitors/{id}":      httpx.Write(a.DB, a.RemoveMonitor, changes(0, "")),
-		"POST /monitors/{id}/checks": httpx.Write(a.DB, a.CheckNow, &httpx.WriteOptions{Status: http.StatusAccepted}),
+		"POST /monitors/{id}/checks": httpx.Write(nil, a.CheckNow, &httpx.WriteOptions{Status: http.StatusAccepted}),
 		"GET /monitors/{id}/uptime":  httpx.Read(a.Uptime, nil),
 		"GET /contacts":              httpx.Read(a.Contacts, nil),
 		"POST /contacts":             httpx.Write(a.DB, a.AddContact, &httpx.WriteOptions{Status: http.StatusCreated}),
