@@ -20,9 +20,10 @@ roles:
   (none)     the local demo: all of it on servers of its own, allowed to watch
              private addresses, with a site at /demo/site to break
   all        all of the below in one process
-  api        the HTTP API, the status pages, the jobs dashboard at /ops/jobs/ and
-             the cache page at /ops/cache/ (see OPS_PASSWORD) and, where -listen
-             and -base are on this machine, the dev inbox
+  api        the HTTP API, the status pages, the jobs dashboard at /ops/jobs/, the
+             cache page at /ops/cache/ and Prometheus' /ops/metrics (see
+             OPS_PASSWORD) and, where -listen and -base are on this machine,
+             the dev inbox
   worker     checks and alerts
   scheduler  decides what is due, and forwards the outbox
   manage     migrate: bring the database up to date

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -62,6 +64,12 @@ func TestRolesInSeparateProcesses(t *testing.T) {
 	require.Equal(t, 200, api.call("GET", "/readyz", "", nil, nil))
 	require.Equal(t, 200, api.call("GET", "/ops/jobs/pulse/schedules", "", nil, nil), "the dashboard of a queue that others work on")
 	require.Equal(t, 200, api.call("GET", "/ops/cache/", "", nil, nil), "the page about its own cache")
+	metrics, err := http.Get(api.base + "/ops/metrics")
+	require.NoError(t, err)
+	defer metrics.Body.Close()
+	text, err := io.ReadAll(metrics.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(text), `jobs_store_up{queue="pulse"} 1`)
 	require.NoError(t, api.cmd.Process.Signal(os.Interrupt))
 	api.end(5 * time.Second)
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
@@ -29,6 +31,7 @@ import (
 	"github.com/ashlar-go/ashlar/jobs"
 	"github.com/ashlar-go/ashlar/jobs/jobsui"
 	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
+	"github.com/ashlar-go/ashlar/jobs/promjobs"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
 	"github.com/ashlar-go/ashlar/notify/devinbox"
 	"github.com/ashlar-go/ashlar/tenancy"
@@ -49,6 +52,7 @@ type pulse struct {
 	app      *app.App
 	inbox    *devinbox.Inbox
 	provider *billingtest.Provider
+	metrics  *prometheus.Registry // of the queue
 	health   *httpx.Health
 	workers  []func(context.Context) error
 	close    []func()
@@ -117,6 +121,7 @@ func (p *pulse) operate(c *config, o *web.Options) error {
 		return err
 	}
 	o.Jobs, o.Cache = web.Operators(c.opsPassword, queues), web.Operators(c.opsPassword, caches)
+	o.Metrics = web.Operators(c.opsPassword, promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
 	return nil
 }
 
@@ -219,9 +224,14 @@ func (p *pulse) queue(c *config, rdb *redis.Client, db *tenancy.DB, log *slog.Lo
 	if !c.runs("worker") {
 		concurrency = -1 // schedules only
 	}
+	p.metrics = prometheus.NewRegistry()
+	observer, err := promjobs.New(p.metrics, driver, &promjobs.Options{Queue: "pulse"})
+	if err != nil {
+		return nil, err
+	}
 	queue, err := jobs.New(driver, &jobs.Options{
 		Tenant: tenancy.IDFrom, WithTenant: tenancy.WithID, Concurrency: concurrency,
-		Timeout: time.Minute, MaxAttempts: 10, DrainTimeout: drain, Logger: log,
+		Timeout: time.Minute, MaxAttempts: 10, DrainTimeout: drain, Logger: log, Observer: observer,
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,7 +23,10 @@ func opsSite(t *testing.T, password string) http.Handler {
 	require.NoError(t, err)
 	caches, err := cacheui.New(w.app.Hub, nil)
 	require.NoError(t, err)
-	return web.New(w.app, web.Options{Health: httpx.NewHealth(nil, nil), Jobs: web.Operators(password, ui), Cache: web.Operators(password, caches)})
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "jobs_depth") })
+	return web.New(w.app, web.Options{
+		Health: httpx.NewHealth(nil, nil), Jobs: web.Operators(password, ui), Cache: web.Operators(password, caches), Metrics: web.Operators(password, metrics),
+	})
 }
 
 func ask(h http.Handler, method, path, host string, change func(*http.Request)) *httptest.ResponseRecorder {
@@ -44,7 +48,7 @@ func TestTheDashboardIsForOperators(t *testing.T) {
 		return func(r *http.Request) { r.SetBasicAuth("ann", password) }
 	}
 	for _, change := range []func(*http.Request){nil, login(""), login("open sesam"), login("open sesame ")} {
-		for _, path := range []string{"/ops/jobs/", "/ops/jobs/pulse/jobs", "/ops/jobs/style.css", "/ops/cache/", "/ops/cache/style.css"} {
+		for _, path := range []string{"/ops/jobs/", "/ops/jobs/pulse/jobs", "/ops/jobs/style.css", "/ops/cache/", "/ops/cache/style.css", "/ops/metrics"} {
 			w := ask(h, "GET", path, "pulse.example.com", change)
 			require.Equal(t, http.StatusUnauthorized, w.Code, path)
 			require.Contains(t, w.Header().Get("WWW-Authenticate"), "Basic")
@@ -65,6 +69,7 @@ func TestTheDashboardIsForOperators(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Contains(t, w.Body.String(), "Answered without a load")
 	require.Contains(t, w.Header().Get("Content-Security-Policy"), "default-src 'none'", "the page's own, stricter policy")
+	require.Equal(t, "jobs_depth", ask(h, "GET", "/ops/metrics", "pulse.example.com", login("open sesame")).Body.String())
 	for _, path := range []string{"/ops/jobs", "/ops/cache"} {
 		require.Contains(t, ask(h, "GET", "/", "pulse.example.com", nil).Body.String(), `href="`+path+`/"`)
 		require.Equal(t, http.StatusMovedPermanently, ask(h, "GET", path, "pulse.example.com", nil).Code)
@@ -78,7 +83,7 @@ func TestWithoutAPasswordTheDashboardIsForThisMachine(t *testing.T) {
 		"localhost:8080": 200, "127.0.0.1:8080": 200, "[::1]:8080": 200, "localhost": 200, "[::1]": 200,
 		"evil.example.com": 403, "localhost.evil.example.com:8080": 403, "10.0.0.1:8080": 403, "": 403,
 	} {
-		for _, path := range []string{"/ops/jobs/", "/ops/cache/"} {
+		for _, path := range []string{"/ops/jobs/", "/ops/cache/", "/ops/metrics"} {
 			require.Equal(t, want, ask(h, "GET", path, host, nil).Code, host)
 		}
 	}
@@ -89,5 +94,6 @@ func TestThereIsNoDashboardUnlessItIsGiven(t *testing.T) {
 	w := newWorld(t)
 	w.client.Get("/ops/jobs/").RequireStatus(http.StatusNotFound)
 	w.client.Get("/ops/cache/").RequireStatus(http.StatusNotFound)
+	w.client.Get("/ops/metrics").RequireStatus(http.StatusNotFound)
 	require.NotContains(t, string(w.client.Get("/").Body), "/ops/")
 }

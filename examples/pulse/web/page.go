@@ -50,7 +50,7 @@ func statusPage(a *app.App) http.Handler {
 // home tells a visitor what this is and how to begin.
 func home(base string, o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		html, err := render("home.html", map[string]any{"Base": base, "Inbox": o.Inbox != nil, "Jobs": o.Jobs != nil, "Cache": o.Cache != nil, "Demo": o.Demo})
+		html, err := render("home.html", map[string]any{"Base": base, "Inbox": o.Inbox != nil, "Jobs": o.Jobs != nil, "Cache": o.Cache != nil, "Metrics": o.Metrics != nil, "Demo": o.Demo})
 		show(w, r, html, err)
 	})
 }

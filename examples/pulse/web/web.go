@@ -32,6 +32,7 @@ type Options struct {
 	Inbox    http.Handler  // nil: no dev inbox
 	Jobs     http.Handler  // nil: no jobs dashboard; it asks for whom it is itself, see Operators
 	Cache    http.Handler  // nil: no page about the cache; likewise
+	Metrics  http.Handler  // nil: no metrics of the queue; likewise
 	Checkout http.Handler  // nil: the provider hosts its own page
 	Demo     bool          // true: a site at /demo/site that can be broken
 	Logger   *slog.Logger  // nil: slog.Default()
@@ -59,6 +60,9 @@ func New(a *app.App, o Options) http.Handler {
 	}
 	ops(mux, "/ops/jobs", o.Jobs)
 	ops(mux, "/ops/cache", o.Cache)
+	if o.Metrics != nil {
+		mux.Handle("GET /ops/metrics", o.Metrics)
+	}
 	if o.Checkout != nil {
 		mux.Handle("/checkout/", o.Checkout)
 	}
