@@ -39,8 +39,10 @@
 //
 // # Tenancy
 //
-// A job belongs to the tenant of the unit that enqueues it. An event that says
-// otherwise, such as one from injected SQL, cannot become a job.
+// A job belongs to the tenant of the unit that enqueues it, or to none. An event
+// that names another one, such as one from injected SQL, cannot become a job; a
+// job of no tenant can be asked for by whoever may write events, so its handler
+// should trust its arguments no more than those of a tenant.
 //
 // # Errors
 //
