@@ -99,6 +99,20 @@ func TestNobodyChangesTheAuditLog(t *testing.T) {
 		_, err := pg.Owner.Exec(t.Context(), sql)
 		refused("owner: "+sql, err)
 	}
+	_, err = pg.Owner.Exec(t.Context(), `create table tenancy.audit_202001 partition of tenancy.audit for values from ('2020-01-01Z') to ('2020-02-01Z')`)
+	require.NoError(t, err)
+	_, err = pg.System.Exec(t.Context(), `select tenancy.audit_partitions(ahead => 4)`) // closes what was made by hand, too
+	require.NoError(t, err)
+	parts, err := tenancy.All[string](tenancy.System(t.Context(), "test"), db, `select inhrelid::regclass::text from pg_inherits where inhparent = 'tenancy.audit'::regclass`)
+	require.NoError(t, err)
+	require.Len(t, parts, 7, "this month and four more, the one made by hand and the default")
+	for _, part := range parts {
+		_, err := pg.Owner.Exec(t.Context(), `truncate `+part)
+		refused("owner: truncate "+part, err)
+		tag, err := pg.Owner.Exec(t.Context(), `delete from `+part)
+		require.NoError(t, err)
+		require.Zero(t, tag.RowsAffected(), part)
+	}
 	list, err = tenancy.All[tenancy.AuditEntry](tenancy.System(t.Context(), "test"), db, readAudit)
 	require.NoError(t, err)
 	require.Len(t, list, 2)
@@ -177,9 +191,17 @@ func TestAuditPartitions(t *testing.T) {
 	require.NoError(t, auditOne(tenancy.WithID(ctx, "acme"), db, "a"))
 	require.Equal(t, []string{"r"}, parts(`select relkind::text from tenancy.audit a join pg_class c on c.oid = a.tableoid where relname ~ '^audit_\d{6}$'`))
 	// A month that the partitions came too late for stays in the default partition.
-	require.Empty(t, parts(`select done from tenancy.audit_partitions('0 days')`), "the current month is never dropped")
-	_, err = tenancy.All[string](system, db, `select done from tenancy.audit_partitions('-1 days')`)
-	require.Error(t, err)
+	_, err = pg.Owner.Exec(ctx, `do $$ declare m timestamptz := date_trunc('month', now() at time zone 'UTC') at time zone 'UTC' - interval '1 month'; begin
+		execute format('create table tenancy.audit_%s partition of tenancy.audit for values from (%L) to (%L)', to_char(m at time zone 'UTC', 'YYYYMM'), m, (m at time zone 'UTC' + interval '1 month') at time zone 'UTC');
+	end $$`)
+	require.NoError(t, err)
+	require.Empty(t, parts(`select done from tenancy.audit_partitions('31 days')`), "neither this month nor the last is dropped")
+	for _, keep := range []string{"-1 days", "0 days", "29 days"} {
+		_, err = tenancy.All[string](system, db, `select done from tenancy.audit_partitions($1::text::interval)`, keep)
+		var pgErr *pgconn.PgError
+		require.ErrorAs(t, err, &pgErr, keep)
+		require.Equal(t, "22023", pgErr.Code, keep)
+	}
 	// Every partition is closed to the app role by itself too.
 	require.Empty(t, parts(`select relname::text from pg_class where relname ~ '^audit_(\d{6}|default)$' and relkind = 'r' and not (relrowsecurity and relforcerowsecurity)`))
 }

@@ -41,8 +41,9 @@
 // commit order per key.
 //
 // Tx.Audit writes to tenancy.audit in the same way: who (WithActor), what, and the fields that changed. Nobody changes that
-// table, it leaves by the month (tenancy.audit_partitions). A table given to tenancy.audit_changes logs raw SQL too. The log
-// trusts the program about who acts: injected SQL can add entries to its own tenant's log, not change or remove any.
+// table, it leaves by the month (tenancy.audit_partitions). A table given to tenancy.audit_changes logs raw SQL too, in
+// the log of the row's tenant, whoever changes it. The log trusts the program about who acts: injected SQL can add entries to
+// its own tenant's log, not change or remove any.
 //
 // # Tenancy
 //
