@@ -34,8 +34,10 @@ func IDFrom(ctx context.Context) (id string, ok bool) {
 	return id, id != ""
 }
 
-// System returns a context whose units run on the pool Options.System, whose role sees all tenants. The reason is
-// required and written to the log. A tenant that ctx already has stays set: it becomes the tenant of emitted events and
+// System returns a context whose units run on the pool Options.System, whose role sees all tenants. The reason, a text of
+// the program and no secret, is required: each unit, or statement without one, writes it to Options.Logger before it begins, at
+// level Info, from then on for a minute at Debug if tenant, reason and actor are the same. The audit log has the reason
+// with what a unit audits; what it only reads leaves no other trace. A tenant that ctx already has stays set: it becomes the tenant of emitted events and
 // of tenancy.tenant_id().
 func System(ctx context.Context, reason string) context.Context {
 	return context.WithValue(ctx, systemKey{}, reason)

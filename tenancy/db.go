@@ -24,6 +24,7 @@ type DB struct {
 type core struct {
 	driver Driver
 	opts   *Options
+	notes  notes
 
 	mu        sync.Mutex
 	listeners map[chan<- struct{}]struct{}
@@ -86,9 +87,6 @@ func (db *DB) Do(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 			return ErrTenantMismatch
 		}
 		return tx.nest(ctx, who, db.opts, fn)
-	}
-	if who.system {
-		db.core.opts.logger().DebugContext(ctx, "tenancy: system unit", "reason", ctx.Value(systemKey{}))
 	}
 	if db.opts.Timeout > 0 {
 		var cancel context.CancelFunc

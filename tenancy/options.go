@@ -49,7 +49,7 @@ type Options struct {
 	// COMMIT. Zero means 5. Negative means never.
 	Retries int
 
-	// Logger gets what nobody else hears of: panics in hooks, failed look-ups, system units (debug level).
+	// Logger gets what nobody else hears of: panics in hooks, failed look-ups, system units (see System).
 	// Nil means slog.Default().
 	Logger *slog.Logger
 

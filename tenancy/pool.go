@@ -90,6 +90,7 @@ func (db *DB) Begin(ctx context.Context) (pgx.Tx, error) {
 		}
 		return tx.Begin(ctx)
 	}
+	db.core.noteSystem(ctx, who)
 	place, err := db.placement(ctx, who)
 	if err != nil {
 		return nil, err

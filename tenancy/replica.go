@@ -72,6 +72,7 @@ func (db *DB) onReplica(who identity) bool {
 // run runs attempts until one does not ask to be run again. Only the first one may go to a replica: what it cannot do,
 // for whatever reason, the primary can.
 func (db *DB) run(ctx context.Context, who identity, attempt func(t Target) (again bool, err error)) error {
+	db.core.noteSystem(ctx, who)
 	place, err := db.placement(ctx, who)
 	if err != nil {
 		return err
