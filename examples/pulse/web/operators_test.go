@@ -30,7 +30,7 @@ func opsSite(t *testing.T, password string) http.Handler {
 }
 
 func ask(h http.Handler, method, path, host string, change func(*http.Request)) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, path, strings.NewReader("action=pause"))
+	r := httptest.NewRequest(method, path, strings.NewReader("action=pause&queue=1"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Host = host
 	if change != nil {
