@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -256,9 +257,9 @@ func (Numbered) JobOptions() jobs.EnqueueOptions {
 
 func TestFlowOfAKindThatIsUnique(t *testing.T) {
 	bubble(t, nil, func(b *bench) {
-		ran := 0
+		var ran atomic.Int64
 		jobs.Handle(b.q, func(ctx context.Context, n Numbered) error {
-			ran += n.N
+			ran.Add(int64(n.N))
 			return nil
 		})
 		kept := &jobs.EnqueueOptions{MaxAttempts: 2}
@@ -272,7 +273,7 @@ func TestFlowOfAKindThatIsUnique(t *testing.T) {
 		require.NoError(b, err)
 		require.Equal(b, 2, found[0].Info.MaxAttempts)
 		b.drain()
-		require.Equal(b, 15, ran)
+		require.EqualValues(b, 15, ran.Load())
 	})
 }
 

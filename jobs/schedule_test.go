@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -298,14 +299,14 @@ func (Hourly) JobOptions() jobs.EnqueueOptions {
 // The key of NoOverlap is held until the job is done, whatever its type says.
 func TestNoOverlapOfAKindWithAPolicy(t *testing.T) {
 	bubble(t, nil, func(b *bench) {
-		ran := 0
-		jobs.Handle(b.q, func(context.Context, Hourly) error { ran++; return nil })
+		var ran atomic.Int64
+		jobs.Handle(b.q, func(context.Context, Hourly) error { ran.Add(1); return nil })
 		b.schedule(b.Context(), b.q, "stored", "@every 1m", Hourly{}, &jobs.CronOptions{NoOverlap: true})
 		require.NoError(b, b.q.Cron("in-code", "@every 1m", Hourly{}, &jobs.CronOptions{NoOverlap: true}))
 		b.schedule(b.Context(), b.q, "its-own-key", "@every 1m", Hourly{}, nil)
 		stop := run(b, b.q)
 		b.sleep(5*time.Minute + time.Second)
-		require.Equal(b, 5+5+1, ran)
+		require.EqualValues(b, 5+5+1, ran.Load())
 		require.NoError(b, stop())
 	})
 }
