@@ -116,7 +116,7 @@ func TestSecondProcessWaits(t *testing.T) {
 	require.NoError(t, err)
 
 	app := fstest.MapFS{"1.sql": text("create table a (n int)")}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	_, err = migrate.Up(ctx, pg.Owner, []migrate.Source{{Name: "app", FS: app}}, nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
