@@ -213,6 +213,7 @@ func (b *outboxBench) horizon(ctx context.Context) error {
 		rows, err := tenancy.All[struct {
 			XID     string `db:"xid"`
 			Seq     int64
+			Tenant  string `db:"tenant_id"`
 			Payload []byte
 		}](system, b.relayDB, horizonSQL, xid, seq)
 		if err != nil && ctx.Err() == nil {
@@ -224,7 +225,7 @@ func (b *outboxBench) horizon(ctx context.Context) error {
 		}
 		events := make([]outbox.Event, len(rows))
 		for i, r := range rows {
-			events[i] = outbox.Event{Payload: r.Payload, Type: "ashlar.job"}
+			events[i] = outbox.Event{Tenant: r.Tenant, Payload: r.Payload, Type: "ashlar.job"}
 			if len(r.Payload) == 0 {
 				events[i].Type = "long"
 			}
