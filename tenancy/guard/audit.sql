@@ -39,6 +39,10 @@ relations as materialized (
       and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 ),
 tables as materialized (select * from relations where relkind in ('r', 'p', 'f') and attnum is not null),
+usable as materialized (                                -- relations whose rows the app role may read or write
+    select r.oid from relations r
+    where exists (select from bound where has_any_column_privilege(oid, r.oid, 'select, insert, update') or has_table_privilege(oid, r.oid, 'delete'))
+),
 policies as materialized (                              -- of the app
     select format('%s.%I', t.name, p.polname) as name, e.expr, p.polpermissive,
            format('drop policy %I on %s; select tenancy.protect(%L)', p.polname, t.name, t.name) as fix
@@ -92,8 +96,7 @@ select 'T01' as rule, name as object, 'has a tenant column but no row-level secu
        case when relkind = 'f' then format('revoke all on %s from %s', name, (select list from grantees))
             else format('select tenancy.protect(%L)', name) end as fix
 from tables t
-where not relrowsecurity and (relkind <> 'f' and not relispartition
-    or exists (select from bound where has_any_column_privilege(oid, t.oid, 'select, insert, update') or has_table_privilege(oid, t.oid, 'delete')))
+where not relrowsecurity and (relkind <> 'f' and not relispartition or oid in (select oid from usable))
 
 union all
 select 'T02', name, 'does not force row-level security on its owner, so what runs as the owner sees all tenants',
@@ -104,8 +107,7 @@ union all
 select 'T03', name, 'may be used by the app role but has no policy for it, so it looks empty',
        format('select tenancy.protect(%L)', name)
 from tables t
-where relrowsecurity and not relispartition
-  and exists (select from bound where has_any_column_privilege(oid, t.oid, 'select, insert, update') or has_table_privilege(oid, t.oid, 'delete'))
+where relrowsecurity and not relispartition and oid in (select oid from usable)
   and not exists (select from pg_policy where polrelid = t.oid and polpermissive
       and (0 = any (polroles) or exists (select from above where oid = any (polroles))))
 
@@ -243,9 +245,8 @@ where not i.relispartition and (k.type is not null or i.indexprs is not null or 
 union all
 select 'T18', name, format('has no %I, but the app role may use it: is it meant for all tenants?', $1),
        'add the tenant column and protect the table, or declare it in Options.Allow'
-from relations r
-where relkind in ('r', 'p', 'f') and attnum is null and not relispartition
-  and exists (select from bound where has_any_column_privilege(oid, r.oid, 'select, insert, update') or has_table_privilege(oid, r.oid, 'delete'))
+from relations
+where relkind in ('r', 'p', 'f') and attnum is null and not relispartition and oid in (select oid from usable)
 
 union all
 select 'T19', coalesce(nullif(concat_ws(' in ', nullif(d.setrole, 0)::regrole, b.datname), ''), 'all'),
@@ -269,9 +270,8 @@ where exists (select from bound where has_database_privilege(oid, current_databa
 union all
 select 'T21', name, 'is a partition without row-level security; the app role has no right on it and reaches it through the parent''s policies only',
        format('select tenancy.protect(%L)', name)
-from tables t
-where not relrowsecurity and relispartition and relkind <> 'f'
-  and not exists (select from bound where has_any_column_privilege(oid, t.oid, 'select, insert, update') or has_table_privilege(oid, t.oid, 'delete'))
+from tables
+where not relrowsecurity and relispartition and relkind <> 'f' and oid not in (select oid from usable)
 
 union all
 select 'T22', format('%s.%I', r.name, w.rulename), 'is a rule; what the app role writes makes it act with the rights of ' || r.relowner::regrole,
