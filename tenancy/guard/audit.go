@@ -74,13 +74,13 @@ func (o *Options) allowed() ([]Exception, error) {
 	}
 	for _, e := range all {
 		if severities()[e.Rule] == "" || e.Object == "" || e.Reason == "" {
-			return nil, fmt.Errorf("tenancy/guard: Options.Allow needs a rule from T01 to T22, an object and a reason, got %+v", e)
+			return nil, fmt.Errorf("tenancy/guard: Options.Allow needs a rule from T01 to T%02d, an object and a reason, got %+v", len(severities()), e)
 		}
 	}
 	return all, nil
 }
 
-// Audit reads the catalog of the database that q leads to and returns what breaks the rules T01 to T22 and is not allowed,
+// Audit reads the catalog of the database that q leads to and returns what breaks the rules T01 to T23 and is not allowed,
 // by rule and object; an empty list is good news. It is one statement, reads no row of any table of yours and changes
 // nothing.
 func Audit(ctx context.Context, q Querier, opts *Options) ([]Finding, error) {

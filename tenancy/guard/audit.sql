@@ -269,7 +269,7 @@ where exists (select from bound where has_database_privilege(oid, current_databa
 
 union all
 select 'T21', name, 'is a partition without row-level security; the app role has no right on it and reaches it through the parent''s policies only',
-       format('select tenancy.protect(%L)', name)
+       format('alter table %s enable row level security, force row level security', name)
 from tables
 where not relrowsecurity and relispartition and relkind <> 'f' and oid not in (select oid from usable)
 
@@ -280,4 +280,13 @@ from pg_rewrite w
 join relations r on r.oid = w.ev_class
 where w.rulename <> '_RETURN'
   and exists (select from bound where has_any_column_privilege(oid, r.oid, 'insert, update') or has_table_privilege(oid, r.oid, 'delete'))
+
+union all
+select 'T23', 'large objects', format('are %s that the app role may read, for each of its tenants: a large object, as %s, has no tenant and no policy', count(*), min(l.oid)),
+       'keep the bytes in a bytea column of a protected table, then: select lo_unlink(…)'
+from pg_largeobject_metadata l
+where current_setting('lo_compat_privileges')::bool or l.lomowner in (select a.oid from above a join bound b on b.oid = a.actor)
+   or exists (select from aclexplode(l.lomacl) g
+      where g.grantee = 0 or g.grantee in (select a.oid from above a join bound b on b.oid = a.actor))
+having count(*) > 0
 order by 1, 2

@@ -35,6 +35,13 @@
 //	T20 advice  the app role may make temporary tables, as PostgreSQL lets everybody at first
 //	T21 advice  a partition that the app role has no right on has no row-level security
 //	T22 breach  a rule (CREATE RULE) acts with its owner's rights when the app role writes
+//	T23 breach  the app role may read a large object, which has no tenant
+//
+// tenancy.protect covers the partitions that a table has when it is called. Of later ones T01 finds those that default
+// privileges gave the app role rights on, and T21 the others.
+//
+// T23 speaks up once there is such a large object: that everybody may make one is how PostgreSQL comes, and only a superuser can
+// change it (revoke execute on function lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) from public).
 //
 // A unit of work closes a connection on which it made a temporary table, as far as its text says so. Where nobody needs
 // them, have T20 mended: revoke temporary on database … from public.

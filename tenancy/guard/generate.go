@@ -35,8 +35,8 @@ var (
 	searchSQL string
 )
 
-// Policy returns the statements of tenancy.protect for a table, for those who want to read them in their migrations or
-// change them there. Run by the owner of the table; a second run changes nothing.
+// Policy returns the statements of tenancy.protect for a table, without its partitions, for those who want to read them in their
+// migrations or change them there. Run by the owner of the table; a second run changes nothing.
 func Policy(t Table) (string, error) {
 	names, err := t.names()
 	if err != nil {

@@ -108,6 +108,59 @@ func TestPolicyIsWhatProtectDoes(t *testing.T) {
 	}
 }
 
+// TestProtectCoversPartitions: of all levels, with rights of the app role or without, and those that were attached. Before,
+// and without it, the app role that reads a partition itself reads all tenants'.
+func TestProtectCoversPartitions(t *testing.T) {
+	t.Parallel()
+	pg := sound(t, tenancy.Migrations)
+	_, err := pg.Owner.Exec(t.Context(), `create schema app; grant usage on schema app to tenancy_app;
+		create table app.hits (org text, at int not null, kind text) partition by range (at);
+		create index on app.hits (org);
+		create table app.hits_1 partition of app.hits for values from (0) to (10) partition by list (kind);
+		create table app.hits_1_a partition of app.hits_1 for values in ('a');
+		create table app.hits_2 (kind text, at int not null, org text);
+		alter table app.hits attach partition app.hits_2 for values from (10) to (20);
+		create table app.hits_3 partition of app.hits for values from (20) to (30);
+		grant select, insert on app.hits_1_a, app.hits_2 to tenancy_app;
+		insert into app.hits values ('acme', 1, 'a'), ('globex', 2, 'a'), ('acme', 11, 'b'), ('globex', 12, 'b')`)
+	require.NoError(t, err)
+	_, err = superuser(t, pg).Exec(t.Context(), `create foreign data wrapper nowhere; create server nowhere foreign data wrapper nowhere;
+		create foreign table app.hits_4 partition of app.hits for values from (30) to (40) server nowhere;
+		do $$ begin execute format('alter foreign table app.hits_4 owner to %I', (select tableowner from pg_tables where tablename = 'hits_2')); end $$`)
+	require.NoError(t, err)
+	found := func() (objects []string) {
+		list, err := guard.Audit(t.Context(), pg.App, &guard.Options{TenantColumn: "org", Allow: []guard.Exception{{Rule: "T18", Object: "tenancy.*", Reason: "these have tenant_id"}}})
+		require.NoError(t, err)
+		for _, f := range list {
+			objects = append(objects, f.Rule+" "+f.Object)
+		}
+		return objects
+	}
+	db, err := tenancy.New(pg.App, nil)
+	require.NoError(t, err)
+	acme := tenancy.WithID(t.Context(), "acme")
+	read := func(table string) []string {
+		orgs, err := tenancy.All[string](acme, db, `select org from app.`+table+` order by at`)
+		require.NoError(t, err)
+		return orgs
+	}
+	require.Equal(t, []string{"acme", "globex"}, read("hits_1_a"), "what protect is for")
+	require.Subset(t, found(), []string{"T01 app.hits_1_a", "T01 app.hits_2", "T21 app.hits_1", "T21 app.hits_3"})
+	for range 2 {
+		_, err = pg.Owner.Exec(t.Context(), `select tenancy.protect('app.hits', 'org')`)
+		require.NoError(t, err)
+	}
+	require.Empty(t, found())
+	require.Equal(t, []string{"acme", "acme"}, read("hits where at < 30"))
+	for _, part := range []string{"hits_1_a", "hits_2"} {
+		require.Equal(t, []string{"acme"}, read(part))
+		_, err = db.Exec(acme, `insert into app.`+part+` (org, at, kind) values ('globex', case $1 when 'hits_2' then 10 else 3 end, 'a')`, part)
+		require.ErrorContains(t, err, "row-level security")
+	}
+	_, err = tenancy.All[string](acme, db, `select org from app.hits_3`)
+	require.ErrorContains(t, err, "permission denied", "rights come with the table that was named, and with no other")
+}
+
 func TestSearchFunc(t *testing.T) {
 	t.Parallel()
 	pg := library(t)
