@@ -47,7 +47,8 @@ type Driver interface {
 	// Stats counts jobs by state, in constant time.
 	Stats(ctx context.Context) (Stats, error)
 
-	// List pages through the jobs of one state.
+	// List pages through the jobs of one state. A negative offset and a limit
+	// that is not 1 to MaxBatch are errors, here and wherever a driver pages.
 	List(ctx context.Context, q ListQuery) ([]Stored, error)
 
 	// Resolve requeues, deletes or cancels jobs and answers how many of the
@@ -85,7 +86,7 @@ type Pushed struct {
 type Job struct {
 	ID       string        `json:"id"`                 // unique, 1-128 bytes of A-Z a-z 0-9 and _ - . : / @ +, beginning with a letter or digit
 	Kind     string        `json:"kind,omitempty"`     // for pauses and filters; it is in Body, too
-	Tenant   string        `json:"tenant,omitempty"`   // whose turn it is; "" is a tenant of its own
+	Tenant   string        `json:"tenant,omitempty"`   // whose turn it is; "" is a tenant of its own; MaxTenant bytes at most
 	Priority Priority      `json:"priority,omitempty"` // ready jobs of a higher one go first
 	Body     []byte        `json:"body"`               // an envelope, see docs/envelope.md; immutable
 	Unique   string        `json:"unique,omitempty"`   // not "": the key, see Scope
@@ -156,6 +157,10 @@ type Note struct {
 // MaxBatch bounds the lists of one driver call, where that says so: a longer
 // one is an error, and the call does nothing.
 const MaxBatch = 500
+
+// MaxTenant bounds Job.Tenant, in bytes. A call with a job of a longer one is an
+// error and does nothing.
+const MaxTenant = 999
 
 // Batch is an answer of Driver.Exchange.
 type Batch struct {

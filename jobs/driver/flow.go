@@ -32,7 +32,8 @@ type Flower interface {
 	// Flow answers a flow; one without State does not exist.
 	Flow(ctx context.Context, id string) (Flow, error)
 
-	// Flows pages through the flows, those stored last first.
+	// Flows pages through the flows, those stored last first. Limit is 1 to
+	// MaxBatch.
 	Flows(ctx context.Context, offset, limit int) ([]Flow, error)
 
 	// FlowJobs pages through the jobs of one stage, in their order.

@@ -61,7 +61,7 @@ type testCase struct {
 
 func (f Features) cases() []testCase {
 	all := slices.Concat(
-		pushCases(), takenCases(), boundCases(), fairnessCases(), priorityCases(), uniqueCases(), keyBackCases(), replaceCases(),
+		pushCases(), takenCases(), boundCases(), pageBounds(), fairnessCases(), priorityCases(), uniqueCases(), keyBackCases(), replaceCases(),
 		exchangeCases(), replayCases(), leaseCases(), auditCases(), timeCases(), inspectCases(),
 	)
 	for _, part := range []struct {
@@ -72,7 +72,7 @@ func (f Features) cases() []testCase {
 		{f.NoNudge, nudgeCases()},
 		{f.NoControl, slices.Concat(pauseCases(), kindCases(), parkingCases(), limitCases(), limitChangeCases(), rateCases(), controlCases(), weightCases())},
 		{f.NoHistory, historyCases()},
-		{f.NoFlows, flowCases()},
+		{f.NoFlows, slices.Concat(flowCases(), flowPageBounds())},
 		{f.NoSchedule, scheduleCases()},
 	} {
 		if !part.lacks {

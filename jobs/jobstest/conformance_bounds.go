@@ -2,6 +2,8 @@ package jobstest
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
@@ -65,6 +67,55 @@ func boundCases() []testCase {
 			}
 			s.equal("a replacement", false, full(6, replace("r1"), replace("r2")))
 			s.stats(driver.Stats{Ready: 6})
+		}},
+	}
+}
+
+func pageBounds() []testCase {
+	return []testCase{
+		{"a page without a limit is refused", "what a store makes of it is its own: all of the jobs, or none", func(s *suite) {
+			s.push(many("j", "", 3)...)
+			for _, page := range [][2]int{{0, 0}, {0, -1}, {-1, 1}, {0, driver.MaxBatch + 1}} {
+				for _, state := range []driver.State{driver.Ready, driver.Scheduled, driver.Parked, driver.Running, driver.Dead, driver.Done} {
+					_, err := s.d.List(s.Context(), driver.ListQuery{State: state, Offset: page[0], Limit: page[1]})
+					s.equal(fmt.Sprint("refused ", state, page), true, err != nil)
+				}
+			}
+			s.equal("the longest", 3, len(s.list(driver.Ready, 0, driver.MaxBatch)))
+		}},
+		{"a tenant that is too long is refused", "a route has room for so many bytes; what is cut off is another tenant", func(s *suite) {
+			long := plain("long")
+			long.Tenant = strings.Repeat("t", driver.MaxTenant+1)
+			_, err := s.d.Push(s.Context(), driver.Push{Jobs: []driver.Job{plain("a"), long}})
+			s.equal("push refused", true, err != nil)
+			_, err = s.d.Push(s.Context(), driver.Push{Jobs: []driver.Job{plain("a"), long}, MaxDepth: 10})
+			s.equal("push with a depth refused", true, err != nil)
+			s.stats(driver.Stats{})
+			started, err := s.d.Fire(s.Context(), driver.Tick{Name: "cron"})
+			s.must(err)
+			s.wait(20 * time.Millisecond)
+			_, err = s.d.Fire(s.Context(), driver.Tick{Name: "cron", At: started.Last.Add(time.Millisecond), Job: &long})
+			s.equal("fire refused", true, err != nil)
+			long.Tenant = long.Tenant[1:]
+			s.push(plain("a"), long)
+			s.stats(driver.Stats{Ready: 2})
+			fired, err := s.d.Fire(s.Context(), driver.Tick{Name: "cron", At: started.Last.Add(time.Millisecond), Job: new(plain("tick"))})
+			s.must(err)
+			s.equal("the tick is still to be fired", true, fired.Fired)
+		}},
+	}
+}
+
+// flowPageBounds are those of the lists of flows.
+func flowPageBounds() []testCase {
+	return []testCase{
+		{"a page of flows without a limit is refused", "what a store makes of it is its own: all of them, or none", func(s *suite) {
+			for _, page := range [][2]int{{0, 0}, {0, -1}, {-1, 1}, {0, driver.MaxBatch + 1}} {
+				_, err := s.flower().Flows(s.Context(), page[0], page[1])
+				s.equal(fmt.Sprint("flows refused ", page), true, err != nil)
+				_, err = s.flower().FlowJobs(s.Context(), driver.FlowQuery{ID: "f", Offset: page[0], Limit: page[1]})
+				s.equal(fmt.Sprint("jobs refused ", page), true, err != nil)
+			}
 		}},
 	}
 }

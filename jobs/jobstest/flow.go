@@ -1,6 +1,7 @@
 package jobstest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -56,8 +57,13 @@ const unfinishedFlow = time.Hour
 
 // StartFlow implements driver.Flower.
 func (d *Driver) StartFlow(ctx context.Context, p driver.FlowPart) (driver.FlowStored, error) {
-	if err := bounded("start flow", len(p.Jobs)); err != nil {
+	if err := cmp.Or(bounded("start flow", len(p.Jobs)), fits("start flow", p.Jobs...)); err != nil {
 		return driver.FlowStored{}, err
+	}
+	if p.OnFailure != nil {
+		if err := fits("start flow", *p.OnFailure); err != nil {
+			return driver.FlowStored{}, err
+		}
 	}
 	var stored driver.FlowStored
 	err := d.call(ctx, OpPush, func() error {

@@ -37,6 +37,9 @@ func (d *Driver) Flow(ctx context.Context, id string) (driver.Flow, error) {
 
 // Flows implements driver.Flower.
 func (d *Driver) Flows(ctx context.Context, offset, limit int) ([]driver.Flow, error) {
+	if err := paged("flows", offset, limit); err != nil {
+		return nil, err
+	}
 	var page []driver.Flow
 	err := d.call(ctx, OpInspect, func() error {
 		all := slices.SortedFunc(maps.Values(d.flows), func(a, b *flow) int {
@@ -53,6 +56,9 @@ func (d *Driver) Flows(ctx context.Context, offset, limit int) ([]driver.Flow, e
 
 // FlowJobs implements driver.Flower.
 func (d *Driver) FlowJobs(ctx context.Context, q driver.FlowQuery) ([]driver.FlowJob, error) {
+	if err := paged("flow jobs", q.Offset, q.Limit); err != nil {
+		return nil, err
+	}
 	var page []driver.FlowJob
 	err := d.call(ctx, OpInspect, func() error {
 		f := d.flows[q.ID]

@@ -35,6 +35,9 @@ func (j *job) shown() driver.Stored {
 
 // List implements driver.Driver.
 func (d *Driver) List(ctx context.Context, q driver.ListQuery) ([]driver.Stored, error) {
+	if err := paged("list", q.Offset, q.Limit); err != nil {
+		return nil, err
+	}
 	var page []driver.Stored
 	err := d.call(ctx, OpInspect, func() error {
 		switch q.State {

@@ -12,7 +12,7 @@ import (
 
 // Push implements driver.Driver.
 func (d *Driver) Push(ctx context.Context, p driver.Push) ([]driver.Pushed, error) {
-	if err := bounded("push", len(p.Jobs)); err != nil {
+	if err := cmp.Or(bounded("push", len(p.Jobs)), fits("push", p.Jobs...)); err != nil {
 		return nil, err
 	}
 	var pushed []driver.Pushed
@@ -56,6 +56,24 @@ func (d *Driver) countNew(batch []driver.Job) int {
 func bounded(op string, n int) error {
 	if n > driver.MaxBatch {
 		return fmt.Errorf("jobstest: %s: %d at a time, the limit is %d", op, n, driver.MaxBatch)
+	}
+	return nil
+}
+
+// paged refuses a page that is none.
+func paged(op string, offset, limit int) error {
+	if offset < 0 || limit < 1 || limit > driver.MaxBatch {
+		return fmt.Errorf("jobstest: %s: want a limit of 1 to %d and an offset of at least 0", op, driver.MaxBatch)
+	}
+	return nil
+}
+
+// fits refuses jobs that no store need be able to keep.
+func fits(op string, batch ...driver.Job) error {
+	for _, j := range batch {
+		if len(j.Tenant) > driver.MaxTenant {
+			return fmt.Errorf("jobstest: %s: job %s: tenant is longer than %d bytes", op, j.ID, driver.MaxTenant)
+		}
 	}
 	return nil
 }
@@ -130,6 +148,12 @@ func (d *Driver) promote() {
 // Fire implements driver.Driver.
 func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) {
 	var fired driver.Fired
+	if t.Job != nil {
+		if err := fits("fire", *t.Job); err != nil {
+			return fired, err
+		}
+	}
+	t.At = t.At.UTC().Truncate(time.Millisecond)
 	err := d.call(ctx, OpFire, func() error {
 		fired.Now = now().Truncate(time.Millisecond)
 		if _, ok := d.ticks[t.Name]; !ok {
@@ -139,9 +163,9 @@ func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) 
 			if s := d.schedules[t.Name]; s == nil || !s.paused {
 				fired.Holder = d.store([]driver.Job{*t.Job})[0].Holder
 				fired.Fired = true
-				d.fired[t.Name] = t.At.UTC()
+				d.fired[t.Name] = t.At
 			}
-			d.ticks[t.Name] = t.At.UTC()
+			d.ticks[t.Name] = t.At
 		}
 		fired.Last = d.ticks[t.Name]
 		return nil
@@ -162,6 +186,9 @@ func (d *Driver) Position(ctx context.Context) (string, error) {
 // PushAt implements driver.Positioner.
 func (d *Driver) PushAt(ctx context.Context, from, to string, batch []driver.Job) (bool, error) {
 	moved := false
+	if err := fits("push at", batch...); err != nil {
+		return false, err
+	}
 	err := d.call(ctx, OpPush, func() error {
 		if d.position != from {
 			return nil

@@ -1,8 +1,10 @@
 package jobstest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -22,6 +24,9 @@ func (s *schedule) move(at time.Time) { s.next, s.claimed = at, time.Time{} }
 // PutSchedule implements driver.Scheduler.
 func (d *Driver) PutSchedule(ctx context.Context, p driver.PutSchedule) (driver.Started, error) {
 	var started driver.Started
+	if !bytes.HasPrefix(p.Data, []byte("{")) {
+		return started, errors.New("jobstest: put schedule: data is no JSON object")
+	}
 	err := d.call(ctx, OpSchedule, func() error {
 		s := d.schedules[p.Key]
 		started.Now = now().Truncate(time.Millisecond)
@@ -106,6 +111,9 @@ const maxClaim = 1 << 20
 // Claim implements driver.Scheduler.
 func (d *Driver) Claim(ctx context.Context, c driver.Claim) (driver.Claimed, error) {
 	var claimed driver.Claimed
+	if err := paged("claim", 0, c.Limit); err != nil {
+		return claimed, err
+	}
 	err := d.call(ctx, OpSchedule, func() error {
 		claimed = driver.Claimed{Now: now().Truncate(time.Millisecond), Next: -1}
 		bytes := 0
@@ -148,6 +156,14 @@ func (d *Driver) FireDue(ctx context.Context, ticks []driver.DueTick) ([]driver.
 	if err := bounded("fire due", len(ticks)); err != nil {
 		return nil, err
 	}
+	for _, t := range ticks {
+		if t.Job == nil {
+			continue
+		}
+		if err := fits("fire due", *t.Job); err != nil {
+			return nil, err
+		}
+	}
 	fired := make([]driver.FiredTick, len(ticks))
 	err := d.call(ctx, OpSchedule, func() error {
 		for i, t := range ticks {
@@ -174,6 +190,9 @@ func (d *Driver) FireDue(ctx context.Context, ticks []driver.DueTick) ([]driver.
 func (d *Driver) Schedules(ctx context.Context, cursor string, limit int) ([]driver.Schedule, string, error) {
 	var page []driver.Schedule
 	next := ""
+	if err := paged("schedules", 0, limit); err != nil {
+		return nil, "", err
+	}
 	err := d.call(ctx, OpInspect, func() error {
 		var keys []string
 		for key := range d.schedules {

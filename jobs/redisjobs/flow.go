@@ -131,6 +131,9 @@ func (d *Driver) Flow(ctx context.Context, id string) (driver.Flow, error) {
 
 // Flows implements driver.Flower.
 func (d *Driver) Flows(ctx context.Context, offset, limit int) ([]driver.Flow, error) {
+	if err := paged("flows", offset, limit); err != nil {
+		return nil, err
+	}
 	ids, err := d.rdb.ZRevRange(ctx, d.key("flows", ""), int64(offset), int64(offset+limit-1)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("redisjobs: flows: %w", err)
@@ -164,7 +167,10 @@ func (d *Driver) flows(ctx context.Context, ids []string) ([]driver.Flow, error)
 
 // FlowJobs implements driver.Flower.
 func (d *Driver) FlowJobs(ctx context.Context, q driver.FlowQuery) ([]driver.FlowJob, error) {
-	r, err := d.do(ctx, flowJobs, "", q.ID, q.Stage, q.Offset, min(q.Limit, driver.MaxBatch))
+	if err := paged("flow_jobs", q.Offset, q.Limit); err != nil {
+		return nil, err
+	}
+	r, err := d.do(ctx, flowJobs, "", q.ID, q.Stage, q.Offset, q.Limit)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,9 @@ func (d *Driver) Stats(ctx context.Context) (driver.Stats, error) {
 
 // List implements driver.Driver.
 func (d *Driver) List(ctx context.Context, q driver.ListQuery) ([]driver.Stored, error) {
+	if err := paged("list", q.Offset, q.Limit); err != nil {
+		return nil, err
+	}
 	set, order := "", "asc"
 	switch q.State {
 	case driver.Running:

@@ -91,6 +91,14 @@ func bounded(op string, n int) error {
 	return nil
 }
 
+// paged refuses a page that is none: what Redis makes of it differs by command.
+func paged(op string, offset, limit int) error {
+	if offset < 0 || limit < 1 || limit > driver.MaxBatch {
+		return fmt.Errorf("redisjobs: %s: want a limit of 1 to %d and an offset of at least 0", op, driver.MaxBatch)
+	}
+	return nil
+}
+
 // pushPlain stores the common kind of jobs at less expense.
 func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pushed, error) {
 	args := make([]any, 0, 4+2*len(batch))
@@ -115,12 +123,10 @@ func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pu
 	return plainPushed(len(batch), d.tell(ctx, pushPlain, args...))
 }
 
-// maxTenant is what three digits can say.
-const maxTenant = 999
-
+// checkTenant refuses a length that the three digits of a route cannot say.
 func checkTenant(j *driver.Job) error {
-	if len(j.Tenant) > maxTenant {
-		return fmt.Errorf("job %s: tenant is longer than %d bytes", j.ID, maxTenant)
+	if len(j.Tenant) > driver.MaxTenant {
+		return fmt.Errorf("job %s: tenant is longer than %d bytes", j.ID, driver.MaxTenant)
 	}
 	return nil
 }

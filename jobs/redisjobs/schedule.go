@@ -83,10 +83,10 @@ func anys(texts []string) []any {
 
 // Claim implements driver.Scheduler.
 func (d *Driver) Claim(ctx context.Context, c driver.Claim) (driver.Claimed, error) {
-	if c.Limit < 1 {
-		return driver.Claimed{}, fmt.Errorf("redisjobs: schedule_claim: limit %d", c.Limit)
+	if err := paged("schedule_claim", 0, c.Limit); err != nil {
+		return driver.Claimed{}, err
 	}
-	r, err := d.do(ctx, scheduleClaim, "", min(c.Limit, driver.MaxBatch), millis(c.Hold))
+	r, err := d.do(ctx, scheduleClaim, "", c.Limit, millis(c.Hold))
 	if err != nil {
 		return driver.Claimed{}, err
 	}
@@ -139,6 +139,9 @@ func (d *Driver) FireDue(ctx context.Context, ticks []driver.DueTick) ([]driver.
 
 // Schedules implements driver.Scheduler.
 func (d *Driver) Schedules(ctx context.Context, cursor string, limit int) ([]driver.Schedule, string, error) {
+	if err := paged("schedules", 0, limit); err != nil {
+		return nil, "", err
+	}
 	at, err := strconv.ParseUint("0"+cursor, 10, 64)
 	if err != nil {
 		return nil, "", fmt.Errorf("redisjobs: schedules: bad cursor: %w", err)
