@@ -248,7 +248,7 @@ func TestAccessLogStatus(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "ok", text(res))
 	require.Equal(t, http.StatusCreated, res.StatusCode)
-	require.Eventually(t, func() bool { return len(logs.requests(t)) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(logs.requests(t)) == 1 }, time.Minute, time.Millisecond)
 	require.EqualValues(t, http.StatusCreated, logs.requests(t)[0]["status"])
 }
 

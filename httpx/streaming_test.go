@@ -142,7 +142,7 @@ func TestStackKeepsHijack(t *testing.T) {
 	}), httpx.DefaultOptions{Logger: logs.logger()}))
 	_, err := c.Get(url)
 	require.Error(t, err)
-	require.Eventually(t, func() bool { return len(logs.requests(t)) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(logs.requests(t)) == 1 }, time.Minute, time.Millisecond)
 	require.EqualValues(t, http.StatusSwitchingProtocols, logs.requests(t)[0]["status"])
 }
 
@@ -188,7 +188,7 @@ func TestStackCountsFiles(t *testing.T) {
 	res, err := c.Get(url)
 	require.NoError(t, err)
 	require.Len(t, text(res), 100_000)
-	require.Eventually(t, func() bool { return len(logs.requests(t)) == 2 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(logs.requests(t)) == 2 }, time.Minute, time.Millisecond)
 	for _, line := range logs.requests(t) {
 		require.EqualValues(t, 100_000, line["bytes"])
 		require.EqualValues(t, 200, line["status"])

@@ -327,7 +327,7 @@ func TestWriteClientGoesAway(t *testing.T) {
 	r.Header.Set("Content-Type", "application/json")
 	_, err = c.Do(r)
 	require.Error(t, err)
-	require.Eventually(t, func() bool { return len(logs.requests(t)) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(logs.requests(t)) == 1 }, time.Minute, time.Millisecond)
 	require.Empty(t, found.all())
 	require.Equal(t, "INFO", logs.requests(t)[0]["level"])
 	require.Equal(t, "canceled", logs.requests(t)[0]["code"])

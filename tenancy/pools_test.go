@@ -71,14 +71,14 @@ func (c *cluster) open(t *testing.T, o tenancy.Options) *tenancy.DB {
 	return db
 }
 
-// backends counts what the server has in the databases, in one look.
+// backends counts the connections that the server has in the databases, in one look; autovacuum is none.
 func (c *cluster) backends(ctx context.Context, t *testing.T) (n int) {
 	t.Helper()
 	var names []string
 	for _, pg := range c.databases {
 		names = append(names, pg.App.Config().ConnConfig.Database)
 	}
-	require.NoError(t, c.main.App.QueryRow(ctx, `select count(*) from pg_stat_activity where datname = any($1)`, names).Scan(&n))
+	require.NoError(t, c.main.App.QueryRow(ctx, `select count(*) from pg_stat_activity where datname = any($1) and backend_type = 'client backend'`, names).Scan(&n))
 	return n
 }
 
@@ -201,7 +201,8 @@ func storm(t *testing.T, c *cluster, db *tenancy.DB, units int) (most int) {
 	stop()
 	watching.Wait()
 	require.Zero(t, failed.Load())
-	return most
+	// Pools keep what is idle, so a last look sees as many as there were, however rarely the watcher got to look.
+	return max(most, c.backends(t.Context(), t))
 }
 
 // unit runs one of: a write with an event, a read as system, a unit that is cancelled in the middle of a statement, one
@@ -275,12 +276,15 @@ func TestWaitingForAConnection(t *testing.T) {
 		held, done := make(chan struct{}), make(chan struct{})
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			require.NoError(t, db.Do(tenancy.WithID(t.Context(), tenant), func(ctx context.Context, tx *tenancy.Tx) error {
+			err := db.Do(tenancy.WithID(t.Context(), tenant), func(ctx context.Context, tx *tenancy.Tx) error {
 				_, err := tx.Exec(ctx, `select 1`)
 				close(held)
 				<-done
 				return err
-			}))
+			})
+			if err != nil {
+				t.Error(err)
+			}
 		})
 		<-held
 		return func() { close(done); wg.Wait() }
@@ -295,7 +299,11 @@ func TestWaitingForAConnection(t *testing.T) {
 	require.ErrorIs(t, ping("db0", 50*time.Millisecond), context.DeadlineExceeded, "its own pool is exhausted")
 	var waiting sync.WaitGroup
 	for range 10 { // a queue before the busy database
-		waiting.Go(func() { require.NoError(t, ping("db0", time.Minute)) })
+		waiting.Go(func() {
+			if err := ping("db0", time.Minute); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	require.NoError(t, ping("db1", time.Minute), "there is room under the ceiling")
 	third := hold("db2") // closes the idle connection of db1

@@ -76,7 +76,7 @@ func TestReplicaServesOnlyWhatItHasReplayed(t *testing.T) {
 		return notes, replica
 	}
 	first := write("first")
-	require.Eventually(t, func() bool { _, replica := read(tenancy.TxOptions{After: first}); return replica }, 20*time.Second, time.Millisecond,
+	require.Eventually(t, func() bool { _, replica := read(tenancy.TxOptions{After: first}); return replica }, time.Minute, time.Millisecond,
 		"the replica never came that far")
 	r.replay(t, "pause")
 	second := write("second")
@@ -96,7 +96,7 @@ func TestReplicaServesOnlyWhatItHasReplayed(t *testing.T) {
 	_, replica = read(tenancy.TxOptions{Isolation: pgx.Serializable})
 	require.False(t, replica, "a replica has no serializable units")
 	r.replay(t, "resume")
-	require.Eventually(t, func() bool { _, replica := read(tenancy.TxOptions{After: second}); return replica }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { _, replica := read(tenancy.TxOptions{After: second}); return replica }, time.Minute, time.Millisecond)
 	notes, _ = read(tenancy.TxOptions{After: second})
 	require.Equal(t, 2, notes)
 	require.NotZero(t, r.count.get("tenancy.replica_misses"))
@@ -141,9 +141,8 @@ func TestReplicaCostsOneRoundTrip(t *testing.T) {
 
 	require.Eventually(t, func() bool { // warm, and come far enough
 		before := primary.RoundTrips()
-		require.NoError(t, read())
-		return primary.RoundTrips() == before
-	}, 20*time.Second, time.Millisecond)
+		return read() == nil && primary.RoundTrips() == before
+	}, time.Minute, time.Millisecond)
 	onPrimary, onReplica := primary.RoundTrips(), r.proxy.RoundTrips()
 	require.NoError(t, read())
 	require.EqualValues(t, 1, r.proxy.RoundTrips()-onReplica)
@@ -182,10 +181,10 @@ func TestDeadReplicaFallsBack(t *testing.T) {
 		require.False(t, where())
 	}
 	r.proxy.Restore()
-	require.Eventually(t, where, 20*time.Second, 10*time.Millisecond, "a replica that is back is used again")
+	require.Eventually(t, where, time.Minute, 10*time.Millisecond, "a replica that is back is used again")
 	require.NoError(t, r.Standby.Kill())
 	// A backend may outlive its killed postmaster for a moment and answer rightly; no read fails in the meantime.
-	require.Eventually(t, func() bool { return !where() }, 20*time.Second, 10*time.Millisecond, "the primary takes over")
+	require.Eventually(t, func() bool { return !where() }, time.Minute, 10*time.Millisecond, "the primary takes over")
 	// The function's own error is nobody else's affair: it does not run again on the primary.
 	runs = 0
 	err := reader.Do(ctx, func(context.Context, *tenancy.Tx) error { runs++; return errRefused })
@@ -210,9 +209,8 @@ func TestReadYourWritesOnALateReplica(t *testing.T) {
 		if i%10 == 9 { // let it catch up, so that the replica serves some
 			require.Eventually(t, func() bool {
 				replica, err := tenancy.One[bool](ctx, r.db.With(&tenancy.TxOptions{Replica: true, After: at}), whereSQL)
-				require.NoError(t, err)
-				return replica
-			}, 20*time.Second, 5*time.Millisecond)
+				return err == nil && replica
+			}, time.Minute, 5*time.Millisecond)
 		}
 		for _, after := range []tenancy.LSN{0, at} {
 			var n int

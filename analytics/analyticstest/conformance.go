@@ -121,7 +121,7 @@ func (s *suite) track(t *testing.T, id string, e analytics.Event[order], orders 
 
 func (s *suite) flush(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	check(t, s.a.Flush(ctx))
 }

@@ -39,12 +39,14 @@ func TestKilledEngineLosesAndDoublesNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	ws := make([]*writer, writers)
 	var done atomic.Int64
+	var killed atomic.Bool
 	for id := range ws {
 		ws[id] = &writer{conn: connect(t, addr, "default", nil), id: id}
 		wg.Go(func() {
-			for batch := range batches {
-				if ws[id].deliver(ctx, batch) != nil {
-					return // the time is over; the count tells
+			for batch := 0; batch < batches || !killed.Load(); batch++ { // so that each kill hits writers at work
+				if err := ws[id].deliver(ctx, batch); err != nil {
+					t.Errorf("writer %d: the time is over: %v", id, err)
+					return
 				}
 				done.Add(1)
 			}
@@ -59,15 +61,16 @@ func TestKilledEngineLosesAndDoublesNothing(t *testing.T) {
 		e, err = startEngine(dir, addr)
 		require.NoError(t, err)
 	}
+	killed.Store(true)
 	wg.Wait()
-	require.EqualValues(t, writers*batches, done.Load())
+	require.GreaterOrEqual(t, done.Load(), int64(writers*batches))
 	failed, orphans := 0, 0
 	for _, w := range ws {
 		failed, orphans = failed+w.failed, orphans+w.orphans
 	}
 	t.Logf("%d sends failed; %d tokens were logged without their data", failed, orphans)
 	require.Positive(t, failed, "no kill hit a writer")
-	want := fmt.Sprintf("%d\t%d\n", writers*batches*batchRows, writers*batches*batchRows)
+	want := fmt.Sprintf("%d\t%d\n", done.Load()*batchRows, done.Load()*batchRows)
 	require.Equal(t, want, post(t, addr, "", "SELECT count(), uniqExact(writer, batch, n) FROM default.w"))
 	require.NoError(t, e.stop())
 }
@@ -143,7 +146,7 @@ func TestRunDrains(t *testing.T) {
 		require.Eventually(t, func() bool {
 			// A short one may be over before it is seen.
 			return len(answer) == 1 || post(t, addr, "", "SELECT count() FROM system.processes WHERE query LIKE 'SELECT "+like+"%'") == "1\n"
-		}, 20*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 		return answer
 	}
 	long := ask("SELECT sum(sipHash64(number)) FROM numbers(1e15)", "sum(")

@@ -124,22 +124,22 @@ func TestSessions(t *testing.T) {
 		require.Equal(t, code, res.Header.Get("X-ClickHouse-Exception-Code"), "%s %s", params, body)
 	}
 	// While a session works it is locked.
-	busy, err := http.Post("http://"+addr+"/?session_id=s1&"+query("SELECT sleepEachRow(0.1) FROM numbers(15) SETTINGS max_block_size = 1"), "", nil)
+	busy, err := http.Post("http://"+addr+"/?session_id=s1&"+query("SELECT sleepEachRow(0.1) FROM numbers(600) SETTINGS max_block_size = 1"), "", nil)
 	require.NoError(t, err)
 	res, _ := call(t, addr, "session_id=s1", "SELECT 1")
 	require.Equal(t, "373", res.Header.Get("X-ClickHouse-Exception-Code"))
-	busy.Body.Close()
+	busy.Body.Close() // ends the query
 	require.Eventually(t, func() bool {
 		res, _ := call(t, addr, "session_id=s1", "SELECT 1")
 		return res.StatusCode == 200
-	}, 10*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 	// A session that is not used ends.
 	post(t, addr, "session_id=s1", "DROP TABLE tmp") // the tests can be run twice
 	post(t, addr, "session_id=short&session_timeout=1", "SELECT 1")
 	require.Eventually(t, func() bool {
 		res, _ := call(t, addr, "session_id=short&session_check=1&session_timeout=1", "SELECT 1")
 		return res.StatusCode == 404
-	}, 20*time.Second, 1500*time.Millisecond)
+	}, time.Minute, 1500*time.Millisecond)
 }
 
 func TestWholeAnswerOnRequest(t *testing.T) {
@@ -200,7 +200,7 @@ func TestBrokenInsertLeavesNothing(t *testing.T) {
 	running := func() bool {
 		return post(t, addr, "", "SELECT count() FROM system.processes WHERE startsWith(query, 'INSERT INTO default.broken')") != "0\n"
 	}
-	require.Eventually(t, func() bool { return !running() }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return !running() }, time.Minute, 20*time.Millisecond)
 	require.Equal(t, "0\n", post(t, addr, "", "SELECT count() FROM default.broken"))
 }
 

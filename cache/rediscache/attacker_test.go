@@ -346,7 +346,7 @@ func (a *attacker) read(ctx context.Context, remote bool) {
 
 // rest looks for old values that are stuck once nobody writes.
 func (a *attacker) rest(ctx context.Context) {
-	patience := 20 * time.Second // a hold whose owner was cut off may last 10 s
+	patience := time.Minute // a hold whose owner was cut off may last 10 s
 	if a.Naive {
 		patience = 0 // it is never
 	}

@@ -85,7 +85,7 @@ func (p *process) fromMemory(t *testing.T, s *source) bool {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	require.Eventually(t, ok, 20*time.Second, 5*time.Millisecond, what)
+	require.Eventually(t, ok, time.Minute, 5*time.Millisecond, what)
 }
 
 // MaxStaleness is a minute here: it is the cut itself that switches memory off.
@@ -159,7 +159,7 @@ func TestFrozenServer(t *testing.T) {
 	require.LessOrEqual(t, last.Sub(frozen), bound)
 	require.EqualValues(t, 1, p.get(t, &src))
 	srv.Resume()
-	require.Eventually(t, func() bool { return p.cache.Invalidate(context.Background(), "k") == nil }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return p.cache.Invalidate(context.Background(), "k") == nil }, time.Minute, 10*time.Millisecond)
 	eventually(t, "memory on again", func() bool { return p.fromMemory(t, &src) })
 	require.EqualValues(t, 1, p.get(t, &src))
 }
@@ -218,8 +218,7 @@ func TestFullServer(t *testing.T) {
 	require.NoError(t, rdb.ConfigSet(t.Context(), "maxmemory", "0").Err())
 	eventually(t, "cached again", func() bool {
 		loads := src.loads.Load()
-		require.EqualValues(t, 1, p.get(t, &src))
-		return src.loads.Load() == loads
+		return p.get(t, &src) == 1 && src.loads.Load() == loads
 	})
 }
 

@@ -54,8 +54,8 @@ func TestClickHouseEndsWithItsProgram(t *testing.T) {
 				require.NoError(t, cmd.Process.Kill())
 			}
 			require.Error(t, cmd.Wait())
-			require.Eventually(t, func() bool { return !running(t, pid) }, 20*time.Second, 10*time.Millisecond, "the server outlived its program")
-			require.Eventually(t, func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) }, 20*time.Second, 10*time.Millisecond, "data left behind")
+			require.Eventually(t, func() bool { return !running(t, pid) }, time.Minute, 10*time.Millisecond, "the server outlived its program")
+			require.Eventually(t, func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) }, time.Minute, 10*time.Millisecond, "data left behind")
 		})
 	}
 }

@@ -77,9 +77,9 @@ func TestServersEndWithTheirProgram(t *testing.T) {
 			}
 			require.Error(t, cmd.Wait())
 			for _, p := range pids {
-				require.Eventually(t, func() bool { return !running(t, p) }, 20*time.Second, 10*time.Millisecond, "server %s outlived its program", p)
+				require.Eventually(t, func() bool { return !running(t, p) }, time.Minute, 10*time.Millisecond, "server %s outlived its program", p)
 			}
-			require.Eventually(t, func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) }, 20*time.Second, 10*time.Millisecond, "data left behind")
+			require.Eventually(t, func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) }, time.Minute, 10*time.Millisecond, "data left behind")
 		})
 	}
 }
@@ -175,7 +175,7 @@ func TestPostgresKeepsItsDirThroughKill(t *testing.T) {
 }
 
 func shortContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -260,5 +260,5 @@ func TestMemredisLetsTimePass(t *testing.T) {
 	c := redis.NewClient(o)
 	defer c.Close()
 	require.NoError(t, c.Set(t.Context(), "a", 1, 100*time.Millisecond).Err())
-	require.Eventually(t, func() bool { return c.Exists(t.Context(), "a").Val() == 0 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return c.Exists(t.Context(), "a").Val() == 0 }, time.Minute, 10*time.Millisecond)
 }

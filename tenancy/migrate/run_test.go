@@ -233,7 +233,7 @@ func agree(t *testing.T, pg *testenv.PG) {
 		var n int
 		err := pg.Owner.QueryRow(t.Context(), `select count(*) from pg_locks where locktype = 'advisory'`).Scan(&n)
 		return err == nil && n == 0
-	}, 20*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	var exists bool
 	require.NoError(t, pg.Owner.QueryRow(t.Context(), `select to_regclass('ashlar.migrations') is not null`).Scan(&exists))
 	noted := 0

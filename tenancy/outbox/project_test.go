@@ -60,15 +60,17 @@ func TestProjectionCountsEachEventOnce(t *testing.T) {
 			Key    string
 			N      int
 		}](tenancy.System(t.Context(), "test"), db, `select tenant_id, key, n from totals`)
-		require.NoError(t, err)
+		if err != nil {
+			t.Error(err)
+			return true
+		}
 		sum := 0
 		for _, r := range rows {
 			got[r.Tenant+"/"+r.Key] = r.N
 			sum += r.N
 		}
-		require.LessOrEqual(t, sum, rounds, "an event was counted twice")
-		return sum == rounds && len(got) == len(want)
-	}, 30*time.Second, 10*time.Millisecond)
+		return sum >= rounds && len(got) == len(want) // more is found below: an event was counted twice
+	}, 2*time.Minute, 10*time.Millisecond)
 	for _, stop := range stops {
 		stop()
 	}

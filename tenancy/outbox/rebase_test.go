@@ -49,7 +49,7 @@ func (c *cluster) changedLog(sink outbox.Sink) {
 	c.Helper()
 	relay, err := outbox.New(c.db, sink, &outbox.Options{Logger: discard()})
 	require.NoError(c, err)
-	ctx, cancel := context.WithTimeout(c.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 	defer cancel()
 	require.ErrorIs(c, relay.Run(ctx), outbox.ErrLogChanged)
 }

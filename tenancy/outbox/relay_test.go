@@ -313,7 +313,7 @@ func pause(d time.Duration) {
 // wait bounds waiting, so that a lost event fails the test instead of hanging it.
 func wait(t *testing.T, until func(context.Context, int) error, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	require.NoError(t, until(ctx, n), "events are missing")
 }

@@ -33,9 +33,9 @@ func TestPromotedReplica(t *testing.T) {
 				require.NoError(t, err)
 				require.Eventually(t, func() bool {
 					var n int
-					require.NoError(t, standby.QueryRow(t.Context(), `select count(*) from pg_stat_wal_receiver where status = 'streaming'`).Scan(&n))
-					return n == 0
-				}, 20*time.Second, 10*time.Millisecond)
+					err := standby.QueryRow(t.Context(), `select count(*) from pg_stat_wal_receiver where status = 'streaming'`).Scan(&n)
+					return err == nil && n == 0
+				}, time.Minute, 10*time.Millisecond)
 				c.changes(10, map[string]int{})
 				c.delivered(&sink, 30)
 			} else {
@@ -75,7 +75,7 @@ func caughtUp(t *testing.T, c *cluster, r *testenv.Replicated) {
 	require.NoError(t, c.system.QueryRow(t.Context(), `select pg_current_wal_lsn()::text`).Scan(&at))
 	require.Eventually(t, func() bool {
 		var reached bool
-		require.NoError(t, r.Replica.System.QueryRow(t.Context(), `select pg_last_wal_replay_lsn() >= $1::text::pg_lsn`, at).Scan(&reached))
-		return reached
-	}, 20*time.Second, 10*time.Millisecond)
+		err := r.Replica.System.QueryRow(t.Context(), `select pg_last_wal_replay_lsn() >= $1::text::pg_lsn`, at).Scan(&reached)
+		return err == nil && reached
+	}, time.Minute, 10*time.Millisecond)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"log/slog"
@@ -207,8 +208,8 @@ func TestConcurrentRotationsMakeOneKey(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 8 {
 			wg.Go(func() {
-				if _, _, err := f.reg.RotateKey(f.as(acme, "ann"), key.ID, time.Hour); err != nil {
-					require.ErrorIs(f, err, registry.ErrRevoked)
+				if _, _, err := f.reg.RotateKey(f.as(acme, "ann"), key.ID, time.Hour); err != nil && !errors.Is(err, registry.ErrRevoked) {
+					f.Error(err)
 				}
 			})
 		}
@@ -227,8 +228,9 @@ func TestLastUseIsWrittenOncePerMinute(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 16 {
 				wg.Go(func() {
-					_, _, err := f.reg.Authenticate(f.Context(), text)
-					require.NoError(f, err)
+					if _, _, err := f.reg.Authenticate(f.Context(), text); err != nil {
+						f.Error(err)
+					}
 				})
 			}
 			wg.Wait()

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strconv"
 	"strings"
@@ -378,8 +379,8 @@ func TestDomainRace(t *testing.T) {
 		for i := range all {
 			wg.Go(func() {
 				_, err := z.domains.Verify(z.as(all[i], "ann"), claims[i].ID)
-				if won[i] = err == nil; err != nil {
-					require.ErrorIs(f, err, registry.ErrTaken)
+				if won[i] = err == nil; err != nil && !errors.Is(err, registry.ErrTaken) {
+					f.Error(err)
 				}
 			})
 		}

@@ -159,7 +159,9 @@ func TestOwnersWhoRemoveEachOther(t *testing.T) {
 						return f.reg.RemoveMember(ctx, user)
 					})
 					if err != nil && !errors.Is(err, registry.ErrLastOwner) && !errors.Is(err, registry.ErrForbidden) && !errors.Is(err, tenancy.ErrNotFound) {
-						require.Equal(f, "40001", sqlState(err), "%v", err) // too many retries is no wrong answer
+						if sqlState(err) != "40001" { // too many retries is no wrong answer
+							f.Error(err)
+						}
 					}
 				})
 			}
@@ -185,7 +187,7 @@ func TestPlantedCountIsFound(t *testing.T) {
 	counted.Add(2)
 	for i := range 2 {
 		wg.Go(func() {
-			require.NoError(t, f.db.Do(f.as(acme, ""), func(ctx context.Context, tx *tenancy.Tx) error {
+			err := f.db.Do(f.as(acme, ""), func(ctx context.Context, tx *tenancy.Tx) error {
 				n, err := memberRows.Count(ctx, tx, record.Query{Where: "role = 'owner'"})
 				counted.Done()
 				counted.Wait()
@@ -194,7 +196,10 @@ func TestPlantedCountIsFound(t *testing.T) {
 				}
 				_, err = memberRows.DeleteBy(ctx, tx, "user_id = $1", fmt.Sprint("u", i))
 				return err
-			}))
+			})
+			if err != nil {
+				t.Error(err)
+			}
 		})
 	}
 	wg.Wait()

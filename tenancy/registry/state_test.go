@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -95,8 +96,8 @@ func TestConcurrentTransitionsFollowTheMachine(t *testing.T) {
 		for i := range 24 {
 			wg.Go(func() {
 				to := states[i%4]
-				if err := f.reg.SetState(f.as(acme, "ops"), registry.StateChange{To: to}); err != nil {
-					require.ErrorIs(f, err, registry.ErrTransition)
+				if err := f.reg.SetState(f.as(acme, "ops"), registry.StateChange{To: to}); err != nil && !errors.Is(err, registry.ErrTransition) {
+					f.Error(err)
 				}
 			})
 		}
