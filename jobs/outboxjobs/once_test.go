@@ -73,7 +73,9 @@ func TestEffectsHappenOncePerJob(t *testing.T) {
 	charges := func() map[string]int {
 		n := map[string]int{}
 		rows, err := tenancy.All[struct{ Invoice, Job string }](acme, b.db, `select invoice, job from charges`)
-		require.NoError(t, err)
+		if err != nil {
+			t.Log(err)
+		}
 		for _, r := range rows {
 			n[r.Invoice]++
 		}
@@ -82,8 +84,7 @@ func TestEffectsHappenOncePerJob(t *testing.T) {
 	require.Eventually(t, func() bool {
 		got := charges()
 		stats, err := b.q.Stats(t.Context())
-		require.NoError(t, err)
-		return got["without a mark"] == 2 && len(got) == 9 && stats == jobs.Stats{}
+		return err == nil && got["without a mark"] == 2 && len(got) == 9 && stats == jobs.Stats{}
 	}, 2*time.Minute, 5*time.Millisecond)
 	require.Equal(t, map[string]int{
 		"out of a unit": 1, "of an event": 1, "of the same event": 1, "invoice:42": 1, "invoice:43": 1,

@@ -212,7 +212,7 @@ func (s *siege) settle() {
 		if err == nil && stats.Ready != seen {
 			seen, since = stats.Ready, time.Now()
 		}
-		wait := 10 * time.Second
+		wait := time.Minute
 		if s.mode != "siege" || err == nil && seen == s.committed() {
 			wait = time.Second // what would be pushed again comes within that
 		}

@@ -21,16 +21,16 @@ type load struct {
 	*testing.T
 	rdb  redis.UniversalClient
 	q    *jobs.Queue
-	stop func() (accepted map[int]time.Time) // ends the producers
+	stop func() (accepted map[int][2]time.Time) // ends the producers
 
 	workers []func() error
 	mu      sync.Mutex
-	at      map[int]time.Time // when its enqueue returned
+	at      map[int][2]time.Time // when its enqueue began and returned
 }
 
 func newLoad(t *testing.T, client func() redis.UniversalClient) *load {
 	t.Helper()
-	l := &load{T: t, rdb: client(), at: map[int]time.Time{}}
+	l := &load{T: t, rdb: client(), at: map[int][2]time.Time{}}
 	opts := options()
 	opts.Lease = 3 * time.Second
 	var err error
@@ -47,16 +47,17 @@ func newLoad(t *testing.T, client func() redis.UniversalClient) *load {
 	for p := range 3 {
 		producers.Go(func() {
 			for n := p; ctx.Err() == nil; n += 3 {
+				began := time.Now()
 				if _, err := l.q.Enqueue(ctx, Count{N: n}, nil); err == nil {
 					l.mu.Lock()
-					l.at[n] = time.Now()
+					l.at[n] = [2]time.Time{began, time.Now()}
 					l.mu.Unlock()
 				}
 				<-time.After(time.Millisecond)
 			}
 		})
 	}
-	l.stop = sync.OnceValue(func() map[int]time.Time {
+	l.stop = sync.OnceValue(func() map[int][2]time.Time {
 		cancel()
 		producers.Wait()
 		return l.at
@@ -91,7 +92,7 @@ func (l *load) end(from, to time.Time) (inside, outside, twice int) {
 	for n, at := range accepted {
 		switch {
 		case seen[n] > 0:
-		case at.After(from) && at.Before(to):
+		case at[1].After(from) && at[0].Before(to):
 			inside++
 		default:
 			outside++
@@ -110,31 +111,43 @@ func (l *load) later(n int) {
 	for i := range items {
 		items[i] = jobs.Item{Args: Count{N: n + i}, Options: &jobs.EnqueueOptions{Delay: 12 * time.Second}}
 	}
+	began := time.Now()
 	_, err := l.q.EnqueueMany(l.Context(), items)
 	require.NoError(l, err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range items {
-		l.at[n+i] = time.Now()
+		l.at[n+i] = [2]time.Time{began, time.Now()}
 	}
 }
 
-// moment is what a replica that keeps up may lag, on a busy machine. Nobody takes
-// over sooner than half of it after a master's death.
-const moment = 500 * time.Millisecond
+// synced waits until a replica has all that its master took before, and answers
+// when it asked for that: what was accepted earlier cannot be lost.
+func (l *load) synced(master *redis.Client) time.Time {
+	l.Helper()
+	asked := time.Now()
+	conn := master.Conn()
+	defer conn.Close()
+	require.NoError(l, conn.Set(l.Context(), "synced:{default}", "", time.Second).Err())
+	n, err := conn.Wait(l.Context(), 1, 0).Result() // 0: as long as it takes
+	require.NoError(l, err)
+	require.Positive(l, n)
+	return asked
+}
 
-// Replication is not waited for: the last writes may be lost with a master, a
-// moment's where the replica keeps up. All the rest, and the queue, is not.
+// Replication is not waited for: the last writes may be lost with a master. What
+// the replica has, and the queue, is not.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	f := testenv.RedisFailover(t)
 	l := newLoad(t, func() redis.UniversalClient { return f.Client() })
 	l.more(300)
-	killed := time.Now()
+	from := l.synced(f.Master.Client())
 	f.Master.Kill()
+	killed := time.Now()
 	l.more(300)
 	t.Logf("jobs were accepted again %s after the master died", time.Since(killed).Round(time.Millisecond))
-	_, outside, _ := l.end(killed.Add(-moment), killed.Add(moment/2))
+	_, outside, _ := l.end(from, killed)
 	require.Zero(t, outside)
 }
 
@@ -146,9 +159,8 @@ func TestFailoverToAReplicaThatLags(t *testing.T) {
 	f := testenv.RedisFailover(t)
 	l := newLoad(t, func() redis.UniversalClient { return f.Client() })
 	l.later(1_000_000)
-	<-time.After(moment)
 	l.more(300)
-	paused := time.Now()
+	from := l.synced(f.Master.Client())
 	f.Replica.Pause()
 	// What is on its way to it would still arrive.
 	require.NoError(t, f.Master.Client().ClientKillByFilter(t.Context(), "TYPE", "replica").Err())
@@ -158,7 +170,7 @@ func TestFailoverToAReplicaThatLags(t *testing.T) {
 	killed := time.Now()
 	f.Replica.Resume()
 	l.more(300)
-	inside, outside, _ := l.end(paused.Add(-moment), killed.Add(moment/2))
+	inside, outside, _ := l.end(from, killed)
 	// Of the jobs that ran meanwhile the new master does not know that they did.
 	require.GreaterOrEqual(t, inside, 50, "these writes are lost, or the test showed nothing")
 	require.Zero(t, outside)
@@ -169,11 +181,13 @@ func TestClusterFailoverUnderLoad(t *testing.T) {
 	c := testenv.RedisCluster(t, 3)
 	l := newLoad(t, func() redis.UniversalClient { return c.Client() })
 	l.more(300)
+	master := c.MasterOf("jobs:{default}:ready")
+	from := l.synced(master.Client())
+	master.Kill()
 	killed := time.Now()
-	c.MasterOf("jobs:{default}:ready").Kill()
 	l.more(300)
 	t.Logf("jobs were accepted again %s after the master died", time.Since(killed).Round(time.Millisecond))
-	_, outside, _ := l.end(killed.Add(-moment), killed.Add(moment/2))
+	_, outside, _ := l.end(from, killed)
 	require.Zero(t, outside)
 }
 

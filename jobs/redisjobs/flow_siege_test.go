@@ -81,6 +81,7 @@ type siege struct {
 	n       int // of workers, ever
 	flows   []*besieged
 	did     map[string]int
+	attacks int
 
 	mu     sync.Mutex
 	faults []string
@@ -191,7 +192,9 @@ func (s *siege) live(f *besieged) {
 }
 
 func (s *siege) attack() {
-	what := []string{"kill -9", "kill -9", "cut", "full", "dead Redis"}[rand.N(5)]
+	all := []string{"kill -9", "cut", "kill -9", "full", "dead Redis"}
+	what := all[s.attacks%len(all)]
+	s.attacks++
 	s.did[what]++
 	switch what {
 	case "kill -9":
@@ -200,7 +203,7 @@ func (s *siege) attack() {
 		s.workers[victim] = s.worker()
 	case "cut":
 		s.proxy.Cut()
-		<-time.After(rand.N(1500 * time.Millisecond)) // some longer than a lease
+		<-time.After(rand.N(4500 * time.Millisecond)) // some longer than a lease
 		s.proxy.Restore()
 	case "full":
 		must(s.t, "fill Redis", func() error { return s.rdb.ConfigSet(s.t.Context(), "maxmemory", "1").Err() })
@@ -230,7 +233,7 @@ func (s *siege) forget() {
 	require.Eventually(s.t, func() bool {
 		n, err := s.rdb.Exists(s.t.Context(), "jobs:{default}:flow", "jobs:{default}:flows", "jobs:{default}:flowend", "jobs:{default}:flowdue").Result()
 		return err == nil && n == 0
-	}, 4*siegeKeep, 100*time.Millisecond, "flows are left")
+	}, siegeKeep+2*time.Minute, 100*time.Millisecond, "flows are left")
 	for _, w := range s.workers {
 		kill(s.t, w)
 	}
@@ -384,7 +387,12 @@ func TestFlowsUnderSiege(t *testing.T) {
 // The same siege finds workers that say that a job is finished when they take it.
 func TestSiegeFindsCarelessWorkers(t *testing.T) {
 	t.Parallel()
-	require.NotEmpty(t, besiegeFlows(t, "careless", 1, 40, 2))
+	for range 5 { // a kill may miss the moment
+		if len(besiegeFlows(t, "careless", 1, 40, 3)) > 0 {
+			return
+		}
+	}
+	t.Error("five sieges do not find it")
 }
 
 // On a full server no flow begins, and those that have go on to their ends.

@@ -72,7 +72,7 @@ type flowless struct {
 
 func flowOptions() *jobs.Options {
 	o := options()
-	o.Concurrency = 4
+	o.Concurrency, o.Lease = 4, 3*time.Second
 	return o
 }
 

@@ -47,6 +47,11 @@ func TestFiveSchedulersFireEachTickOnce(t *testing.T) {
 		require.NoError(t, stops[n%5]())
 		stops[n%5] = scheduler()
 	}
+	require.Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(lateness) >= rounds
+	}, time.Minute, 10*time.Millisecond)
 	for _, stop := range stops {
 		require.NoError(t, stop())
 	}
@@ -56,7 +61,6 @@ func TestFiveSchedulersFireEachTickOnce(t *testing.T) {
 		require.Positive(t, runs[0], "tick %d is early", tick)
 		first, last = min(first, tick), max(last, tick)
 	}
-	require.GreaterOrEqual(t, len(lateness), rounds-1)
 	require.Len(t, lateness, int(last-first)+1, "no tick is missing in between")
 }
 
@@ -88,12 +92,12 @@ func TestIdleQueueIsQuietAndQuick(t *testing.T) {
 			quick++
 		}
 	}
-	require.GreaterOrEqual(t, quick, 15, "a poll would take about a second: %v", waits)
+	require.GreaterOrEqual(t, quick, 5, "a poll would take about a second each: %v", waits)
 
-	empty(t, q, 10*time.Second)
-	before := commands(t, rdb)
+	empty(t, q, time.Minute)
+	began, before := time.Now(), commands(t, rdb)
 	<-time.After(4 * time.Second)
-	perSecond := float64(commands(t, rdb)-before) / 4
+	perSecond := float64(commands(t, rdb)-before) / time.Since(began).Seconds()
 	require.LessOrEqual(t, perSecond, 3.0)
 	require.Positive(t, perSecond)
 	require.NoError(t, stop())

@@ -29,7 +29,9 @@ func TestFullRedisDrains(t *testing.T) {
 	t.Parallel()
 	server := testenv.RedisServer(t, "--maxmemory", "8mb")
 	rdb := server.Client()
-	q, err := queue(rdb, options())
+	opts := options()
+	opts.Lease = 15 * time.Second
+	q, err := queue(rdb, opts)
 	require.NoError(t, err)
 	stored := 0
 	blob := Blob{Data: strings.Repeat("x", 4000)}
@@ -139,7 +141,7 @@ func cluster(t testing.TB) *redis.ClusterClient {
 	t.Cleanup(func() { _ = rdb.Close() })
 	require.Eventually(t, func() bool {
 		return rdb.Set(t.Context(), "probe", "x", 0).Err() == nil
-	}, 20*time.Second, 10*time.Millisecond)
+	}, time.Minute, 10*time.Millisecond)
 	return rdb
 }
 
