@@ -212,7 +212,7 @@ func (s *scene) invalidate(ctx context.Context, tags ...string) {
 }
 
 // patience bounds waiting for what should happen at once.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 func (s *scene) await(c <-chan struct{}, otherwise string) {
 	s.t.Helper()

@@ -91,7 +91,7 @@ type suite struct {
 }
 
 // step is the unit of waiting: long enough for a busy machine.
-const step = 500 * time.Millisecond
+const step = time.Second
 
 // rounding is what a store whose clock has milliseconds may add to a delay.
 const rounding = 2 * time.Millisecond

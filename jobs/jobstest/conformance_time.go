@@ -33,10 +33,10 @@ func timeCases() []testCase {
 			for i, j := range []driver.Job{plain("a"), {ID: "b", Delay: time.Hour}, {ID: "c", Delay: time.Minute}} {
 				s.drainTokens()
 				began, woken := time.Now(), make(chan error, 1)
-				go func() { woken <- s.d.Wait(s.Context(), 10*time.Second) }()
+				go func() { woken <- s.d.Wait(s.Context(), time.Minute) }()
 				s.push(j)
 				s.must(<-woken)
-				s.equal("woken soon", true, time.Since(began) < 5*time.Second)
+				s.equal("woken soon", true, time.Since(began) < 30*time.Second)
 				if i == 0 {
 					s.take("w", 1)
 				}
@@ -45,20 +45,20 @@ func timeCases() []testCase {
 		{"a wait ends with its context", "a shutdown must not hang", func(s *suite) {
 			ctx, cancel := context.WithCancel(s.Context())
 			began, ended := time.Now(), make(chan error, 1)
-			go func() { ended <- s.d.Wait(ctx, 10*time.Second) }()
+			go func() { ended <- s.d.Wait(ctx, time.Minute) }()
 			s.wait(step)
 			cancel()
 			<-ended
-			s.equal("ended soon", true, time.Since(began) < 5*time.Second)
+			s.equal("ended soon", true, time.Since(began) < 30*time.Second)
 		}},
 		{"what is left wakes the next worker", "one wake-up must reach as many workers as there is work", func(s *suite) {
 			s.push(many("j", "", 3)...)
 			s.join("w", time.Minute)
-			s.must(s.d.Wait(s.Context(), 10*time.Second))
+			s.must(s.d.Wait(s.Context(), time.Minute))
 			s.take("w", 1)
 			began := time.Now()
-			s.must(s.d.Wait(s.Context(), 10*time.Second))
-			s.equal("woken soon", true, time.Since(began) < 5*time.Second)
+			s.must(s.d.Wait(s.Context(), time.Minute))
+			s.equal("woken soon", true, time.Since(began) < 30*time.Second)
 		}},
 		{"a tick is fired once", "a monthly report per process would be a disaster", func(s *suite) {
 			fire := func(at time.Time, id string) driver.Fired {

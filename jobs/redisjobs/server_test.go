@@ -210,7 +210,7 @@ func TestFailedReclaimStopsNobody(t *testing.T) {
 func TestFirstCallsDoNotQueue(t *testing.T) {
 	t.Parallel()
 	server := testenv.RedisServer(t)
-	const callers, timeout = 12, 500 * time.Millisecond
+	const callers, timeout = 12, 2 * time.Second
 	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, ReadTimeout: timeout, MaxRetries: -1, PoolSize: callers})
 	defer rdb.Close()
 	d := open(t, rdb)
