@@ -78,10 +78,9 @@ type siege struct {
 	q       *jobs.Queue
 	workers []*exec.Cmd
 	dir     string
-	n       int // of workers, ever
+	n, turn int // of workers, ever; of attacks
 	flows   []*besieged
-	did     map[string]int
-	attacks int
+	did     map[string]int // attacks
 
 	mu     sync.Mutex
 	faults []string
@@ -192,9 +191,8 @@ func (s *siege) live(f *besieged) {
 }
 
 func (s *siege) attack() {
-	all := []string{"kill -9", "cut", "kill -9", "full", "dead Redis"}
-	what := all[s.attacks%len(all)]
-	s.attacks++
+	what := []string{"kill -9", "cut", "kill -9", "full", "dead Redis"}[s.turn%5]
+	s.turn++
 	s.did[what]++
 	switch what {
 	case "kill -9":
