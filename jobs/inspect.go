@@ -84,18 +84,13 @@ func (q *Queue) entry(s driver.Stored) Entry {
 }
 
 // Filter selects jobs of one state, which must be named: that of a zero Filter
-// is an error. An empty Kind or Tenant selects all.
-type Filter struct {
-	State   State
-	Kind    string
-	Tenant  string
-	Retried bool // only those beyond their first attempt: of Scheduled ones, those that wait for another
-}
+// is an error. An empty Kind, Tenant or Error selects all.
+type Filter = driver.Filter
 
-// match needs no look at State: jobs are listed by it.
-func (f Filter) match(e Entry) bool {
+// selects needs no look at State: jobs are listed by it.
+func selects(f Filter, e Entry) bool {
 	return (f.Kind == "" || f.Kind == e.Info.Kind) && (f.Tenant == "" || f.Tenant == e.Info.Tenant) &&
-		(!f.Retried || e.Info.Attempt > 1)
+		strings.Contains(e.Error, f.Error) && (!f.Retried || e.Info.Attempt > 1)
 }
 
 // maxSearch bounds the jobs that one Search reads.
@@ -109,11 +104,9 @@ func (q *Queue) Search(ctx context.Context, f Filter, offset, limit int) (found 
 	if limit < 1 {
 		return nil, 0, fmt.Errorf("jobs: search: limit is %d, not 1 or more", limit)
 	}
-	if tenant := q.contextTenant(ctx); tenant != "" {
-		if f.Tenant != "" && f.Tenant != tenant {
-			return nil, -1, nil
-		}
-		f.Tenant = tenant
+	f, ok := q.within(ctx, f)
+	if !ok {
+		return nil, -1, nil
 	}
 	page := driver.MaxBatch
 	if f == (Filter{State: f.State}) {
@@ -125,7 +118,7 @@ func (q *Queue) Search(ctx context.Context, f Filter, offset, limit int) (found 
 			return nil, 0, err
 		}
 		for i, e := range entries {
-			if !f.match(e) {
+			if !selects(f, e) {
 				continue
 			}
 			if len(found) == limit {

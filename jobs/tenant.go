@@ -15,6 +15,20 @@ func (q *Queue) contextTenant(ctx context.Context) string {
 	return id
 }
 
+// within narrows a filter to the tenant in ctx; false means that it is for
+// another one and selects nothing.
+func (q *Queue) within(ctx context.Context, f Filter) (Filter, bool) {
+	tenant := q.contextTenant(ctx)
+	if tenant == "" {
+		return f, true
+	}
+	if f.Tenant != "" && f.Tenant != tenant {
+		return f, false
+	}
+	f.Tenant = tenant
+	return f, true
+}
+
 // narrow reads a page of those things of a list that are the tenant's in ctx,
 // or of all without one. It looks at maxSearch of them at most.
 func narrow[T any](

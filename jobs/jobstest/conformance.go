@@ -21,8 +21,8 @@ type Features struct {
 	Bubble bool
 
 	// What the driver does not offer: driver.Positioner, Controller, Finder,
-	// Nudger, Historian, Flower, Scheduler.
-	NoPosition, NoControl, NoFind, NoNudge, NoHistory, NoFlows, NoSchedule bool
+	// Sweeper, Nudger, Historian, Flower, Scheduler.
+	NoPosition, NoControl, NoFind, NoSweep, NoNudge, NoHistory, NoFlows, NoSchedule bool
 }
 
 // Run checks a driver against the contract of package driver. open returns a
@@ -69,6 +69,8 @@ func (f Features) cases() []testCase {
 		cases []testCase
 	}{
 		{f.NoFind, slices.Concat(findCases(), findBounds(), resultCases(), cancelCases())},
+		{f.NoSweep, sweepCases()},
+		{f.NoSweep || f.NoControl, sweepParked()},
 		{f.NoNudge, nudgeCases()},
 		{f.NoControl, slices.Concat(pauseCases(), kindCases(), parkingCases(), limitCases(), limitChangeCases(), rateCases(), controlCases(), weightCases())},
 		{f.NoHistory, historyCases()},

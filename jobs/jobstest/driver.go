@@ -39,6 +39,7 @@ var (
 	_ driver.Positioner = (*Driver)(nil)
 	_ driver.Controller = (*Driver)(nil)
 	_ driver.Finder     = (*Driver)(nil)
+	_ driver.Sweeper    = (*Driver)(nil)
 	_ driver.Nudger     = (*Driver)(nil)
 	_ driver.Historian  = (*Driver)(nil)
 	_ driver.Flower     = (*Driver)(nil)

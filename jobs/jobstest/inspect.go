@@ -76,6 +76,10 @@ func (d *Driver) Find(ctx context.Context, ids []string) ([]driver.Stored, error
 
 // Resolve implements driver.Driver.
 func (d *Driver) Resolve(ctx context.Context, ids []string, how driver.Resolution) (int, error) {
+	return d.resolve(ctx, ids, how, func(*job) bool { return true })
+}
+
+func (d *Driver) resolve(ctx context.Context, ids []string, how driver.Resolution, match func(*job) bool) (int, error) {
 	found := 0
 	err := d.call(ctx, OpResolve, func() error {
 		act := map[driver.Resolution]func(*job) bool{
@@ -87,11 +91,11 @@ func (d *Driver) Resolve(ctx context.Context, ids []string, how driver.Resolutio
 		live := map[string]bool{} // what a flow cancels on account of another counts like that
 		for _, id := range ids {
 			j := d.jobs[id]
-			live[id] = j != nil && (waits(j.state) || j.state == driver.Running)
+			live[id] = j != nil && match(j) && (waits(j.state) || j.state == driver.Running)
 		}
 		for _, id := range ids {
 			j := d.jobs[id]
-			if j != nil && act(j) || how == driver.Cancel && live[id] {
+			if j != nil && match(j) && act(j) || how == driver.Cancel && live[id] {
 				found++
 			}
 		}

@@ -183,14 +183,18 @@ func (d *Driver) find(ctx context.Context, ids []string, held map[string]string)
 
 // Resolve implements driver.Driver.
 func (d *Driver) Resolve(ctx context.Context, ids []string, how driver.Resolution) (int, error) {
+	return d.resolve(ctx, ids, driver.Filter{}, how)
+}
+
+// resolve goes without a filter if that names no state.
+func (d *Driver) resolve(ctx context.Context, ids []string, f driver.Filter, how driver.Resolution) (int, error) {
 	if how != driver.Requeue && how != driver.Delete && how != driver.Cancel {
 		return 0, errors.New("redisjobs: resolve: unknown resolution")
 	}
-	args := make([]any, 0, 2+len(ids))
+	args := make([]any, 0, 7+len(ids))
 	args = append(args, string(how), d.channel())
-	for _, id := range ids {
-		args = append(args, id)
-	}
+	args = appendFilter(args, f)
+	args = append(args, anys(ids)...)
 	r, err := d.do(ctx, resolve, "", args...)
 	if err != nil {
 		return 0, err

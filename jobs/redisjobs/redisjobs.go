@@ -45,6 +45,7 @@ var (
 	_ driver.Positioner = (*Driver)(nil)
 	_ driver.Controller = (*Driver)(nil)
 	_ driver.Finder     = (*Driver)(nil)
+	_ driver.Sweeper    = (*Driver)(nil)
 	_ driver.Nudger     = (*Driver)(nil)
 	_ driver.Historian  = (*Driver)(nil)
 	_ driver.Scheduler  = (*Driver)(nil)

@@ -33,6 +33,8 @@ const (
 	limitKeys = "control run rate parked parkedat open"
 	flowKeys  = "flow flowdue flowend"
 	jobArgs   = "{id stored due key window}..."
+	// filterArgs are a driver.Filter.
+	filterArgs = "state kind tenant error retried(0|1)"
 )
 
 var (
@@ -55,15 +57,16 @@ var (
 	}
 	resolve = command{
 		"resolve", "ready due body meta clock unique window wake " + endKeys + " parked parkedat " + flowKeys + " control",
-		"how(requeue|delete|cancel) channel {id}...",
+		"how(requeue|delete|cancel) channel " + filterArgs + " {id}...",
 	}
 	configure = command{"configure", "control run rate parked open wake lease body held...", "workers {worker}... {field value}..."}
 	list      = command{"list", "set body meta result", "first last order(asc|desc) parked(0|1)"}
 	find      = command{"find", "ready due body meta dead done result progress parkedat", "{id}..."}
+	match     = command{"match", "set ready due body meta dead done parkedat", filterArgs + " limit score member last_score last_member {id}..."}
 	stats     = command{"stats", "ready due body dead done parked", "none"}
 
 	commands = slices.Concat(
-		[]command{push, pushPlain, pushOne, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, stats},
+		[]command{push, pushPlain, pushOne, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, match, stats},
 		scheduleCommands, flowCommands,
 	)
 )

@@ -1,11 +1,12 @@
 -- resolve requeues, deletes or cancels jobs. A requeued one has all its attempts
 -- before it, and its unique key if that is free. Workers are told of cancelled ones that run.
+-- With a state it leaves those alone that the filter does not select.
 --
 -- KEYS: ready due body meta clock unique window wake dead done result progress cancel parked parkedat flow flowdue flowend control
--- ARGV: how(requeue|delete|cancel) channel {id}...
+-- ARGV: how(requeue|delete|cancel) channel state kind tenant error retried(0|1) {id}...
 -- returns: {how many were in a state that this is for}
 -- flags: allow-oom
--- include: clock route turn place meta flow cancel end
+-- include: clock route turn place meta flow cancel end match
 local ready, due, body, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local clock, unique, window, wake = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local dead, done, result = KEYS[9], KEYS[10], KEYS[11]
@@ -14,6 +15,7 @@ local parked, parkedat = KEYS[14], KEYS[15]
 local flow, flowdue, flowend = KEYS[16], KEYS[17], KEYS[18]
 local control = KEYS[19]
 local how, channel = ARGV[1], ARGV[2]
+local state, kind, tenant, error, retried = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 
 local k = {
   ready = ready, due = due, body = body, meta = meta, unique = unique, window = window,
@@ -60,9 +62,11 @@ local function cancel_one(id)
   return how ~= nil
 end
 
+local job = matcher(k, {state = state, kind = kind, tenant = tenant, text = error, retried = retried == '1'})
 local act = {requeue = requeue, delete = delete, cancel = cancel_one}
-for i = 3, #ARGV do
-  if act[how](ARGV[i]) then found = found + 1 end
+for i = 8, #ARGV do
+  local id = ARGV[i]
+  if (state == '' or job.state(id) and job.rest(id)) and act[how](id) then found = found + 1 end
 end
 if ends.flows then
   ends.flows.work(1000)
