@@ -60,7 +60,7 @@ type pulse struct {
 
 // serve runs the role until ctx ends.
 func serve(ctx context.Context, c *config, s *servers, out, errs io.Writer) error {
-	log := slog.New(slog.NewTextHandler(errs, nil))
+	log := slog.New(tenancy.LogHandler(slog.NewTextHandler(errs, nil)))
 	if c.role == "all" && s.ownerURL != "" {
 		if err := migrateUp(ctx, s, errs); err != nil {
 			return err
