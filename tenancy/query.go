@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -35,7 +36,8 @@ var (
 // One returns the only row of a query, or ErrNotFound, or pgx.ErrTooManyRows.
 //
 // T is a struct whose exported fields match the columns by name (see pgx.RowToStructByName and its db tag), or the type
-// of the only column.
+// of the only column. That may be a struct, too, if none of its fields has the column's name: a pgtype.Range, what a json
+// document is decoded into.
 //
 // On a *DB, query and tenant travel in one round trip, in a transaction of their own, which is committed even if scanning
 // fails; inside an open unit of that DB they are part of the unit. If the connection is lost before the answer, a
@@ -94,12 +96,41 @@ func rowTo[T any]() pgx.RowToFunc[T] {
 	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[sql.Scanner]()) {
 		return pgx.RowTo[T]
 	}
+	if !hasField(t, nil) {
+		return pgx.RowTo[T]
+	}
+	return func(row pgx.CollectableRow) (T, error) {
+		columns := row.FieldDescriptions()
+		if len(columns) != 1 || hasField(t, &columns[0].Name) {
+			return pgx.RowToStructByName[T](row)
+		}
+		one, err := pgx.RowTo[T](row)
+		if err != nil {
+			err = fmt.Errorf("tenancy: the only column, %q, is no field of %v and no value for it either; name it like a field, "+
+				"or scan by Query: %w", columns[0].Name, t, err)
+		}
+		return one, err
+	}
+}
+
+// hasField tells whether a struct has an exported field for the column, or for any if column is nil, by the rules of
+// pgx.RowToStructByName.
+func hasField(t reflect.Type, column *string) bool {
 	for f := range t.Fields() {
-		if f.IsExported() {
-			return pgx.RowToStructByName[T]
+		tag, tagged := f.Tag.Lookup("db")
+		tag, _, _ = strings.Cut(tag, ",")
+		switch {
+		case f.Anonymous && f.Type.Kind() == reflect.Struct:
+			if hasField(f.Type, column) {
+				return true
+			}
+		case !f.IsExported(), tag == "-":
+		case column == nil, tagged && strings.EqualFold(tag, *column),
+			!tagged && strings.EqualFold(strings.ReplaceAll(f.Name, "_", ""), strings.ReplaceAll(*column, "_", "")):
+			return true
 		}
 	}
-	return pgx.RowTo[T]
+	return false
 }
 
 func (tx *Tx) query(ctx context.Context, sql string, args []any, scan func(pgx.Rows) error) error {
@@ -155,7 +186,7 @@ func repeatable(sql string, args []any) bool {
 			return op.Stmt.Reads()
 		}
 	}
-	return sql == sqltext.Resolve || sql == sqltext.Memberships
+	return sql == sqltext.Resolve || sql == sqltext.Memberships || sql == sqltext.Config
 }
 
 // sendOnce sends a statement with everything around it. Whoever gets a session, with an error or without, settles and

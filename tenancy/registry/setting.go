@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
 	"github.com/ashlar-go/ashlar/tenancy/record"
 )
 
@@ -37,19 +38,26 @@ type Config struct {
 	own    map[string]json.RawMessage
 }
 
-// Config reads the settings and flags of the tenant of ctx. Two round trips.
+// Config reads the tenant of ctx with its settings and flags, in whatever state it is, or returns ErrUnknownTenant. One round
+// trip, one snapshot.
 func (r *Registry) Config(ctx context.Context) (*Config, error) {
-	t, err := r.get(ctx, r.db)
+	id, err := tenantOf(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := settingRows.List(ctx, r.db, record.Query{})
+	row, err := tenancy.One[struct {
+		Tenant
+		Own string
+	}](ctx, r.db, sqltext.Config, id)
 	if err != nil {
-		return nil, err
+		return nil, unknownTenant(err)
 	}
-	c := &Config{Tenant: t, own: make(map[string]json.RawMessage, len(rows))}
-	for _, row := range rows {
-		c.own[row.Name] = row.Value
+	c := &Config{Tenant: row.Tenant}
+	for _, at := range []*time.Time{&c.Tenant.StateAt, &c.Tenant.CreatedAt, &c.Tenant.UpdatedAt} {
+		*at = at.UTC()
+	}
+	if err := json.Unmarshal([]byte(row.Own), &c.own); err != nil {
+		return nil, fmt.Errorf("registry: settings: %w", err)
 	}
 	return c, nil
 }

@@ -3,9 +3,11 @@ package tenancytest
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
+	"github.com/ashlar-go/ashlar/tenancy/internal/sqlexpr"
 	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
 )
 
@@ -28,6 +30,24 @@ type membership struct {
 	Name     string `db:"name"`
 	State    string `db:"state"`
 	Role     string `db:"role"`
+}
+
+// configured has the columns of what registry.Config asks for.
+type configured struct {
+	ID        string
+	Slug      string
+	Name      string
+	Plan      string
+	State     string
+	ReadOnly  bool `db:"read_only"`
+	Reason    string
+	StateBy   string    `db:"state_by"`
+	StateAt   time.Time `db:"state_at"`
+	Owners    int64
+	Version   int64
+	CreatedAt time.Time `db:"created_at"`
+	UpdatedAt time.Time `db:"updated_at"`
+	Own       string
 }
 
 // handleRegistry answers what package registry asks before a tenant is known. The rest of it runs on package record.
@@ -64,6 +84,36 @@ func (k *Kit) handleRegistry() {
 		})
 		return list, nil
 	})
+	k.Handle(sqltext.Config, func(ctx context.Context, args ...any) (any, error) {
+		tx := ctx.Value(memKey{}).(*memTx)
+		list := []configured{}
+		if id := args[0].(string); tx.system || tx.tenant == id { // as row-level security does
+			for _, t := range k.tenantRows(tx, id) {
+				own, err := k.settings(tx, id)
+				if err != nil {
+					return nil, err
+				}
+				list = append(list, configured{
+					text(t, "id"), text(t, "slug"), text(t, "name"), text(t, "plan"), text(t, "state"), t.values["read_only"] == true,
+					text(t, "reason"), text(t, "state_by"), t.values["state_at"].(time.Time), t.values["owners"].(int64),
+					t.values["version"].(int64), t.values["created_at"].(time.Time), t.values["updated_at"].(time.Time), own,
+				})
+			}
+		}
+		return list, nil
+	})
+}
+
+// settings returns the settings of a tenant as a JSON object.
+func (k *Kit) settings(tx *memTx, id string) (string, error) {
+	own := map[string]json.RawMessage{}
+	for _, s := range k.allRows(tx, "registry.settings") {
+		if value, ok := s.values["value"].(sqlexpr.JSON); ok && s.tenant == id {
+			own[text(s, "name")] = json.RawMessage(value)
+		}
+	}
+	body, err := json.Marshal(own)
+	return string(body), err
 }
 
 // allRows returns the rows of a table of all tenants, as a function of the system role sees them.

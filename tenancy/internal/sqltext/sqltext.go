@@ -40,6 +40,11 @@ var (
 	RetireSeal string
 )
 
+// Config reads the row of the tenant $1 and, as a JSON object, its settings and flags for package registry.
+//
+//go:embed config.sql
+var Config string
+
 // Lock and TryLock take the advisory lock $1 until the transaction ends.
 const (
 	Lock    = `select pg_advisory_xact_lock($1)`
