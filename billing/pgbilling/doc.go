@@ -16,6 +16,8 @@
 //
 // Row-level security is on and forced. Members of tenancy_app read the customers and subscriptions of the
 // tenant that tenancy.tenant_id() names, and write nothing; without the tenancy schema they read nothing.
-// Members of tenancy_system read and write everything, which webhooks need: an event has no tenant. So
-// events and syncs, which hold ids of the provider's objects and no tenant, stay when a tenant is purged.
+// Members of tenancy_system read and write everything, which webhooks need: an event has no tenant. The
+// rows of billing.events and billing.syncs, which have none either, go with the row of their subscription
+// when a tenant is purged, without being counted in its report. What stays are events of subscriptions that were never
+// stored, and what the provider sends later: ids of the provider's objects, which lead to nobody here.
 package pgbilling

@@ -10,5 +10,5 @@ import (
 func ExampleMigrations() {
 	files, err := fs.Glob(pgbilling.Migrations, "*.sql")
 	fmt.Println(files, err)
-	// Output: [0001_billing.sql 0002_tenancy.sql] <nil>
+	// Output: [0001_billing.sql 0002_tenancy.sql 0003_forget.sql] <nil>
 }

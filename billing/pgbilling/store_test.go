@@ -183,3 +183,25 @@ func TestTenancyComesLater(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+// TestNothingOfAPurgedTenantStays deletes as the purge of package registry does, table by table by the tenant.
+func TestNothingOfAPurgedTenantStays(t *testing.T) {
+	t.Parallel()
+	s, pg := setup(t)
+	subscribe(t, s, "acme")
+	subscribe(t, s, "globex")
+	_, err := s.Ingest(t.Context(), billing.Event{Provider: "p", ID: "late", Type: "t", Kind: billing.KindSubscription, Object: "s-acme"})
+	require.NoError(t, err)
+	for _, table := range []string{"subscriptions", "customers"} {
+		_, err = pg.System.Exec(t.Context(), `delete from billing.`+table+` where tenant_id = 'acme'`)
+		require.NoError(t, err)
+	}
+	rows, err := pg.System.Query(t.Context(), `select 'event ' || object_id from billing.events
+		union all select 'sync ' || object_id from billing.syncs
+		union all select 'subscription ' || subscription_id from billing.subscriptions
+		union all select 'customer ' || customer_id from billing.customers order by 1`)
+	require.NoError(t, err)
+	left, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Equal(t, []string{"customer c-globex", "event s-globex", "subscription s-globex", "sync s-globex"}, left)
+}

@@ -58,6 +58,10 @@ func TestATeamLeavesWithAllItHas(t *testing.T) {
 		require.Zero(t, count(t, pg, name, teams[0].ID), name)
 		require.Equal(t, int64(1), count(t, pg, name, teams[1].ID), name)
 	}
+	var others, all int // of what has no tenant
+	require.NoError(t, pg.System.QueryRow(t.Context(), `select count(*) filter (where object_id = $1), count(*)
+		from (select object_id from billing.events union all select object_id from billing.syncs) o`, "sub_"+teams[1].ID).Scan(&others, &all))
+	require.Equal(t, []int{2, 2}, []int{others, all})
 }
 
 // directory is a database with the tables of all blocks.
