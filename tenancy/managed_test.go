@@ -83,12 +83,14 @@ func TestRefusedUnitsAreRolledBack(t *testing.T) {
 		for name, run := range map[string]func(context.Context, *tenancy.Tx) error{
 			"exec":    func(ctx context.Context, tx *tenancy.Tx) error { _, err := tx.Exec(ctx, sql); return err },
 			"prepare": func(ctx context.Context, tx *tenancy.Tx) error { _, err := tx.Prepare(ctx, "p", sql); return err },
-			"defer":   func(_ context.Context, tx *tenancy.Tx) error { tx.Defer(sql); return tenancy.ErrManaged },
+			"defer":   func(_ context.Context, tx *tenancy.Tx) error { tx.Defer(sql); return nil }, // told at the end
 		} {
 			err := db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 				_, err := tx.Exec(ctx, insertNote, "x")
 				require.NoError(t, err)
-				require.ErrorIs(t, run(ctx, tx), tenancy.ErrManaged, "%s: %s", name, sql)
+				if err := run(ctx, tx); name != "defer" {
+					require.ErrorIs(t, err, tenancy.ErrManaged, "%s: %s", name, sql)
+				}
 				return nil
 			})
 			require.ErrorIs(t, err, tenancy.ErrManaged, "%s: %s", name, sql)

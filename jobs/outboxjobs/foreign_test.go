@@ -34,6 +34,8 @@ func TestJobsFromAnotherLanguage(t *testing.T) {
 	defer b.start(b.relay(b.sink()).Run)()
 	defer b.start(b.q.Run)()
 	b.ran(1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	require.Equal(t, "acme", b.runs[42][0].Tenant)
 }
 
@@ -45,21 +47,28 @@ func TestForgedJobsAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	foreign, err := jobs.NewJob("globex", count{N: 1}, &jobs.EnqueueOptions{Key: "k"}, -1)
 	require.NoError(t, err)
-	deliver := func(kind string, job driver.Job) error {
+	deliver := func(kind string, job driver.Job, opts *outboxjobs.Options) (error, int) {
 		store := jobstest.NewDriver()
-		sink, err := outboxjobs.NewSink(store, nil)
+		sink, err := outboxjobs.NewSink(store, opts)
 		require.NoError(t, err)
 		payload, err := json.Marshal(map[string]any{"kind": kind, "job": job})
 		require.NoError(t, err)
 		_, err = sink.Deliver(t.Context(), "", "p1", []outbox.Event{{ID: "e1", Tenant: "acme", Type: "ashlar.job", Payload: payload}})
 		stats, statsErr := store.Stats(t.Context())
 		require.NoError(t, statsErr)
-		if err != nil {
-			require.Zero(t, stats)
-		}
-		return err
+		return err, stats.Ready + stats.Scheduled + stats.Parked + stats.Running + stats.Dead + stats.Done
 	}
-	require.NoError(t, deliver("count", genuine))
+	refused := func(kind string, job driver.Job, name string) {
+		err, stored := deliver(kind, job, nil)
+		require.Error(t, err, name)
+		require.Zero(t, stored, name)
+		err, stored = deliver(kind, job, &outboxjobs.Options{Drop: func(e outbox.Event, err error) bool { return e.ID == "e1" && err != nil }})
+		require.NoError(t, err, "%s: Drop lets the queue go on", name)
+		require.Zero(t, stored, "%s: without the job", name)
+	}
+	err, stored := deliver("count", genuine, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, stored)
 
 	for name, forge := range map[string]func(*driver.Job){
 		"another tenant's job":  func(j *driver.Job) { *j = foreign },
@@ -77,7 +86,7 @@ func TestForgedJobsAreRefused(t *testing.T) {
 	} {
 		job := genuine
 		forge(&job)
-		require.Error(t, deliver("count", job), name)
+		refused("count", job, name)
 	}
-	require.Error(t, deliver("other", genuine), "announced as another kind")
+	refused("other", genuine, "announced as another kind")
 }
