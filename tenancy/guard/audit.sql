@@ -159,7 +159,8 @@ where c.contype = 'f' and c.conparentid = 0
 
 union all
 select 'T10', v.name, 'is a view that reads with the rights of its owner instead of the reader''s',
-       format('alter view %s set (security_invoker = true)', v.name)
+       case when current_setting('server_version_num')::int < 150000 then format('revoke all on %s from %s', v.name, (select list from grantees))
+            else format('alter view %s set (security_invoker = true)', v.name) end
 from relations v
 where v.relkind = 'v' and coalesce(array_to_string(v.reloptions, ',') !~* 'security_invoker=(true|on|yes|1)', true)
   and exists (select from bound where has_any_column_privilege(oid, v.oid, 'select, insert, update'))

@@ -42,11 +42,14 @@ create function app.touch() returns trigger language plpgsql security definer se
 create trigger touch before update on app.notes for each row execute function app.touch();
 `)}}
 
-// sound returns a database like testenv.Postgres, and takes from everybody the right to make temporary tables.
+// sound returns a database like testenv.Postgres, and takes from everybody the right to make temporary tables and, before
+// PostgreSQL 15, tables in the schema public.
 func sound(t *testing.T, migrations ...fs.FS) *testenv.PG {
 	t.Helper()
 	pg := testenv.Postgres(t, migrations...)
 	_, err := pg.Owner.Exec(t.Context(), "revoke temporary on database "+pgx.Identifier{pg.Name()}.Sanitize()+" from public")
+	require.NoError(t, err)
+	_, err = superuser(t, pg).Exec(t.Context(), "revoke create on schema public from public")
 	require.NoError(t, err)
 	return pg
 }
