@@ -8,8 +8,6 @@ import (
 	"net"
 	"net/url"
 	"strings"
-
-	"github.com/ashlar-go/ashlar/tenancy"
 )
 
 const usage = `pulse watches URLs and tells you when they are down.
@@ -37,7 +35,8 @@ environment:
   APP_DATABASE_URL     the same as a member of tenancy_app (default: made from DATABASE_URL)
   SYSTEM_DATABASE_URL  the same as a member of tenancy_system (default: likewise)
   SEAL_KEY             <key id>:<64 hex digits>; seals the team of each transaction, so that
-                       injected SQL cannot choose another one; migrations install it
+                       injected SQL cannot choose another one; migrations install it; and
+                       the cursors of pages, so that every process reads those of the others
   REDIS_URL            Redis
   OPS_PASSWORD         what operators log in with at /ops/, under any name; without it
                        those pages are only there where the dev inbox is
@@ -57,8 +56,8 @@ type config struct {
 
 	databaseURL, appURL, systemURL string
 	redisURL, clickhouseURL        string
-	seal                           *tenancy.Seal // nil: none was given
-	opsPassword                    string        // empty: operators are those on this machine
+	seals                          seals
+	opsPassword                    string // empty: operators are those on this machine
 }
 
 // errHelp says that the usage was printed because it was asked for.
@@ -96,7 +95,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*config, e
 		return nil, fmt.Errorf("%w (pulse -h lists the flags)", err)
 	}
 	if text := getenv("SEAL_KEY"); text != "" {
-		if c.seal, err = parseSeal(text); err != nil {
+		if c.seals, err = parseSeals(text); err != nil {
 			return nil, fmt.Errorf("SEAL_KEY: %w", err)
 		}
 	}

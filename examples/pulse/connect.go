@@ -123,8 +123,8 @@ func migrateUp(ctx context.Context, s *servers, out io.Writer) error {
 	if len(applied) > 0 {
 		fmt.Fprintf(out, "applied %d migrations\n", len(applied))
 	}
-	if s.seal == nil {
+	if s.seals.tenants == nil {
 		return nil
 	}
-	return tenancy.InstallSeal(ctx, pool, s.seal, nil)
+	return tenancy.InstallSeal(ctx, pool, s.seals.tenants, nil)
 }

@@ -162,12 +162,12 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 	p.health = httpx.NewHealth(map[string]func(context.Context) error{
 		"postgres": appPool.Ping,
 		"tenants": func(ctx context.Context) error {
-			return guard.Check(ctx, appPool, &guard.Options{Allow: app.Exceptions(), Seal: s.seal})
+			return guard.Check(ctx, appPool, &guard.Options{Allow: app.Exceptions(), Seal: s.seals.tenants})
 		},
 		"redis": func(ctx context.Context) error { return rdb.Ping(ctx).Err() },
 	}, nil)
 
-	db, err := tenancy.New(appPool, &tenancy.Options{System: systemPool, Seal: s.seal, Logger: log})
+	db, err := tenancy.New(appPool, &tenancy.Options{System: systemPool, Seal: s.seals.tenants, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 	}
 	p.app, err = app.New(app.Deps{
 		DB: db, Queue: queue, Hub: hub, Provider: p.provider, Plans: plans, Mail: p.inbox, SMS: p.inbox, Analytics: stats,
-		Prober: probe.New(&probe.Options{AllowPrivate: c.allowPrivate}), Logger: log, Base: c.base,
+		Prober: probe.New(&probe.Options{AllowPrivate: c.allowPrivate}), Logger: log, Base: c.base, Cursors: s.seals.cursors,
 	})
 	if err != nil {
 		return err

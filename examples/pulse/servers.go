@@ -12,15 +12,14 @@ import (
 
 	"github.com/ashlar-go/ashlar/internal/devstack"
 	"github.com/ashlar-go/ashlar/internal/devstack/memredis"
-	"github.com/ashlar-go/ashlar/tenancy"
 )
 
 // servers are the URLs of what pulse works with, and what was started for it.
 type servers struct {
 	ownerURL, appURL, systemURL string
 	redisURL                    string
-	clickhouseURL               string        // "memory": none
-	seal                        *tenancy.Seal // nil: the database is not sealed
+	clickhouseURL               string // "memory": none
+	seals                       seals
 
 	stop []func() error
 }
@@ -28,7 +27,7 @@ type servers struct {
 // startServers takes what the environment names and, for the role all, starts
 // the rest. A copy of this program in production has no use for this file.
 func startServers(ctx context.Context, c *config, progress io.Writer) (_ *servers, err error) {
-	s := &servers{ownerURL: c.databaseURL, appURL: c.appURL, systemURL: c.systemURL, redisURL: c.redisURL, clickhouseURL: c.clickhouseURL, seal: c.seal}
+	s := &servers{ownerURL: c.databaseURL, appURL: c.appURL, systemURL: c.systemURL, redisURL: c.redisURL, clickhouseURL: c.clickhouseURL, seals: c.seals}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -66,8 +65,8 @@ func (s *servers) postgres(ctx context.Context, c *config, progress io.Writer) e
 	}
 	s.stop = append(s.stop, pg.Close)
 	s.ownerURL, s.appURL, s.systemURL = pg.OwnerURL, pg.AppURL, pg.SystemURL
-	if s.seal == nil && c.databaseURL == "" {
-		s.seal, err = ownSeal(c.data)
+	if s.seals.tenants == nil && c.databaseURL == "" {
+		s.seals, err = ownSeals(c.data)
 	}
 	return err
 }

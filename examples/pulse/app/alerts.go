@@ -100,15 +100,15 @@ type alertRow struct {
 }
 
 func (a *App) alert(ctx context.Context, job Alert) error {
-	row, err := tenancy.One[alertRow](ctx, a.readOnly(), alertSQL, job.Incident)
+	row, err := tenancy.One[alertRow](ctx, a.readOnly(), alertSQL, team(ctx), job.Incident)
 	if errors.Is(err, tenancy.ErrNotFound) {
 		return nil // its monitor was removed meanwhile
 	}
 	if err != nil {
 		return err
 	}
-	team, err := contacts.List(ctx, a.readOnly(), record.Query{Order: "id", Limit: maxContacts})
-	if err != nil || len(team) == 0 {
+	to, err := contacts.List(ctx, a.readOnly(), record.Query{Order: "id", Limit: maxContacts})
+	if err != nil || len(to) == 0 {
 		return err // nobody wants to know
 	}
 	tenant, err := a.Registry.Get(ctx)
@@ -119,7 +119,7 @@ func (a *App) alert(ctx context.Context, job Alert) error {
 		Closed: job.Closed, Incident: job.Incident, Monitor: row.Monitor, URL: row.URL, Cause: row.Cause,
 		Opened: row.Opened.UTC(), Page: a.Base + "/status/" + tenant.Slug + "/page",
 	}
-	for _, c := range team {
+	for _, c := range to {
 		m.To = append(m.To, notify.Recipient{Name: c.Name, Email: c.Email, Phone: c.Phone})
 	}
 	if job.Closed && row.Closed != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/ashlar-go/ashlar/jobs"
 	"github.com/ashlar-go/ashlar/notify"
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/record"
 	"github.com/ashlar-go/ashlar/tenancy/registry"
 )
 
@@ -37,6 +38,7 @@ type Deps struct {
 	Prober    *probe.Prober
 	Logger    *slog.Logger // nil: slog.Default()
 	Base      string       // the URL of this server, for links in alerts
+	Cursors   []byte       // seals the cursors of pages, 32 bytes or more; nil: this process reads its own only
 }
 
 // App is pulse. Its methods are safe for concurrent use.
@@ -51,6 +53,7 @@ type App struct {
 	Keys, Pages *registry.Resolver
 
 	notifier *notify.Notifier
+	contacts *record.Table[Contact]
 }
 
 // New puts the app together and registers its jobs. It starts nothing.
@@ -58,7 +61,10 @@ func New(d Deps) (*App, error) {
 	if d.Logger == nil {
 		d.Logger = slog.Default()
 	}
-	a := &App{Deps: d}
+	a := &App{Deps: d, contacts: contacts}
+	if d.Cursors != nil {
+		a.contacts = contacts.WithCursorKeys(d.Cursors)
+	}
 	var err error
 	a.Billing, err = billing.New(catalog(), d.Provider, d.Plans, &billing.Options{Tenant: tenancy.IDFrom, Usage: a.usage})
 	if err != nil {

@@ -35,15 +35,15 @@ func newVirtual(t *testing.T, interval time.Duration) *virtual {
 	// A probe of a private address has a result without any network.
 	row := monitorRow{ID: "m1", Name: "Shop", URL: "http://127.0.0.1/", IntervalS: int(interval / time.Second), State: uptime.Up, Version: 1}
 	kit := tenancytest.New(t)
-	kit.Handle(selectMonitor+`and m.id = $1`, func(context.Context, ...any) (any, error) {
+	kit.Handle(selectMonitor+`and m.id = $2`, func(context.Context, ...any) (any, error) {
 		v.asked++
 		if v.down != nil {
 			return row, v.down()
 		}
 		return row, nil
 	})
-	kit.Handle(`update pulse.monitors set state = $3, failures = $4, checked = $5, version = version + 1
-			where tenant_id = (select tenancy.tenant_id()) and id = $1 and version = $2`, func(context.Context, ...any) (any, error) {
+	kit.Handle(`update pulse.monitors set state = $4, failures = $5, checked = $6, version = version + 1
+			where tenant_id = $1 and id = $2 and version = $3`, func(context.Context, ...any) (any, error) {
 		row.Checked = time.Now()
 		v.results = append(v.results, time.Since(v.began))
 		return tenancytest.Affected(1), nil

@@ -71,7 +71,7 @@ func (a *App) Contacts(ctx context.Context, in ContactsIn) (ContactsOut, error) 
 	if in.Limit == 0 {
 		in.Limit = 20
 	}
-	page, err := contacts.Page(ctx, a.readOnly(), record.Query{Order: "name", Limit: in.Limit, After: in.After, Before: in.Before})
+	page, err := a.contacts.Page(ctx, a.readOnly(), record.Query{Order: "name", Limit: in.Limit, After: in.After, Before: in.Before})
 	return ContactsOut{Items: page.Items, Next: page.Next, Prev: page.Prev}, err
 }
 

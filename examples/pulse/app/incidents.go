@@ -17,7 +17,7 @@ type incidentRow struct {
 	Closed    *time.Time
 }
 
-const selectIncident = `select id, monitor_id, cause, opened, closed from pulse.incidents where tenant_id = (select tenancy.tenant_id())`
+const selectIncident = `select id, monitor_id, cause, opened, closed from pulse.incidents where tenant_id = $1`
 
 func (r incidentRow) aggregate() *uptime.Incident {
 	i := &uptime.Incident{ID: r.ID, Monitor: r.MonitorID, Cause: r.Cause, Opened: r.Opened.UTC()}
@@ -34,7 +34,7 @@ func (a *App) Incidents(ctx context.Context, _ None) ([]*uptime.Incident, error)
 }
 
 func (a *App) incidents(ctx context.Context, limit int) ([]*uptime.Incident, error) {
-	rows, err := tenancy.All[incidentRow](ctx, a.readOnly(), selectIncident+` order by opened desc limit $1`, limit)
+	rows, err := tenancy.All[incidentRow](ctx, a.readOnly(), selectIncident+` order by opened desc limit $2`, team(ctx), limit)
 	out := make([]*uptime.Incident, 0, len(rows))
 	for _, r := range rows {
 		out = append(out, r.aggregate())

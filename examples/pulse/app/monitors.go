@@ -118,7 +118,7 @@ func (a *App) Monitor(ctx context.Context, ref MonitorRef) (Monitor, error) {
 func (a *App) RemoveMonitor(ctx context.Context, ref MonitorRef) (struct{}, error) {
 	return struct{}{}, a.DB.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		name, err := tenancy.One[string](ctx, tx, `delete from pulse.monitors
-			where tenant_id = (select tenancy.tenant_id()) and id = $1 returning name`, ref.ID)
+			where tenant_id = $1 and id = $2 returning name`, tx.ID(), ref.ID)
 		if errors.Is(err, tenancy.ErrNotFound) {
 			return ErrNotFound
 		}

@@ -33,5 +33,5 @@ func (a *App) usage(ctx context.Context, feature string) (int64, error) {
 	if feature != featureMonitors {
 		return 0, nil
 	}
-	return tenancy.One[int64](ctx, a.DB, `select count(*) from pulse.monitors where tenant_id = (select tenancy.tenant_id())`)
+	return tenancy.One[int64](ctx, a.DB, `select count(*) from pulse.monitors where tenant_id = $1`, team(ctx))
 }

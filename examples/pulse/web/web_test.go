@@ -224,6 +224,33 @@ func TestContactsAreRecords(t *testing.T) {
 	acme.Do("DELETE", "/contacts/"+ann.ID, nil).RequireProblem(http.StatusNotFound, "not_found")
 }
 
+// TestCursorsOfAnotherProcess: those who share the secret read each other's cursors, whoever has none reads its own.
+func TestCursorsOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	begin := func(cursors []byte) *httpxtest.Client {
+		d := w.app.Deps
+		d.Cursors = cursors
+		var err error
+		d.Queue, err = jobs.New(jobstest.New(t), nil)
+		require.NoError(t, err)
+		a, err := app.New(d)
+		require.NoError(t, err)
+		return httpxtest.NewClient(t, web.New(a, web.Options{Health: httpx.NewHealth(nil, nil)}))
+	}
+	var out app.SignUpOut
+	w.client.Post("/signup", app.SignUpIn{Team: "acme", Slug: "acme", Email: "ops@acme.example"}).RequireStatus(http.StatusCreated).JSON(&out)
+	process := func(cursors []byte) *httpxtest.Client { return begin(cursors).With("Authorization", "Bearer "+out.APIKey) }
+	key := []byte("a key of the cursors, shared by all")
+	one, other, without := process(key), process(key), process(nil)
+	one.Post("/contacts", app.ContactIn{Name: "Ann", Email: "ann@acme.example"}).RequireStatus(http.StatusCreated)
+	var page app.ContactsOut
+	one.Get("/contacts?limit=1").RequireStatus(http.StatusOK).JSON(&page)
+	next := "/contacts?after=" + url.QueryEscape(page.Next)
+	other.Get(next).RequireStatus(http.StatusOK)
+	without.Get(next).RequireProblem(http.StatusBadRequest, "cursor")
+}
+
 func TestStatusPageHasAnETag(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
