@@ -22,7 +22,9 @@ import (
 	"github.com/ashlar-go/ashlar/httpx"
 	"github.com/ashlar-go/ashlar/jobs"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
+	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/outbox"
 	"github.com/ashlar-go/ashlar/tenancy/tenancytest"
 )
 
@@ -49,7 +51,6 @@ func (CountWords) Kind() string { return "notes.count_words" }
 type service struct {
 	db    *tenancy.DB
 	notes *tenancytest.Table[int, Note] // with PostgreSQL: SQL on tenancy.Tx
-	queue *jobs.Queue
 }
 
 // add is the write: a plain function, run inside a unit of work by its
@@ -62,11 +63,12 @@ func (s *service) add(ctx context.Context, in Note) (Note, error) {
 		}
 		in.ID = len(all) + 1
 		tx.Emit(NoteAdded{Body: in.Body})
-		tenancy.Hooks{}.OnCommit(ctx, func(ctx context.Context) {
-			if _, err := s.queue.Enqueue(ctx, CountWords{Body: in.Body}, nil); err != nil {
-				fmt.Println("enqueue:", err)
-			}
-		})
+		// The job is stored with the note, all or nothing, and the relay carries
+		// it into the queue. Enqueued after the commit it would be lost with a
+		// process that dies in between.
+		if err := outboxjobs.Enqueue(tx, CountWords{Body: in.Body}, nil); err != nil {
+			return err
+		}
 		return s.notes.Put(ctx, in.ID, in)
 	})
 	return in, err
@@ -98,12 +100,21 @@ func newServer(counted func(team string, words int)) (http.Handler, []func(conte
 		return nil
 	})
 
-	svc := &service{db: db, notes: notes, queue: queue}
+	sink, err := outboxjobs.NewSink(driver, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	relay, err := outbox.New(db, sink, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	svc := &service{db: db, notes: notes}
 	team := httpx.Tenant(func(r *http.Request) (string, error) { return r.Header.Get("Team"), nil }, tenancy.WithID)
 	mux := http.NewServeMux()
 	mux.Handle("GET /notes", team(httpx.Read(svc.list, &httpx.ReadOptions{Cache: hub, Fresh: time.Minute, Tags: []string{"notes"}})))
 	mux.Handle("POST /notes", team(httpx.Write(db, svc.add, &httpx.WriteOptions{Cache: hub, Tags: []string{"notes"}, Status: http.StatusCreated})))
-	return httpx.Default(mux, nil), []func(context.Context) error{queue.Run, hub.Run}, nil
+	return httpx.Default(mux, nil), []func(context.Context) error{queue.Run, hub.Run, relay.Run}, nil
 }
 
 func main() {

@@ -38,6 +38,8 @@ func TestQuickstart(t *testing.T) {
 		globex.Get("/notes").RequireStatus(http.StatusOK).JSON(&notes)
 		require.Empty(t, notes, "another team sees none of it")
 		client.Get("/notes").RequireStatus(http.StatusNotFound)
+		acme.Post("/notes", Note{Body: "three more words"}).RequireStatus(http.StatusCreated)
+		require.Equal(t, count{"acme", 3}, <-counts, "each job runs once")
 		cancel()
 	})
 }

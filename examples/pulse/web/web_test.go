@@ -240,7 +240,9 @@ func TestCursorsOfAnotherProcess(t *testing.T) {
 	}
 	var out app.SignUpOut
 	w.client.Post("/signup", app.SignUpIn{Team: "acme", Slug: "acme", Email: "ops@acme.example"}).RequireStatus(http.StatusCreated).JSON(&out)
-	process := func(cursors []byte) *httpxtest.Client { return begin(cursors).With("Authorization", "Bearer "+out.APIKey) }
+	process := func(cursors []byte) *httpxtest.Client {
+		return begin(cursors).With("Authorization", "Bearer "+out.APIKey)
+	}
 	key := []byte("a key of the cursors, shared by all")
 	one, other, without := process(key), process(key), process(nil)
 	one.Post("/contacts", app.ContactIn{Name: "Ann", Email: "ann@acme.example"}).RequireStatus(http.StatusCreated)
