@@ -40,6 +40,9 @@
 // tenancy.protect covers the partitions that a table has when it is called. Of later ones T01 finds those that default
 // privileges gave the app role rights on, and T21 the others.
 //
+// Before PostgreSQL 15 a view cannot run with its reader's rights, so that T10 is mended by a revoke, and everybody may create
+// in the schema public, which T16 finds and the owner of that schema, at first a superuser, revokes.
+//
 // T23 speaks up once there is such a large object: that everybody may make one is how PostgreSQL comes, and only a superuser can
 // change it (revoke execute on function lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) from public).
 //
