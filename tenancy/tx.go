@@ -201,7 +201,8 @@ func (tx *Tx) Conn() *pgx.Conn {
 }
 
 // LargeObjects returns PostgreSQL's large objects. It panics unless TxOptions.Eager is set.
-// Large objects have no tenant and no row-level security.
+// Large objects have no tenant and no row-level security: what a unit of one tenant stores, those of all others can read, which
+// guard's rule T23 finds.
 func (tx *Tx) LargeObjects() pgx.LargeObjects {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()

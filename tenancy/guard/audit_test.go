@@ -278,3 +278,17 @@ func TestSafePolicies(t *testing.T) {
 		require.NoError(t, tx.Rollback(t.Context()))
 	}
 }
+
+// TestLargeObjectsHaveNoTenant is why T23 is a breach: what a unit of one tenant stores, one of another reads.
+func TestLargeObjectsHaveNoTenant(t *testing.T) {
+	t.Parallel()
+	pg := sound(t, tenancy.Migrations, app)
+	db, err := tenancy.New(pg.App, nil)
+	require.NoError(t, err)
+	id, err := tenancy.One[uint32](tenancy.WithID(t.Context(), "acme"), db, `select lo_from_bytea(0, 'secret of acme')`)
+	require.NoError(t, err)
+	read, err := tenancy.One[string](tenancy.WithID(t.Context(), "globex"), db, `select convert_from(lo_get($1::oid), 'UTF8')`, id)
+	require.NoError(t, err)
+	require.Equal(t, "secret of acme", read)
+	require.ErrorContains(t, guard.Check(t.Context(), pg.App, nil), "T23 breach")
+}
