@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -71,7 +70,7 @@ func TestRolesInSeparateProcesses(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(text), `jobs_store_up{queue="pulse"} 1`)
 	require.NoError(t, api.cmd.Process.Signal(os.Interrupt))
-	api.end(5 * time.Second)
+	api.end()
 }
 
 func TestHelpIsNoError(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -48,7 +47,6 @@ func TestCtrlCFinishesRequestsAndGivesJobsBack(t *testing.T) {
 	// time to read the first one's header.
 	require.Equal(t, 200, p.call("GET", "/livez", "", nil, nil))
 
-	began := time.Now()
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
 	eventually(t, "new connections are refused", func() bool {
 		c, err := net.Dial("tcp", "127.0.0.1:"+port)
@@ -62,7 +60,7 @@ func TestCtrlCFinishesRequestsAndGivesJobsBack(t *testing.T) {
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	require.Equal(t, 201, res.StatusCode, "the request that was in flight is finished")
-	p.end(5*time.Second - time.Since(began))
+	p.end()
 	require.NotContains(t, p.logs.String(), "panic")
 
 	// The check was given back: it runs again after the next start, an hour

@@ -37,8 +37,12 @@ func (in SignUpIn) Validate() error {
 	return err
 }
 
-// SignUp makes a team with its first API key and whom its alerts reach, all of
-// it or nothing.
+// Roles are the roles of a team's members, those that the registry has where
+// nothing else is said.
+func Roles() []string { return []string{registry.Owner, "admin", "member"} }
+
+// SignUp makes a team with its owner, its first API key and whom its alerts
+// reach, all of it or nothing.
 func (a *App) SignUp(ctx context.Context, in SignUpIn) (SignUpOut, error) {
 	out := SignUpOut{Team: strings.TrimSpace(in.Team)}
 	team, err := a.Registry.Create(ctx, registry.NewTenant{
@@ -47,8 +51,13 @@ func (a *App) SignUp(ctx context.Context, in SignUpIn) (SignUpOut, error) {
 			if err := contacts.SaveLater(tx, &Contact{Name: out.Team, Email: in.Email, Phone: in.Phone}); err != nil {
 				return err
 			}
-			// Nobody acts for a team that is being made.
-			_, secret, err := a.Registry.CreateKey(registry.Trusted(ctx), registry.NewKey{Name: "first key", Scopes: []string{"*"}})
+			ctx = registry.Trusted(ctx) // nobody acts for a team that is being made
+			// pulse has no accounts: a person is an address. Not NewTenant.Owner, with which a
+			// second sign-up of the same person would be the first one repeated, without a key.
+			if err := a.Registry.AddMember(ctx, in.Email, registry.Owner); err != nil {
+				return err
+			}
+			_, secret, err := a.Registry.CreateKey(ctx, registry.NewKey{Name: "first key", Scopes: []string{"*"}})
 			out.APIKey = secret.Reveal()
 			return err
 		},

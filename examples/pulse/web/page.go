@@ -22,6 +22,7 @@ var parsed = template.Must(template.New("").Funcs(template.FuncMap{
 		return map[string]string{"operational": "All systems operational", "degraded": "Some systems are down", "down": "All systems are down"}[state]
 	},
 	"lasted": func(o app.Outage) string { return o.Closed.Sub(o.Opened).Round(time.Second).String() },
+	"day":    func(t time.Time) string { return t.UTC().Format("2 Jan 2006") },
 	"when":   func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04:05 MST") },
 }).ParseFS(pages, "html/*.html"))
 
@@ -61,13 +62,18 @@ func render(name string, data any) ([]byte, error) {
 	return page.Bytes(), err
 }
 
-// show writes a whole page or a problem, never half a page.
 func show(w http.ResponseWriter, r *http.Request, html []byte, err error) {
+	showAs(w, r, http.StatusOK, html, err)
+}
+
+// showAs writes a whole page or a problem, never half a page.
+func showAs(w http.ResponseWriter, r *http.Request, status int, html []byte, err error) {
 	if err != nil {
 		httpx.WriteError(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", policy)
+	w.WriteHeader(status)
 	_, _ = w.Write(html) // the only error is a reader that left
 }

@@ -51,6 +51,7 @@ func New(a *app.App, o Options) http.Handler {
 	mux := http.NewServeMux()
 	public(mux, a)
 	team(mux, a)
+	teamPages(mux, a)
 	mux.Handle("POST /webhooks/billing", a.Billing.Webhook())
 	mux.Handle("GET /livez", o.Health.Live())
 	mux.Handle("GET /readyz", o.Health.Ready())
@@ -112,13 +113,15 @@ func team(mux *http.ServeMux, a *app.App) {
 	}
 }
 
+// known tells the log, and the cache, the team that was found.
+var known = httpx.Tenant(func(r *http.Request) (string, error) {
+	id, _ := tenancy.IDFrom(r.Context())
+	return id, nil
+}, tenancy.WithID)
+
 // tenant finds the team of a request, and who acts for it, and says so in the
 // log.
 func tenant(by *registry.Resolver) httpx.Middleware {
-	known := httpx.Tenant(func(r *http.Request) (string, error) {
-		id, _ := tenancy.IDFrom(r.Context())
-		return id, nil
-	}, tenancy.WithID)
 	return func(next http.Handler) http.Handler {
 		next = known(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -175,6 +178,10 @@ func problem(err error) *httpx.Problem {
 		p := httpx.NewProblem(http.StatusUnauthorized, "unknown_key", "Send the API key that the sign-up returned: Authorization: Bearer sk_live_…")
 		p.Header = http.Header{"Www-Authenticate": {`Bearer realm="pulse"`}}
 		return p
+	case errors.Is(err, registry.ErrForbidden):
+		return httpx.NewProblem(http.StatusForbidden, "forbidden", "This API key may not do that.")
+	case errors.Is(err, registry.ErrLastOwner):
+		return httpx.NewProblem(http.StatusConflict, "last_owner", "The last owner stays: make another member owner first.")
 	case errors.Is(err, app.ErrNotFound), errors.Is(err, tenancy.ErrNotFound):
 		return httpx.NewProblem(http.StatusNotFound, "not_found", "There is no such thing in this team.")
 	case errors.Is(err, registry.ErrTaken):
