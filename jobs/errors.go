@@ -47,6 +47,10 @@ var (
 	// tenant in the context.
 	ErrNoSchedule = errors.New("jobs: no such schedule")
 
+	// ErrInCode answers Unschedule for a schedule that a process has in its code
+	// and ran within the last two hours. Nothing was removed.
+	ErrInCode = errors.New("jobs: the schedule is in the code of a process that runs")
+
 	// ErrTimeout is the cause with which a handler's context ends after
 	// Options.Timeout.
 	ErrTimeout = errors.New("jobs: handler timed out")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,9 +13,10 @@ import (
 
 // Unschedule removes schedules of Queue.Schedule of the tenant of ctx, and
 // answers how many there were. Without a tenant in ctx it takes ids of any
-// tenant, and names; of a schedule in code it removes the note, which comes
-// back within the hour if a process still runs it. A job that is enqueued
-// already is run.
+// tenant, and names, also of a schedule in code that no process has any more:
+// one that a process ran within the last two hours is refused with ErrInCode,
+// before anything is removed, since it would be there again. A job that is
+// enqueued already is run.
 func (q *Queue) Unschedule(ctx context.Context, names ...string) (int, error) {
 	scheduler, err := q.scheduler("unschedule")
 	if err != nil {
@@ -23,6 +25,9 @@ func (q *Queue) Unschedule(ctx context.Context, names ...string) (int, error) {
 	var keys []string
 	for _, name := range names {
 		keys = append(keys, q.scheduleKeys(ctx, name)...)
+	}
+	if err := q.checkLeft(ctx, scheduler, keys); err != nil {
+		return 0, err
 	}
 	total := 0
 	for len(keys) > 0 {
@@ -35,6 +40,33 @@ func (q *Queue) Unschedule(ctx context.Context, names ...string) (int, error) {
 		}
 	}
 	return total, nil
+}
+
+// Alive tells whether the schedule is in the code of a process that ran within
+// the two hours before now; those do say so each hour. One of Queue.Schedule is
+// in no code.
+func (s Schedule) Alive(now time.Time) bool { return s.InCode && now.Sub(s.Seen) <= 2*seenEvery }
+
+// checkLeft refuses schedules that are in the code of a process that runs.
+func (q *Queue) checkLeft(ctx context.Context, s driver.Scheduler, keys []string) error {
+	var inCode []string
+	for _, key := range keys {
+		if _, _, is := splitScheduleKey(key); is {
+			inCode = append(inCode, key)
+		}
+	}
+	for part := range slices.Chunk(inCode, driver.MaxBatch) {
+		found, err := s.FindSchedules(ctx, part)
+		if err != nil {
+			return fmt.Errorf("jobs: unschedule: %w", err)
+		}
+		for _, one := range found {
+			if len(one.Data) > 0 && q.showSchedule(one).Alive(q.now()) {
+				return fmt.Errorf("jobs: unschedule %s: %w", one.Key, ErrInCode)
+			}
+		}
+	}
+	return nil
 }
 
 // PauseSchedule stops a schedule, also one in code, until ResumeSchedule: its

@@ -195,7 +195,8 @@ func searchCases() []testCase {
 				for _, id := range s.take("w", 300) { // of those that were in the page
 					taken[id] = true
 				}
-				s.push(many(fmt.Sprint("new", pages, "-"), "", 400)...)
+				s.push(many(fmt.Sprint("new", pages, "a"), "", 400)...) // more than a page has
+				s.push(many(fmt.Sprint("new", pages, "b"), "", 400)...)
 				s.equal("pages", true, pages < 20)
 			})
 			times := map[string]int{}

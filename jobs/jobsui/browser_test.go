@@ -1,9 +1,13 @@
 package jobsui_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +15,9 @@ import (
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
+	"github.com/ashlar-go/ashlar/jobs/jobstest"
+	"github.com/ashlar-go/ashlar/jobs/jobsui"
 )
 
 func pagesToLookAt() map[string]string {
@@ -148,13 +155,77 @@ func (s *stage) worksOnJobs(b *testenv.Browser) {
 	b.Click(`input[name=kind]`)
 	b.Type("mail.send")
 	b.Follow(`.filters button`)
+	require.Contains(s, text(b), "All that match:")
 	b.Follow(`button[value=delete-all]`)
 	require.Contains(s, text(b), "Delete 1 job?")
+	require.Contains(s, text(b), "of the kind mail.send")
 	require.Equal(s, 1, s.dead("mail.send"), "it was only asked")
 	b.Follow(`main form button`)
 	require.Contains(s, text(b), "1 job deleted.")
 	require.Zero(s, s.dead("mail.send"))
 	require.Equal(s, 1, s.dead("report.render"), "the others are there")
+}
+
+// TestLongWorkTellsHowFarItIs looks at a page while it is being written.
+func TestLongWorkTellsHowFarItIs(t *testing.T) {
+	t.Parallel()
+	d := &heavy{Driver: jobstest.New(t), release: make(chan struct{})}
+	q, err := jobs.New(d, nil)
+	require.NoError(t, err)
+	items := make([]jobs.Item, 1300)
+	for i := range items {
+		items[i] = jobs.Item{Args: mail{To: "x"}, Options: &jobs.EnqueueOptions{Delay: time.Hour}}
+	}
+	_, err = q.EnqueueMany(t.Context(), items)
+	require.NoError(t, err)
+	ui, err := jobsui.New(map[string]*jobs.Queue{"mail": q}, &jobsui.Options{Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	srv := httptest.NewServer(ui)
+	t.Cleanup(srv.Close)
+	b := testenv.StartBrowser(t)
+	b.Scripts(false)
+	b.Open(srv.URL + "/mail/jobs?state=scheduled")
+	require.Contains(t, text(b), "All 1\u202f300 that are scheduled:")
+	b.Follow(`button[value=cancel-all]`)
+	for width, scheme := range map[int]string{1280: "light", 390: "dark"} {
+		b.Resize(width)
+		b.Scheme(scheme)
+		require.True(t, b.Fits(width))
+		require.Equal(t, "ok", b.Contrast())
+		b.Screenshot(fmt.Sprintf("confirm-all-%d-%s", width, scheme))
+	}
+	b.Click(`main form button`)
+	release := sync.OnceFunc(func() { close(d.release) })
+	t.Cleanup(release) // before the server is closed
+	require.Eventually(t, func() bool { return strings.Contains(text(b), "1\u202f000 of 1\u202f300") }, patience, tick)
+	for width, scheme := range map[int]string{1280: "light", 390: "dark"} {
+		b.Resize(width)
+		b.Scheme(scheme)
+		require.True(t, b.Fits(width))
+		require.Equal(t, "ok", b.Contrast())
+		b.Screenshot(fmt.Sprintf("under-way-%d-%s", width, scheme))
+	}
+	release()
+	require.Eventually(t, func() bool { return strings.Contains(text(b), "1\u202f300 jobs cancelled.") }, patience, tick)
+	b.Screenshot("at-the-end")
+	b.Follow(`main a.button`)
+	require.Contains(t, text(b), "No job is scheduled")
+}
+
+// heavy takes a second and more for each step, and for the last one until it may
+// go on.
+type heavy struct {
+	*jobstest.Driver
+	steps   int
+	release chan struct{}
+}
+
+func (h *heavy) ResolveMatching(ctx context.Context, ids []string, f driver.Filter, how driver.Resolution) (int, error) {
+	<-time.After(1100 * time.Millisecond)
+	if h.steps++; h.steps == 3 {
+		<-h.release
+	}
+	return h.Driver.ResolveMatching(ctx, ids, f, how)
 }
 
 func (s *stage) worksOnSchedules(b *testenv.Browser) {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ashlar-go/ashlar/jobs"
 )
@@ -65,6 +66,8 @@ type dashboard struct {
 	opts   *Options
 	mux    *http.ServeMux
 	guard  *http.CrossOriginProtection
+
+	stepEvery time.Duration
 }
 
 // New returns the dashboard of the queues, by the names that it shows. It is
@@ -85,6 +88,8 @@ func New(queues map[string]*jobs.Queue, opts *Options) (http.Handler, error) {
 		opts:   opts,
 		mux:    http.NewServeMux(),
 		guard:  http.NewCrossOriginProtection(),
+
+		stepEvery: stepEvery,
 	}
 	d.mux.HandleFunc("GET /{$}", d.overview)
 	d.mux.Handle("GET /style.css", asset())

@@ -3,8 +3,10 @@ package jobsui_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -34,6 +36,7 @@ func (mail) Kind() string { return "mail.send" }
 // scheduled and two ready jobs.
 type site struct {
 	*testing.T
+	d      *redisjobs.Driver
 	q      *jobs.Queue
 	h      http.Handler
 	finish func() // lets the running handler return
@@ -63,7 +66,7 @@ func newSite(t *testing.T, opts *jobsui.Options) *site {
 	opts.Logger = quiet
 	ui, err := jobsui.New(map[string]*jobs.Queue{"mail": q}, opts)
 	require.NoError(t, err)
-	return &site{T: t, q: q, h: http.StripPrefix("/ops", ui)}
+	return &site{T: t, d: d, q: q, h: http.StripPrefix("/ops", ui)}
 }
 
 func (s *site) do(r *http.Request) (int, string, http.Header) {
@@ -139,11 +142,26 @@ func TestChanges(t *testing.T) {
 	code, body, _ := s.post("/mail/jobs", all)
 	require.Equal(t, http.StatusOK, code)
 	require.Contains(t, body, "Cancel 3 jobs")
+	require.Contains(t, body, "They are all jobs that are ready.")
 	s.stats(jobs.Stats{Ready: 3, Scheduled: 1})
 	all.Set("sure", "1")
-	code, _, _ = s.post("/mail/jobs", all)
+	for field, value := range map[string]string{"error": "no such <mail", "tenant": "acme", "kind": "other"} {
+		narrow := maps.Clone(all)
+		narrow.Set(field, value)
+		_, _, header = s.post("/mail/jobs", narrow)
+		require.Contains(t, header.Get("Location"), "done=cancel.0.0", field)
+	}
+	s.stats(jobs.Stats{Ready: 3, Scheduled: 1})
+	code, _, header = s.post("/mail/jobs", all)
 	require.Equal(t, http.StatusSeeOther, code)
+	require.Equal(t, "jobs?state=ready&done=cancel.3.0", header.Get("Location"))
 	s.stats(jobs.Stats{Scheduled: 1})
+	require.Contains(t, s.get("/mail/jobs?done=cancel.3.2"), "3 jobs cancelled. 2 jobs had gone on before.")
+	delete(all, "sure")
+	_, _, header = s.post("/mail/jobs", all)
+	require.Equal(t, "jobs?state=ready&done=cancel.0", header.Get("Location"), "nothing is left to be asked about")
+	code, _, _ = s.post("/mail/jobs", url.Values{"action": {"requeue-all"}, "state": {"ready"}, "sure": {"1"}})
+	require.Equal(t, http.StatusBadRequest, code, "ready jobs are not requeued")
 
 	code, _, _ = s.post("/mail/control", url.Values{"action": {"pause"}, "queue": {"1"}})
 	require.Equal(t, http.StatusSeeOther, code)
@@ -177,6 +195,8 @@ func TestRefusals(t *testing.T) {
 	code, _, _ := s.do(r)
 	require.Equal(t, http.StatusForbidden, code, "a form of another site")
 	code, _, _ = s.post("/mail/jobs", url.Values{"action": {"delete"}, "id": {"dead"}})
+	require.Equal(t, http.StatusForbidden, code)
+	code, _, _ = s.post("/mail/jobs", url.Values{"action": {"delete-all"}, "state": {"dead"}, "sure": {"1"}})
 	require.Equal(t, http.StatusForbidden, code)
 	require.NotContains(t, s.get("/mail/jobs?state=dead"), "Delete")
 	s.stats(jobs.Stats{Ready: 2, Scheduled: 1, Dead: 1})
@@ -235,9 +255,29 @@ func TestUnscheduleAsksFirst(t *testing.T) {
 	}
 	require.Equal(t, 1, strings.Count(s.get("/mail/schedules"), `value="unschedule"`))
 
-	form.Set("id", "incode")
+}
+
+func TestAScheduleThatLeftTheCodeIsRemoved(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	for name, seen := range map[string]time.Duration{"lives": time.Hour, "left": 3 * time.Hour} {
+		data := fmt.Appendf(nil, `{"s":"@daily","k":"mail.send","t":%d}`, time.Now().Add(-seen).Unix())
+		_, err := s.d.PutSchedule(t.Context(), driver.PutSchedule{Key: name, Data: data})
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, strings.Count(s.get("/mail/schedules"), `value="unschedule"`), "not offered for what a process has")
+	form := url.Values{"action": {"unschedule"}, "id": {"left"}, "name": {"left"}}
+	_, body, _ := s.post("/mail/schedules", form)
+	require.Contains(t, body, "no process has run it for two hours")
+	form.Set("sure", "1")
 	_, _, header := s.post("/mail/schedules", form)
-	require.Contains(t, s.get("/mail/"+header.Get("Location")), "is in code")
+	require.Contains(t, s.get("/mail/"+header.Get("Location")), "The schedule is removed.")
+	form.Set("id", "lives")
+	_, _, header = s.post("/mail/schedules", form)
+	list := s.get("/mail/" + header.Get("Location"))
+	require.Contains(t, list, "a process that runs has it")
+	require.Contains(t, list, ">lives<")
+	require.NotContains(t, list, ">left<")
 }
 
 func TestWhatIsGoneOrCannotBe(t *testing.T) {

@@ -22,7 +22,7 @@ type selection struct {
 
 func selectionOf(v url.Values) selection {
 	s := selection{
-		Filter: jobs.Filter{State: jobs.State(v.Get("state")), Kind: strings.TrimSpace(v.Get("kind")), Tenant: strings.TrimSpace(v.Get("tenant"))},
+		Filter: jobs.Filter{State: jobs.State(v.Get("state")), Kind: strings.TrimSpace(v.Get("kind")), Tenant: strings.TrimSpace(v.Get("tenant")), Error: strings.TrimSpace(v.Get("error"))},
 		ID:     strings.TrimSpace(v.Get("find")),
 	}
 	if !slices.Contains([]jobs.State{jobs.Ready, jobs.Scheduled, jobs.Parked, jobs.Running, jobs.Dead, jobs.Done}, s.State) {
@@ -48,6 +48,9 @@ func (s selection) ListURL() template.URL {
 	}
 	if s.Tenant != "" {
 		v.Set("tenant", s.Tenant)
+	}
+	if s.Error != "" {
+		v.Set("error", s.Error)
 	}
 	if s.Retried {
 		v.Set("retried", "1")
@@ -76,6 +79,7 @@ type listPage struct {
 	Next      template.URL
 	From, To  int
 	Narrow    bool // not all of the state
+	All       int  // of the state
 	WithTime  bool
 	TimeLabel string
 }
@@ -94,6 +98,12 @@ func (d *dashboard) actionsFor(r *http.Request, state jobs.State) []action {
 		jobs.Done:      {{"delete", "Delete", "danger"}},
 	}[state]
 	return slices.DeleteFunc(all, func(a action) bool { return !d.opts.allow(r, a.Name) })
+}
+
+func countOf(n jobs.Stats, state jobs.State) int {
+	return map[jobs.State]int{
+		jobs.Ready: n.Ready, jobs.Scheduled: n.Scheduled, jobs.Parked: n.Parked, jobs.Running: n.Running, jobs.Dead: n.Dead, jobs.Done: n.Done,
+	}[state]
 }
 
 // list shows the jobs of one state.
@@ -115,7 +125,8 @@ func (d *dashboard) list(w http.ResponseWriter, r *http.Request, f *frame, q *jo
 	}
 	p := listPage{
 		selection: s, States: stateTabs(stats, s), Actions: d.actionsFor(r, s.State),
-		Narrow: s.Kind != "" || s.Tenant != "" || s.Retried, From: s.Offset + 1, To: s.Offset + len(found),
+		Narrow: s.Filter != (jobs.Filter{State: s.State}), From: s.Offset + 1, To: s.Offset + len(found),
+		All:       countOf(stats, s.State),
 		WithTime:  s.State == jobs.Scheduled || s.State == jobs.Dead || s.State == jobs.Done,
 		TimeLabel: map[jobs.State]string{jobs.Scheduled: "Due", jobs.Dead: "Died", jobs.Done: "Finished"}[s.State],
 	}

@@ -18,7 +18,7 @@ var assets embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"ago": ago, "number": number, "utc": utc, "span": span, "progress": progressOf,
-	"moment": moment, "shortly": shortly, "title": title, "periods": periods, "per": per,
+	"moment": moment, "shortly": shortly, "title": title, "periods": periods, "per": per, "add": func(a, b int) int { return a + b },
 }).ParseFS(assets, "assets/*.html"))
 
 // frame is what every page has around its content.
@@ -49,17 +49,23 @@ func (d *dashboard) frame(r *http.Request) *frame {
 	}
 }
 
+// tabs puts those of a queue around a page of a title.
+func (f *frame) tabs(title string) {
+	if f.Queue == "" {
+		return
+	}
+	for _, t := range []tab{
+		{Label: "Overview", URL: "./"}, {Label: "Jobs", URL: "jobs"}, {Label: "Schedules", URL: "schedules"},
+		{Label: "Flows", URL: "flows"}, {Label: "Tenants", URL: "tenants"},
+	} {
+		t.Active = t.Label == title || t.Label == title+"s"
+		f.Tabs = append(f.Tabs, t)
+	}
+}
+
 // show renders a page of a queue, or of all.
 func (d *dashboard) show(w http.ResponseWriter, r *http.Request, f *frame, name string, status int) {
-	if f.Queue != "" {
-		for _, t := range []tab{
-			{Label: "Overview", URL: "./"}, {Label: "Jobs", URL: "jobs"}, {Label: "Schedules", URL: "schedules"},
-			{Label: "Flows", URL: "flows"}, {Label: "Tenants", URL: "tenants"},
-		} {
-			t.Active = t.Label == f.Title || t.Label == f.Title+"s"
-			f.Tabs = append(f.Tabs, t)
-		}
-	}
+	f.tabs(f.Title)
 	var b bytes.Buffer
 	if err := pages.ExecuteTemplate(&b, name, f); err != nil {
 		d.opts.logger().ErrorContext(r.Context(), "jobsui: page not rendered", "page", name, "error", err)

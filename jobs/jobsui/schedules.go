@@ -14,10 +14,9 @@ import (
 )
 
 const (
-	schedulesPage = 100   // about how many are shown at a time
-	schedulesScan = 5_000 // how many a filter looks at before it asks to go on
-	shownRuns     = 4     // of the future, for each schedule
-	unseen        = 2 * time.Hour
+	schedulesPage = 100              // about how many are shown at a time
+	schedulesScan = 5_000            // how many a filter looks at before it asks to go on
+	shownRuns     = 4                // of the future, for each schedule
 	overdue       = 15 * time.Second // a schedule of a dead process is up to ten seconds late
 )
 
@@ -116,7 +115,7 @@ func (d *dashboard) schedules(w http.ResponseWriter, r *http.Request, f *frame, 
 func newScheduleRow(now time.Time, s jobs.Schedule) scheduleRow {
 	row := scheduleRow{
 		Schedule: s, Zone: time.UTC,
-		Unseen: s.InCode && now.Sub(s.Seen) > unseen,
+		Unseen: s.InCode && !s.Alive(now),
 		Late:   !s.Due.IsZero() && now.Sub(s.Due) > overdue,
 	}
 	if zone, err := time.LoadLocation(s.Options.Zone); err == nil {
@@ -159,10 +158,6 @@ func (d *dashboard) schedule(w http.ResponseWriter, r *http.Request, f *frame, q
 	if !ok {
 		return
 	}
-	if name == "unschedule" && !strings.Contains(form.Get("id"), " ") { // the name alone: it would be there again
-		see(w, schedulesPickOf(form).URL(), "incode")
-		return
-	}
 	if name == "unschedule" && form.Get("sure") == "" {
 		d.confirmUnschedule(w, r, f, form)
 		return
@@ -188,6 +183,8 @@ func (d *dashboard) schedule(w http.ResponseWriter, r *http.Request, f *frame, q
 	switch {
 	case errors.Is(err, jobs.ErrNoSchedule):
 		done = "gone"
+	case errors.Is(err, jobs.ErrInCode):
+		done = "incode"
 	case err != nil:
 		d.broken(w, r, f, err)
 		return
@@ -210,6 +207,10 @@ func (d *dashboard) confirmUnschedule(w http.ResponseWriter, r *http.Request, f 
 		p.Text = "It belongs to the tenant " + tenant
 	}
 	p.Text += ". Jobs of it that are enqueued already will run, and only the program can bring it back."
+	if !strings.Contains(form.Get("id"), " ") { // the id of one in code is its name alone
+		p.Text = "It was in a program's code, and no process has run it for two hours. What is known of its last run is forgotten, too; " +
+			"a process that still has it brings it back, from then on."
+	}
 	f.Title, f.Page = "Schedules", p
 	d.show(w, r, f, "confirm", http.StatusOK)
 }

@@ -16,19 +16,24 @@ func notice(done string) string {
 		"overlap":    "Nothing was enqueued: an earlier job of the schedule is unfinished, and it does not overlap.",
 		"unschedule": "The schedule is removed.",
 		"gone":       "There is no such schedule any more.",
-		"incode":     "A schedule that is in code is removed there.",
+		"incode":     "Not removed: a process that runs has it in its code.",
 		"endflow":    "The flow is being cancelled.",
 		"ended":      "The flow had ended before.",
 	}[done]; ok {
 		return said
 	}
 	action, text, _ := strings.Cut(done, ".")
+	text, rest, bulk := strings.Cut(text, ".")
 	n, err := strconv.Atoi(text)
 	verb := map[string]string{"requeue": "requeued", "cancel": "cancelled", "delete": "deleted"}[action]
 	if err != nil || n < 0 || verb == "" {
 		return ""
 	}
-	return plural("1 job", "%d jobs", n) + " " + verb + "."
+	said := plural("1 job", "%d jobs", n) + " " + verb + "."
+	if skipped, err := strconv.Atoi(rest); bulk && err == nil && skipped > 0 {
+		said += " " + plural("1 job", "%d jobs", skipped) + " had gone on before."
+	}
+	return said
 }
 
 // plural chooses between one and many; many has a %d.
