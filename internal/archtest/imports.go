@@ -43,7 +43,9 @@ func sdks() map[string][]string {
 		"cache":            {otter},
 		"cache/rediscache": {goRedis},
 		"jobs/redisjobs":   {goRedis},
-		"jobs/promjobs":    {prometheus},
+		// The command makes the client that redisjobs leaves to its caller.
+		"jobs/jobsctl":  {goRedis},
+		"jobs/promjobs": {prometheus},
 		// The API alone: which SDK answers it is up to the program.
 		"jobs/oteljobs":                 {otel + "attribute", otel + "codes", otel + "metric", otel + "propagation", otel + "trace"},
 		"billing/stripebilling":         {stripe},

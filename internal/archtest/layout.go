@@ -21,7 +21,7 @@ func rooms() map[string][]string {
 		"billing":   {"stripebilling", "pgbilling", "billingtest", "stripetest"},
 		"notify":    {"sendgridmail", "smtpmail", "twiliosms", "slackchat", "pgnotify", "devinbox", "notifytest"},
 		"cache":     {"rediscache", "cachetest", "cacheui"},
-		"jobs":      {"driver", "redisjobs", "outboxjobs", "jobsui", "jobstest", "promjobs", "oteljobs"},
+		"jobs":      {"driver", "redisjobs", "outboxjobs", "jobsui", "jobsctl", "jobstest", "promjobs", "oteljobs"},
 		"analytics": {"clickhouseanalytics", "collector", "devclickhouse", "analyticstest"},
 		"httpx": {
 			"rest", "recordrest", "admin", "session", "authn", "ratelimit", "idempotency", "redishttp", "pghttp",

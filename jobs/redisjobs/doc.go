@@ -59,4 +59,6 @@
 // and its body in body; each script keeps it so. A finished job leaves nothing
 // behind unless it is kept. The channel "<prefix>:{<queue>}" carries hints that
 // workers should beat.
+//
+// The command jobs/jobsctl shows and changes queues from a terminal.
 package redisjobs

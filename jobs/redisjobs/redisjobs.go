@@ -1,8 +1,13 @@
 package redisjobs
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
@@ -73,3 +78,38 @@ func New(rdb redis.UniversalClient, opts *Options) (*Driver, error) {
 	d.prepareKeys()
 	return d, nil
 }
+
+// Queues lists the queues below a prefix that have a job, a worker, a schedule or
+// a limit, in order; "" is the default prefix. It goes through all keys of the
+// server, a thousand at a time, and is for tools, not for programs.
+func Queues(ctx context.Context, rdb redis.UniversalClient, prefix string) ([]string, error) {
+	if prefix == "" {
+		prefix = "jobs"
+	}
+	var mu sync.Mutex
+	found := map[string]bool{}
+	scan := func(ctx context.Context, node redis.Cmdable) error {
+		keys := node.Scan(ctx, 0, globEscaper.Replace(prefix)+":{*}:*", 1000).Iterator()
+		for keys.Next(ctx) {
+			rest := strings.TrimPrefix(keys.Val(), prefix+":{")
+			if name, _, ok := strings.Cut(rest, "}:"); ok {
+				mu.Lock()
+				found[name] = true
+				mu.Unlock()
+			}
+		}
+		return keys.Err()
+	}
+	var err error
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return scan(ctx, node) })
+	} else {
+		err = scan(ctx, rdb)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("redisjobs: queues: %w", err)
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
+
+var globEscaper = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `\`, `\\`)
