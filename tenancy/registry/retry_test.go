@@ -9,7 +9,7 @@ import (
 	"github.com/ashlar-go/ashlar/tenancy/tenancytest"
 )
 
-// TestLookUpsAreAskedAgain: a resolver's question writes nothing, so a connection that is lost with the answer is no error.
+// TestLookUpsAreAskedAgain: a resolver's question, or that for a tenant's settings, writes nothing, so a connection that is lost with the answer is no error.
 func TestLookUpsAreAskedAgain(t *testing.T) {
 	t.Parallel()
 	for name, kit := range map[string]*tenancytest.Kit{"memory": tenancytest.New(t), "PostgreSQL": tenancytest.Postgres(t, registry.Migrations)} {
@@ -23,5 +23,9 @@ func TestLookUpsAreAskedAgain(t *testing.T) {
 		list, err := f.reg.Memberships(t.Context(), "ann")
 		require.NoError(t, err, name)
 		require.Len(t, list, 1, name)
+		kit.LoseCommit(false)
+		c, err := f.reg.Config(f.as(acme, ""))
+		require.NoError(t, err, name)
+		require.Equal(t, acme.ID, c.Tenant.ID, name)
 	}
 }
