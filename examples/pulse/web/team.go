@@ -163,7 +163,7 @@ type auditLine struct {
 	Fields []auditField
 }
 
-type auditField struct{ Name, Old, New string } // as JSON; empty: it was not there
+type auditField struct{ Name, Old, New string } // as JSON; empty: it was not there, or both: the log leaves it out
 
 func auditPage(a *app.App) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

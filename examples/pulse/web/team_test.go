@@ -87,6 +87,7 @@ func TestTeamPagesAreForTheTeam(t *testing.T) {
 	w.client.With("Authorization", "Bearer "+acme.key).Get("/team/members").RequireStatus(http.StatusOK)
 	log := string(acme.as(acme.key).Get("/team/audit").Body)
 	require.Contains(t, log, "pulse.contacts.insert")
+	require.Contains(t, log, "<dt>email</dt><dd><span class=\"quiet\">not kept</span></dd>")
 	require.Contains(t, log, "member.added")
 }
 
