@@ -243,6 +243,7 @@ func sweepParked() []testCase {
 			s.equal("parked", want, s.matching(driver.Filter{State: driver.Parked}))
 			s.equal("of one", want[300:], s.matching(driver.Filter{State: driver.Parked, Tenant: "t 1:0"}))
 			s.equal("running", []string{}, s.matching(driver.Filter{State: driver.Running}))
+			s.equal("parked is not running", 0, s.resolveMatching(driver.Cancel, driver.Filter{State: driver.Running}, want[:500]...))
 			s.equal("cancelled", 300, s.resolveMatching(driver.Cancel, driver.Filter{State: driver.Parked, Tenant: acme.Tenant}, want[:500]...))
 			s.stats(driver.Stats{Parked: 300})
 		}},
