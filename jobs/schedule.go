@@ -37,11 +37,17 @@ type Schedule struct {
 }
 
 // Next answers the next n instants after from at which a job is enqueued. It
-// works on a Schedule of nothing but Name, Spec and Options, too, to show what
-// an expression means before it is used; an error says what is wrong with it.
+// works on a Schedule of nothing but Name, Spec and Options, too, with Tenant or
+// InCode where they apply (H and jitter differ between a stored schedule and one
+// in code), to show what an expression means before it is used; an error says
+// what is wrong with it. Pauses and CatchUp do not count, nor does it ask the
+// store. n of zero or less answers none.
 func (s Schedule) Next(from time.Time, n int) ([]time.Time, error) {
 	key := s.ID
-	if key == "" {
+	switch {
+	case key == "" && s.InCode:
+		key = s.Name
+	case key == "":
 		key = scheduleKey(s.Tenant, s.Name)
 	}
 	e, err := newEntry(key, s.Name, s.Spec, nil, s.Options, nil)

@@ -66,6 +66,7 @@ func (q *Queue) advance(ctx context.Context, e *entry) (time.Duration, error) {
 }
 
 func (q *Queue) fire(ctx context.Context, e *entry, t driver.Tick) error {
+	t.Known = e.known
 	fired, err := q.driver.Fire(ctx, t)
 	if err != nil {
 		return err

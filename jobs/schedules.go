@@ -17,6 +17,10 @@ import (
 // one that a process ran within the last two hours is refused with ErrInCode,
 // before anything is removed, since it would be there again. A job that is
 // enqueued already is run.
+//
+// Should a process run one all the same, such as one that could not write its
+// note, the ticks are fired there as before, each once; a process that starts
+// afterwards begins at the present, as with a new name.
 func (q *Queue) Unschedule(ctx context.Context, names ...string) (int, error) {
 	scheduler, err := q.scheduler("unschedule")
 	if err != nil {

@@ -216,10 +216,15 @@ type Pulse struct {
 
 // Tick is a request of Driver.Fire. Without a Job it only reads, and starts
 // the schedule at the present if it is new.
+//
+// One that was dropped is new to a caller that has no answer for it yet. To one
+// that has (Known) it goes on where it was: its process still runs the schedule,
+// whose next tick must neither be lost nor be fired twice.
 type Tick struct {
-	Name string
-	At   time.Time
-	Job  *Job
+	Name  string
+	At    time.Time
+	Job   *Job
+	Known bool // the caller had an answer for this name before
 }
 
 // Fired is an answer of Driver.Fire.

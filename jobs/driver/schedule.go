@@ -23,7 +23,8 @@ type Scheduler interface {
 	PutSchedule(ctx context.Context, s PutSchedule) (Started, error)
 
 	// DropSchedules removes schedules with their claims and answers how many
-	// there were. It must work on a full store.
+	// there were. Of one in code it removes the note and what is shown of the
+	// last tick; see Tick for who still runs it. It must work on a full store.
 	DropSchedules(ctx context.Context, keys []string) (int, error)
 
 	// PauseSchedule stops a schedule: a stored one is not due, a claim of it

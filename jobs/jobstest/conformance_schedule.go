@@ -303,6 +303,46 @@ func droppedScheduleCases() []testCase {
 			s.equal("last", again.Last.Add(time.Millisecond), s.findSchedule("report").Last)
 			drop()
 		}},
+		{name: "a dropped schedule in code goes on where it runs", why: "its processes fire the next tick, once", run: func(s *suite) {
+			d := s.scheduler()
+			fire := func(id string, at time.Time, known bool) driver.Fired {
+				s.Helper()
+				t := driver.Tick{Name: "report", At: at, Known: known}
+				if id != "" {
+					t.Job = &driver.Job{ID: id, Body: []byte(id)}
+				}
+				fired, err := s.d.Fire(s.Context(), t)
+				s.must(err)
+				return fired
+			}
+			drop := func(want int) {
+				s.Helper()
+				n, err := d.DropSchedules(s.Context(), []string{"report"})
+				s.must(err)
+				s.equal("dropped", want, n)
+			}
+			start := fire("", time.Time{}, true).Last // known, and yet it is new: the store lost it
+			_, err := d.PutSchedule(s.Context(), driver.PutSchedule{Key: "report", Data: []byte(`{"note":1}`)})
+			s.must(err)
+			s.wait(20 * time.Millisecond)
+			s.equal("fired", true, fire("one", start.Add(time.Millisecond), true).Fired)
+			drop(1)
+			drop(0)
+			s.equal("none has fired", time.Time{}, s.findSchedule("report").Last)
+			again := fire("one again", start.Add(time.Millisecond), true)
+			s.equal("not a second time", driver.Fired{Last: start.Add(time.Millisecond), Now: again.Now}, again)
+			s.equal("none has fired", time.Time{}, s.findSchedule("report").Last)
+			s.equal("nor is the next one lost", true, fire("two", start.Add(2*time.Millisecond), true).Fired)
+			s.equal("once", false, fire("two again", start.Add(2*time.Millisecond), true).Fired)
+			drop(0)
+			s.equal("nor is the next one lost", true, fire("three", start.Add(3*time.Millisecond), true).Fired)
+			drop(0)
+			// For a process that has just come it is a new one, and from then on for all.
+			began := fire("", time.Time{}, false)
+			s.equal("it starts at the present", began.Now, began.Last)
+			s.equal("for all", false, fire("four", start.Add(4*time.Millisecond), true).Fired)
+			s.stats(driver.Stats{Ready: 3})
+		}},
 	}
 }
 

@@ -19,6 +19,7 @@ type Driver struct {
 	leases    map[string]*lease
 	keys      map[string]key
 	ticks     map[string]time.Time // the latest of each schedule in code
+	dropped   map[string]time.Time // what it was when the schedule was dropped
 	fired     map[string]time.Time // the last of each schedule that did
 	schedules map[string]*schedule
 	flows     map[string]*flow
@@ -80,6 +81,7 @@ func NewDriver() *Driver {
 		leases:    map[string]*lease{},
 		keys:      map[string]key{},
 		ticks:     map[string]time.Time{},
+		dropped:   map[string]time.Time{},
 		fired:     map[string]time.Time{},
 		schedules: map[string]*schedule{},
 		flows:     map[string]*flow{},

@@ -24,6 +24,7 @@ type model struct {
 	claims    []driver.DueTick // that were ever made
 	notes     map[string]*noted
 	ticks     map[string]time.Time // the latest, of schedules in code
+	dropped   map[string]time.Time // and of those that were dropped
 	fired     map[string]time.Time // the last that did, of any schedule
 	began     time.Time            // the present step: what it pushes is not due before
 	turns     int
@@ -66,7 +67,7 @@ type member struct{ seq uint64 }
 func newModel() *model {
 	return &model{
 		jobs: map[string]*expected{}, keys: map[string]string{}, workers: map[string]*member{}, flows: map[string]*course{}, schedules: map[string]*ticking{},
-		notes: map[string]*noted{}, ticks: map[string]time.Time{}, fired: map[string]time.Time{},
+		notes: map[string]*noted{}, ticks: map[string]time.Time{}, dropped: map[string]time.Time{}, fired: map[string]time.Time{},
 		tenants: map[string]bool{}, kinds: map[string]bool{}, own: map[string]driver.Limit{}, spent: map[string]spent{},
 	}
 }

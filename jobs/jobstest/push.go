@@ -157,7 +157,12 @@ func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) 
 	err := d.call(ctx, OpFire, func() error {
 		fired.Now = now().Truncate(time.Millisecond)
 		if _, ok := d.ticks[t.Name]; !ok {
-			d.ticks[t.Name] = fired.Now
+			at, dropped := d.dropped[t.Name]
+			if !t.Known || !dropped {
+				at = fired.Now
+			}
+			d.ticks[t.Name] = at
+			delete(d.dropped, t.Name)
 		}
 		if t.Job != nil && t.At.After(d.ticks[t.Name]) && !t.At.After(fired.Now) {
 			if s := d.schedules[t.Name]; s == nil || !s.paused {

@@ -66,6 +66,9 @@ func (d *Driver) DropSchedules(ctx context.Context, keys []string) (int, error) 
 				found++
 			}
 			delete(d.schedules, key)
+			if at, ok := d.ticks[key]; ok {
+				d.dropped[key] = at
+			}
 			delete(d.ticks, key)
 			delete(d.fired, key)
 		}

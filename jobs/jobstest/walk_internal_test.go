@@ -315,6 +315,16 @@ var plantedFaults = map[string]func(*faulty){
 			dropped[t.Name] = got.Last.Add(time.Minute)
 		}
 	},
+	"a dropped schedule in code swallows the next tick": func(f *faulty) {
+		f.onFire = func(f *faulty, t *driver.Tick) { t.Known = false }
+	},
+	"a dropped schedule in code fires a tick again": func(f *faulty) {
+		f.onFire = func(f *faulty, t *driver.Tick) {
+			if at, ok := f.dropped[t.Name]; ok && t.Known && t.At.Equal(at) {
+				f.dropped[t.Name] = at.Add(-time.Millisecond)
+			}
+		}
+	},
 	"what waits long is forgotten": afterLeap(func(f *faulty, over time.Time) {
 		for _, j := range f.in(driver.Scheduled) {
 			if j.at.Before(over) {

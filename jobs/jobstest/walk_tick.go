@@ -26,12 +26,14 @@ func (w *walk) tick() error {
 	return w.lookAtNote(s, name)
 }
 
-// fire comes with a tick that is new, old or in the future.
+// fire comes with a tick that is new, old or in the future, of a process that ran
+// the schedule before or does not.
 func (w *walk) fire(name string) error {
 	last, known := w.m.ticks[name]
+	dropped, goesOn := w.m.dropped[name]
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	t := driver.Tick{Name: name, At: one(w, []time.Time{
-		{}, last, last.Add(-time.Millisecond), last.Add(time.Millisecond), now, now.Add(-time.Millisecond), now.Add(time.Hour),
+	t := driver.Tick{Name: name, Known: w.chance(2), At: one(w, []time.Time{
+		{}, last, dropped, dropped.Add(time.Millisecond), last.Add(-time.Millisecond), last.Add(time.Millisecond), now, now.Add(-time.Millisecond), now.Add(time.Hour),
 	})}
 	if !t.At.IsZero() {
 		t.Job = new(w.freshJob(w.name("tick")))
@@ -41,12 +43,15 @@ func (w *walk) fire(name string) error {
 		}
 	}
 	got, err := w.d.Fire(w.ctx, t)
-	w.logf("fire %s of %s: %+v, %v", t.Name, t.At, got, err)
+	w.logf("fire %s of %s, known %t: %+v, %v", t.Name, t.At, t.Known, got, err)
 	if err != nil {
 		return err
 	}
 	want := driver.Fired{Last: last, Now: got.Now}
-	if !known {
+	switch {
+	case !known && t.Known && goesOn:
+		want.Last = dropped
+	case !known:
 		want.Last = got.Now
 	}
 	if t.Job != nil && t.At.After(want.Last) && !t.At.After(got.Now) {
@@ -58,6 +63,7 @@ func (w *walk) fire(name string) error {
 		}
 	}
 	w.m.ticks[name] = want.Last
+	delete(w.m.dropped, name)
 	return w.equal("fired", want, got)
 }
 
@@ -107,7 +113,10 @@ func (w *walk) changeNote(s driver.Scheduler, name string) error {
 		return err
 	}
 	delete(w.m.notes, name)
-	delete(w.m.ticks, name) // its next tick is that of a new one
+	if last, known := w.m.ticks[name]; known {
+		w.m.dropped[name] = last // for processes that still run it
+	}
+	delete(w.m.ticks, name) // to any other its next tick is that of a new one
 	delete(w.m.fired, name)
 	return w.equal("dropped", n != nil, dropped == 1)
 }

@@ -252,7 +252,7 @@ func (d *Driver) PushAt(ctx context.Context, from, to string, batch []driver.Job
 
 // Fire implements driver.Driver.
 func (d *Driver) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) {
-	args := []any{t.Name, t.At.UnixMilli()}
+	args := []any{t.Name, t.At.UnixMilli(), flag(t.Known)}
 	if t.Job != nil {
 		var err error
 		if args, err = appendJobs(args, []driver.Job{*t.Job}); err != nil {

@@ -30,8 +30,10 @@ type Options struct {
 }
 
 // ErrEvicts answers the first call, whichever it is, to a server that throws
-// keys away when it is full: jobs would get lost. Set its maxmemory-policy to
-// noeviction and go on, without a restart; Options.AllowEviction takes the risk.
+// keys away when it is full: jobs would get lost. Its text names the policy and,
+// of a Cluster, whose every reachable node is asked, the node. Set its
+// maxmemory-policy to noeviction and go on, without a restart;
+// Options.AllowEviction takes the risk. Replicas behind Sentinels are not asked.
 var ErrEvicts = errors.New("redisjobs: Redis evicts keys and would lose jobs")
 
 // Driver is one queue in Redis. Make one with New. It is safe for concurrent

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -42,7 +43,7 @@ var (
 	pushPlain = command{"pushplain", "ready body clock wake control", "{place count {id stored}...}..."}
 	pushOne   = command{"pushone", "ready body clock wake control", "place id stored"}
 	pushAt    = command{"pushat", storeKeys + " position", "from to " + jobArgs}
-	fire      = command{"fire", storeKeys + " cron ticks", "name tick " + jobArgs}
+	fire      = command{"fire", storeKeys + " cron ticks", "name tick known(0|1) " + jobArgs}
 	exchange  = command{
 		"exchange", "ready due body meta clock unique window wake held " + endKeys + " " + limitKeys + " " + flowKeys,
 		"worker seq want finished settled {id}... {id action delay error keep result}... {id note}...",
@@ -167,12 +168,55 @@ func (d *Driver) load(ctx context.Context) (scripts, error) {
 }
 
 // checkEviction refuses a server that would throw jobs away when it is full.
-// Servers that do not tell are taken at their word.
+// Servers that do not tell are taken at their word. Of a Cluster or a Ring every
+// node is asked, replicas included: the queue may move to any of them. One that
+// cannot be reached is passed over; if none can, that is the error.
 func (d *Driver) checkEviction(ctx context.Context) error {
 	if d.opts != nil && d.opts.AllowEviction {
 		return nil
 	}
-	info, err := d.rdb.Info(ctx, "memory").Result()
+	many, ok := d.rdb.(interface {
+		ForEachShard(ctx context.Context, fn func(context.Context, *redis.Client) error) error
+	})
+	if !ok {
+		return evictionOf(ctx, d.rdb, "")
+	}
+	var mu sync.Mutex
+	var evicts, broken error
+	answered := false
+	err := many.ForEachShard(ctx, func(ctx context.Context, node *redis.Client) error {
+		err := evictionOf(ctx, node, " of "+node.Options().Addr)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err == nil:
+			answered = true
+		case errors.Is(err, ErrEvicts):
+			evicts = err
+		default:
+			broken = err
+		}
+		return nil
+	})
+	switch {
+	case evicts != nil:
+		return evicts
+	case answered:
+		return nil
+	case broken != nil:
+		return broken
+	}
+	if err == nil {
+		err = errors.New("the cluster has no nodes")
+	}
+	return fmt.Errorf("redisjobs: connect: %w", err)
+}
+
+func evictionOf(ctx context.Context, node interface {
+	Info(ctx context.Context, section ...string) *redis.StringCmd
+}, where string,
+) error {
+	info, err := node.Info(ctx, "memory").Result()
 	var refused redis.Error
 	if err != nil && !errors.As(err, &refused) {
 		return fmt.Errorf("redisjobs: connect: %w", err)
@@ -180,7 +224,7 @@ func (d *Driver) checkEviction(ctx context.Context) error {
 	for line := range strings.Lines(info) {
 		policy, ok := strings.CutPrefix(strings.TrimSpace(line), "maxmemory_policy:")
 		if ok && strings.HasPrefix(policy, "allkeys-") && !strings.Contains(info, "\nmaxmemory:0\r") {
-			return fmt.Errorf("%w (maxmemory-policy %s); set noeviction", ErrEvicts, policy)
+			return fmt.Errorf("%w (maxmemory-policy %s%s); set noeviction", ErrEvicts, policy, where)
 		}
 	}
 	return nil

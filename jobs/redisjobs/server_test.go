@@ -3,6 +3,7 @@ package redisjobs_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -84,6 +85,46 @@ func TestEvictingRedisIsRefused(t *testing.T) {
 	require.NoError(t, rdb.ConfigSet(t.Context(), "maxmemory-policy", "noeviction").Err())
 	_, err = q.Enqueue(t.Context(), Count{}, nil)
 	require.NoError(t, err, "without a restart")
+}
+
+// A queue may move to any node of a Cluster: one that evicts is one too many.
+func TestEvictingNodeOfAClusterIsRefused(t *testing.T) {
+	t.Parallel()
+	c := testenv.RedisCluster(t, 2)
+	push := func() error {
+		_, err := open(t, c.Client()).Push(t.Context(), driver.Push{Jobs: []driver.Job{{ID: "a"}}})
+		return err
+	}
+	require.NoError(t, push())
+	// A node lists a replica once it has heard that it got something.
+	for i := range 20 {
+		require.NoError(t, c.Client().Set(t.Context(), fmt.Sprint("key", i), "x", 0).Err())
+	}
+	for _, node := range c.Nodes {
+		rdb := node.Client()
+		require.Eventually(t, func() bool {
+			ranges, err := rdb.ClusterSlots(t.Context()).Result()
+			listed := 0
+			for _, r := range ranges {
+				listed += len(r.Nodes)
+			}
+			return err == nil && listed == len(c.Nodes)
+		}, time.Minute, 50*time.Millisecond)
+	}
+	for i, node := range c.Nodes {
+		set := func(policy string) {
+			require.NoError(t, node.Client().ConfigSet(t.Context(), "maxmemory-policy", policy).Err())
+		}
+		require.NoError(t, node.Client().ConfigSet(t.Context(), "maxmemory", "50mb").Err())
+		set("allkeys-lru")
+		err := push()
+		require.ErrorIs(t, err, redisjobs.ErrEvicts, "node %d", i)
+		require.ErrorContains(t, err, "maxmemory-policy allkeys-lru of "+node.Addr)
+		set("noeviction")
+		require.NoError(t, push(), "node %d", i)
+	}
+	c.Nodes[3].Kill()
+	require.NoError(t, push(), "a replica that is down keeps nobody from working")
 }
 
 func TestFlushedScriptsAreLoadedAgain(t *testing.T) {

@@ -1,4 +1,6 @@
--- schedule_drop removes schedules with all that is known of them.
+-- schedule_drop removes schedules with all that is known of them. Of one in
+-- code the instant it had come to stays, behind "x", for processes that still
+-- run it, see fire.
 --
 -- KEYS: schedules ticks claims cron
 -- ARGV: {name}...
@@ -12,6 +14,8 @@ for i = 1, #ARGV do
   found = found + redis.call('HDEL', schedules, name)
   redis.call('ZREM', ticks, name)
   redis.call('HDEL', claims, name)
-  redis.call('HDEL', cron, name, name .. ' ')
+  redis.call('HDEL', cron, name .. ' ')
+  local at = redis.call('HGET', cron, name)
+  if at and tonumber(at) then redis.call('HSET', cron, name, 'x' .. at) end
 end
 return {found}

@@ -16,6 +16,7 @@ for i = 1, #ARGV do
   else
     local latest = redis.call('HMGET', cron, name .. ' ', name)
     last = latest[1] or latest[2] or ''
+    if not tonumber(last) then last = '' end -- none has fired, or it was dropped
   end
   answer[#answer + 1] = data
   answer[#answer + 1] = redis.call('ZSCORE', ticks, name) or ''
