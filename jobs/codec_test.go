@@ -53,7 +53,7 @@ func TestSealedJob(t *testing.T) {
 // Whoever can write to the store cannot make a worker run sealed arguments as
 // those of another job, kind or tenant.
 func TestSealedArgumentsStayWithTheirJob(t *testing.T) {
-	opts := tenantOptions()
+	opts := withTenants()
 	opts.Codec = ring(t, "k1", map[string][]byte{"k1": key(1)})
 	bubble(t, opts, func(b *bench) {
 		fail := func(context.Context, string) { b.Error("was called") }
@@ -251,7 +251,7 @@ func TestRequireSealedRefusesResultsInClear(t *testing.T) {
 // A job that is replaced keeps its id and gets arguments that were sealed before
 // anybody knew it.
 func TestReplacedJobIsOpened(t *testing.T) {
-	opts := tenantOptions()
+	opts := withTenants()
 	opts.Codec = ring(t, "k1", map[string][]byte{"k1": key(1)})
 	bubble(t, opts, func(b *bench) {
 		acme := opts.WithTenant(b.Context(), "acme")
@@ -299,6 +299,13 @@ func TestReplacingArgumentsStayWithTheirKey(t *testing.T) {
 		}
 		jobstest.Drain(b, b.d, b.q)
 		b.stats(jobs.Stats{Dead: 2})
+		buried, err := b.q.Find(b.Context(), "another", "one")
+		require.NoError(b, err)
+		require.Len(b, buried, 2)
+		for _, e := range buried {
+			require.Contains(b, e.Error, "jobs: open mail.send: ", e.Info.ID)
+			require.Equal(b, 1, e.Info.Attempt, e.Info.ID)
+		}
 	})
 }
 

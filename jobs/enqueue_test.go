@@ -98,22 +98,8 @@ func TestEnqueueManyReportsWhatIsStored(t *testing.T) {
 	})
 }
 
-type tenantKey struct{}
-
-func tenantOptions() *jobs.Options {
-	return &jobs.Options{
-		Tenant: func(ctx context.Context) (string, bool) {
-			id, ok := ctx.Value(tenantKey{}).(string)
-			return id, ok
-		},
-		WithTenant: func(ctx context.Context, id string) context.Context {
-			return context.WithValue(ctx, tenantKey{}, id)
-		},
-	}
-}
-
 func TestTenantTravelsWithTheJob(t *testing.T) {
-	opts := tenantOptions()
+	opts := withTenants()
 	opts.Concurrency = 1
 	bubble(t, opts, func(b *bench) {
 		var seen []string
@@ -146,7 +132,7 @@ func TestTenantTravelsWithTheJob(t *testing.T) {
 }
 
 func TestOddTenants(t *testing.T) {
-	opts := tenantOptions()
+	opts := withTenants()
 	bubble(t, opts, func(b *bench) {
 		_, err := b.q.Enqueue(opts.WithTenant(b.Context(), "\xff"), Mail{}, nil)
 		require.ErrorContains(b, err, "not UTF-8", "JSON would make it another tenant")
@@ -162,7 +148,7 @@ func TestOddTenants(t *testing.T) {
 }
 
 func TestJobOfATenantIsNotRunWithoutOne(t *testing.T) {
-	opts := tenantOptions()
+	opts := withTenants()
 	bubble(t, opts, func(b *bench) {
 		_, err := b.q.Enqueue(opts.WithTenant(b.Context(), "acme"), Mail{}, nil)
 		require.NoError(b, err)
@@ -188,7 +174,7 @@ func TestNewChecksItsOptions(t *testing.T) {
 		"Options.Concurrency":               {Concurrency: 501},
 		"Options.MaxAttempts":               {MaxAttempts: -1},
 		"Options.Lease":                     {Lease: time.Millisecond},
-		"Options.Tenant and Options.WithTe": {Tenant: tenantOptions().Tenant},
+		"Options.Tenant and Options.WithTe": {Tenant: withTenants().Tenant},
 		"RequireSealed needs a Codec":       {RequireSealed: true},
 	} {
 		_, err := jobs.New(jobstest.New(t), opts)
@@ -211,8 +197,8 @@ func TestHandlePanicsOnMisuse(t *testing.T) {
 
 // A customer's number is a key of many kinds.
 func TestKeysArePerTenantAndKind(t *testing.T) {
-	bubble(t, tenantOptions(), func(b *bench) {
-		acme, bolt := tenantOptions().WithTenant(b.Context(), "acme"), tenantOptions().WithTenant(b.Context(), "bolt")
+	bubble(t, withTenants(), func(b *bench) {
+		acme, bolt := withTenants().WithTenant(b.Context(), "acme"), withTenants().WithTenant(b.Context(), "bolt")
 		for _, scope := range []jobs.UniqueScope{jobs.UntilDone, jobs.Replace} {
 			opts := &jobs.EnqueueOptions{Key: "customer-42" + string(scope), Scope: scope}
 			for _, c := range []struct {

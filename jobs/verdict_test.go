@@ -37,7 +37,9 @@ func TestSnoozeCountsNoAttempt(t *testing.T) {
 		runs := 0
 		jobs.Handle(b.q, func(ctx context.Context, _ Note) error {
 			info, _ := jobs.InfoFrom(ctx)
-			require.Equal(b, 1, info.Attempt)
+			if info.Attempt != 1 {
+				b.Error("the attempt is", info.Attempt)
+			}
 			if runs++; runs <= 3 {
 				return jobs.Snooze(time.Hour)
 			}

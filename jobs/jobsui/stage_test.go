@@ -123,10 +123,8 @@ func newStage(t *testing.T) *stage {
 // settled waits until the store has so many jobs of each state.
 func (s *stage) settled(want jobs.Stats) {
 	s.Helper()
-	var got jobs.Stats
 	require.Eventually(s, func() bool {
-		var err error
-		got, err = s.q.Stats(s.Context())
+		got, err := s.q.Stats(s.Context())
 		return err == nil && got == want
 	}, time.Minute, 10*time.Millisecond, "want %+v", want)
 }
@@ -186,8 +184,7 @@ func (s *stage) fill() {
 	require.NoError(s, s.q.PauseSchedule(s.as("acme"), "monitor-2"))
 	require.Eventually(s, func() bool { // those in code are noted once the scheduler has run
 		page, _, err := s.q.Schedules(s.Context(), "", 100)
-		require.NoError(s, err)
-		return len(page) == 7
+		return err == nil && len(page) == 7
 	}, time.Minute, 10*time.Millisecond)
 }
 

@@ -73,7 +73,13 @@ func TestEnqueueToMakesTheQueuesJobs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	ended := make(chan error, 1)
 	go func() { ended <- q.Run(ctx) }()
-	require.Equal(t, seen{"secret", "acme", "00-parent"}, <-got)
+	select {
+	case run := <-got:
+		require.Equal(t, seen{"secret", "acme", "00-parent"}, run)
+	case err := <-ended:
+		require.NoError(t, err)
+		t.Fatal("the job did not run within a minute")
+	}
 	cancel()
 	require.NoError(t, <-ended)
 }

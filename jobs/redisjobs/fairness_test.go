@@ -120,8 +120,15 @@ func (c *turns) delay(ctx context.Context, tenant string) (delay, seen int64, er
 		return 0, 0, err
 	}
 	from := c.started()
-	for i, n := range <-c.small[tenant] {
-		seen += n - from[i]
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	select {
+	case <-ctx.Done():
+		return 0, 0, fmt.Errorf("job %s has not run: %w", receipt.ID, ctx.Err())
+	case started := <-c.small[tenant]:
+		for i, n := range started {
+			seen += n - from[i]
+		}
 	}
 	for i, l := range c.lines {
 		if place, ok := l.placeOf(receipt.ID); ok {

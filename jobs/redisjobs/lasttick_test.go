@@ -2,6 +2,7 @@ package redisjobs_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -30,18 +31,25 @@ func TestLastTickIsAMemberOfWhatIsStored(t *testing.T) {
 		return fields
 	}
 	before := stored()
-	shown := func() jobs.Schedule {
+	shown := func() (jobs.Schedule, error) {
 		page, _, err := q.Schedules(t.Context(), "", 10)
-		require.NoError(t, err)
-		require.Len(t, page, 1)
-		return page[0]
+		if err != nil || len(page) != 1 {
+			return jobs.Schedule{}, fmt.Errorf("%d schedules, %w", len(page), err)
+		}
+		return page[0], nil
 	}
-	require.Zero(t, shown().Last)
+	last, err := shown()
+	require.NoError(t, err)
+	require.Zero(t, last.Last)
 
 	stop := start(t, q)
-	require.Eventually(t, func() bool { return !shown().Last.IsZero() }, time.Minute, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		s, err := shown()
+		return err == nil && !s.Last.IsZero()
+	}, time.Minute, 10*time.Millisecond)
 	require.NoError(t, stop())
-	last := shown()
+	last, err = shown()
+	require.NoError(t, err)
 	found, err := q.Find(t.Context(), last.LastJob)
 	require.NoError(t, err)
 	require.Len(t, found, 1)
