@@ -111,7 +111,7 @@ func TestWorkersOfTenantsHoldFewJobsAhead(t *testing.T) {
 		atLeast, atMost int
 	}{
 		{"no tenants", &jobs.Options{}, 300, 508},
-		{"tenants", tenantOptions(), 150, 180},
+		{"tenants", withTenants(), 150, 180},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.opts.Concurrency = 8

@@ -129,16 +129,27 @@ func (a *attempt) ended(now time.Time) error {
 	return nil
 }
 
+// dueSince is when a job was enqueued or is due for the first time; zero if nobody
+// knows: it waits in its flow, was stored by an earlier version, or is the
+// OnFailure job of a flow.
+func dueSince(s driver.Stored, env envelope) time.Time {
+	if !s.Since.IsZero() {
+		return s.Since
+	}
+	if env.Due != 0 {
+		return time.UnixMilli(env.Due).UTC()
+	}
+	at, _ := idTime(s.ID)
+	return at
+}
+
 // wait is how long a job waited for its first attempt, or negative.
 func (a *attempt) wait() time.Duration {
 	if a.job.Attempts+a.job.Crashes > 0 {
 		return -1
 	}
-	at, ok := idTime(a.job.ID)
-	if a.env.Due != 0 {
-		at, ok = time.UnixMilli(a.env.Due), true
-	}
-	if !ok {
+	at := dueSince(a.job, a.env)
+	if at.IsZero() {
 		return -1
 	}
 	return max(a.began.Sub(at), 0)

@@ -22,7 +22,7 @@ type envelope struct {
 	Tenant      string          `json:"tenant,omitempty"`
 	MaxAttempts int             `json:"max,omitempty"`    // 0: the consumer's Options.MaxAttempts
 	Keep        int64           `json:"keep,omitempty"`   // how long its result stays, in ms
-	Due         int64           `json:"due,omitempty"`    // a delayed job: when, in ms since 1970, by its producer's clock
+	Due         int64           `json:"due,omitempty"`    // when it may run first, in ms since 1970, by its producer's clock; 0: what the id says, or its flow
 	Trace       string          `json:"trace,omitempty"`  // W3C traceparent
 	State       string          `json:"state,omitempty"`  // W3C tracestate
 	Key         []byte          `json:"key,omitempty"`    // what Sealed is tied to instead of the id, see boundArgs
@@ -128,6 +128,10 @@ func scan(body []byte) (env envelope, ok bool) {
 			env.Tenant, rest, ok = plain(value[1:])
 		case string(name) == `,"max`:
 			env.MaxAttempts, rest, ok = number(value)
+		case string(name) == `,"due`:
+			var due int
+			due, rest, ok = number(value)
+			env.Due = int64(due)
 		default:
 			return envelope{}, false
 		}
@@ -150,14 +154,17 @@ func plain(b []byte) (string, []byte, bool) {
 	return "", nil, false
 }
 
-// number reads a few digits.
+// mostDigits is less by two than an int has.
+const mostDigits = strconv.IntSize/32*9 - 1
+
+// number reads digits, as many as an int has room for.
 func number(b []byte) (int, []byte, bool) {
 	n := 0
 	for i, c := range b {
 		if c < '0' || c > '9' {
 			return n, b[i:], i > 0 && b[0] != '0'
 		}
-		if n = 10*n + int(c-'0'); i == 9 {
+		if n = 10*n + int(c-'0'); i == mostDigits {
 			break
 		}
 	}

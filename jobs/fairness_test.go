@@ -15,7 +15,7 @@ import (
 // delayed. In virtual time a call takes none, so that nothing is held ahead;
 // redisjobs has the same on a real server.
 func TestLargeTenantDelaysSmallOnesBriefly(t *testing.T) {
-	opts := tenantOptions()
+	opts := withTenants()
 	opts.Concurrency = 8
 	bubble(t, opts, func(b *bench) {
 		const large, smalls = 500, 20

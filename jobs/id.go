@@ -36,5 +36,5 @@ func idTime(id string) (time.Time, bool) {
 		}
 		bits = bits<<5 | int64(digit)
 	}
-	return time.UnixMilli(bits >> 2), true
+	return time.UnixMilli(bits >> 2).UTC(), true
 }

@@ -197,6 +197,8 @@ func draft(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driv
 		env.Due = opts.At.UnixMilli()
 	case opts.Delay > 0:
 		env.Due = time.Now().Add(opts.Delay).UnixMilli()
+	case opts.ID != "":
+		env.Due = time.Now().UnixMilli() // ids of newID say it themselves
 	}
 	job := driver.Job{
 		ID: opts.ID, Kind: kind, Tenant: tenant, Priority: opts.Priority, Delay: opts.Delay, At: opts.At,

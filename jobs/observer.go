@@ -16,8 +16,9 @@ type Observer struct {
 	Enqueued func(ctx context.Context, job Info, r Receipt)
 
 	// Started is called before the handler. Wait is the time since the job was
-	// enqueued or due, by the clocks of both processes, or negative for a job
-	// that runs again.
+	// enqueued or due, by the clocks of both processes; that of a tick counts from
+	// when it was fired, that of a flow's job from when its stage began. It is
+	// negative for a job that runs again and for the OnFailure job of a flow.
 	Started func(ctx context.Context, job Info, wait time.Duration)
 
 	// Finished is called after the handler, with its error and what becomes of

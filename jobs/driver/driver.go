@@ -130,6 +130,11 @@ type Stored struct {
 	Crashes  int    // workers that died holding it
 	Error    string // of the last failed attempt
 
+	// Of jobs of a flow that have not ended, but not by List: when the stage began
+	// or, if that is later, when the job is due. Zero if it is not known. Other jobs
+	// say it by their id or in their body.
+	Since time.Time
+
 	// List and Find only:
 	State    State
 	At       time.Time // when it is due, died or finished; zero for ready and parked jobs

@@ -26,6 +26,27 @@ func flowStartCases() []testCase {
 			s.equal("stored", driver.FlowStored{Next: 3, Existed: true}, stored)
 			s.stats(driver.Stats{})
 		}},
+		{"a job of a flow says since when it waits", "whether there are enough workers is seen by how long jobs wait, and a flow has no other mark of it", func(s *suite) {
+			p := stages("f", driver.FailFast, 1, 2)
+			p.Jobs[2].Delay = step
+			began := s.flowNow(p)
+			s.join("w", time.Minute)
+			since := func(batch driver.Batch) time.Time {
+				s.Helper()
+				s.equal("jobs", 1, len(batch.Jobs))
+				return batch.Jobs[0].Since
+			}
+			s.equal("when it was started", began, since(s.exchange("w", 1)))
+			s.equal("asked again", began, since(s.again("w", 1)))
+			s.wait(20 * time.Millisecond)
+			second := since(s.exchange("w", 1, finish("f~0.0")))
+			s.equal("when the stage began", true, second.Sub(began) >= 15*time.Millisecond && second.Sub(began) < time.Minute)
+			s.wait(step + 5*time.Millisecond)
+			delayed := since(s.exchange("w", 1))
+			s.equal("when it was due", true, delayed.Sub(second) >= step && delayed.Sub(second) <= step+rounding)
+			s.push(plain("other"))
+			s.equal("none of a job without a flow", time.Time{}, since(s.exchange("w", 1)))
+		}},
 		{"nothing runs before a flow is whole", "its producer may die half-way", func(s *suite) {
 			p := stages("f", driver.FailFast, 3, 2)
 			all := p.Jobs
@@ -115,4 +136,19 @@ func flowOtherCases() []testCase {
 			s.equal("no such stage", 0, len(jobs))
 		}},
 	}
+}
+
+// flowNow starts a flow and answers when its first stage began.
+func (s *suite) flowNow(p driver.FlowPart) time.Time {
+	s.Helper()
+	s.startFlow(p)
+	return s.flow(p.ID).Started.Truncate(time.Millisecond)
+}
+
+// again repeats the worker's last exchange, whose answer got lost.
+func (s *suite) again(worker string, want int) driver.Batch {
+	s.Helper()
+	batch, err := s.d.Exchange(s.Context(), driver.Exchange{Worker: worker, Seq: s.seq[worker], Want: want})
+	s.must(err)
+	return batch
 }

@@ -33,7 +33,7 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 		}
 		for _, id := range l.last {
 			if j := d.held(x.Worker, id); j != nil {
-				batch.Jobs = append(batch.Jobs, j.stored())
+				batch.Jobs = append(batch.Jobs, d.stored(j))
 			}
 		}
 		g := d.gate()
@@ -172,8 +172,12 @@ func (d *Driver) park(j *job, group string) {
 	d.parked[group]++
 }
 
-func (j *job) stored() driver.Stored {
-	return driver.Stored{
+func (d *Driver) stored(j *job) driver.Stored {
+	s := driver.Stored{
 		ID: j.ID, Body: slices.Clone(j.Body), Attempts: j.attempts, Crashes: j.crashes, Error: j.err,
 	}
+	if f, step := d.step(j.ID); f != nil && step.state == driver.Running {
+		s.Since = step.since
+	}
+	return s
 }

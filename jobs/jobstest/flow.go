@@ -29,6 +29,7 @@ type flow struct {
 type flowJob struct {
 	driver.Job
 	state  driver.State
+	since  time.Time // when it could have run
 	err    string
 	result []byte
 }
@@ -109,7 +110,10 @@ func (d *Driver) StartFlow(ctx context.Context, p driver.FlowPart) (driver.FlowS
 func (d *Driver) begin(f *flow, stage int) {
 	f.stage, f.results = stage, 0
 	for _, step := range f.stageJobs(stage) {
-		step.state = driver.Running
+		step.state, step.since = driver.Running, now().Add(step.Delay).Truncate(time.Millisecond)
+		if step.At.After(step.since) {
+			step.since = step.At.UTC().Truncate(time.Millisecond)
+		}
 		d.store([]driver.Job{step.Job})
 	}
 }

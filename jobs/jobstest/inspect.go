@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
@@ -26,8 +27,8 @@ func (d *Driver) Stats(ctx context.Context) (driver.Stats, error) {
 }
 
 // shown is a job as List and Find show it.
-func (j *job) shown() driver.Stored {
-	s := j.stored()
+func (d *Driver) shown(j *job) driver.Stored {
+	s := d.stored(j)
 	s.State, s.At, s.Worker = j.state, j.at, j.worker
 	s.Progress, s.Result = slices.Clone(j.progress), slices.Clone(j.result)
 	return s
@@ -48,7 +49,9 @@ func (d *Driver) List(ctx context.Context, q driver.ListQuery) ([]driver.Stored,
 		found := d.in(q.State)
 		found = found[min(q.Offset, len(found)):]
 		for _, j := range found[:min(q.Limit, len(found))] {
-			page = append(page, j.shown())
+			s := d.shown(j)
+			s.Since = time.Time{}
+			page = append(page, s)
 		}
 		return nil
 	})
@@ -65,7 +68,7 @@ func (d *Driver) Find(ctx context.Context, ids []string) ([]driver.Stored, error
 		for _, id := range ids {
 			s := driver.Stored{ID: id}
 			if j := d.jobs[id]; j != nil {
-				s = j.shown()
+				s = d.shown(j)
 			}
 			found = append(found, s)
 		}

@@ -43,15 +43,20 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 	if next := r.int(); next >= 0 {
 		batch.Next = time.Duration(next) * time.Millisecond
 	}
-	metas := r.int() == 1
+	extras := r.int()
 	batch.Cancel = r.texts(int(r.int()))
 	if len(r.items) > 0 {
 		batch.Jobs = make([]driver.Stored, 0, len(r.items)/2)
 	}
 	for len(r.items) > 0 && r.err == nil {
 		s := driver.Stored{ID: r.text(), Body: bodyOf(r.text())}
-		if metas {
+		if extras&1 != 0 {
 			setMeta(&s, r.text())
+		}
+		if extras&2 != 0 {
+			if since := r.text(); since != "" {
+				s.Since = scoreTime(since)
+			}
 		}
 		batch.Jobs = append(batch.Jobs, s)
 	}

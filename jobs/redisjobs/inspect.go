@@ -161,7 +161,10 @@ func (d *Driver) find(ctx context.Context, ids []string, held map[string]string)
 		s.Body = bodyOf(r.text())
 		setMeta(&s, r.text())
 		setTime(&s, at, r.text())
-		note := r.text()
+		note, since := r.text(), r.text()
+		if since != "" {
+			s.Since = scoreTime(since)
+		}
 		if s.State == driver.Running {
 			if note != "" {
 				s.Progress = []byte(note)

@@ -62,7 +62,7 @@ var (
 	}
 	configure = command{"configure", "control run rate parked open wake lease body held...", "workers {worker}... {field value}..."}
 	list      = command{"list", "set body meta result", "first last order(asc|desc) parked(0|1)"}
-	find      = command{"find", "ready due body meta dead done result progress parkedat", "{id}..."}
+	find      = command{"find", "ready due body meta dead done result progress parkedat flow", "{id}..."}
 	match     = command{"match", "set ready due body meta dead done parkedat", filterArgs + " limit score member last_score last_member {id}..."}
 	stats     = command{"stats", "ready due body dead done parked", "none"}
 

@@ -5,7 +5,7 @@
 --
 -- KEYS: ready due body meta clock unique window wake held dead done result progress cancel control run rate parked parkedat open flow flowdue flowend
 -- ARGV: worker seq want finished settled {id}... {id action delay error keep result}... {id note}...
--- returns: {"lost"} or {"ok", ready left, ms to next or -1, metas 0|1, cancelled, {id}..., {id stored meta, if metas}...}
+-- returns: {"lost"} or {"ok", ready left, ms to next or -1, 1 metas + 2 since, cancelled, {id}..., {id stored meta since, if there are}...}
 -- flags: allow-oom
 -- include: clock route turn place meta limit flow cancel end
 local ready, due, body, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -136,6 +136,7 @@ end
 
 local ids, bodies, marks, taken = {}, {}, {'@', seq}, 0
 local drained = false -- nothing is ready any more
+local staged = false -- there are jobs of flows among them
 
 -- Hands out a job that may be more than plain.
 local function hand_out(id, route, stored)
@@ -148,6 +149,7 @@ local function hand_out(id, route, stored)
   if scope == 2 or scope == 3 then
     free_key(unique, window, id)
   end
+  staged = staged or is_flow(route)
   if limits then limits.started(route) end
 end
 
@@ -209,6 +211,7 @@ if holds[1] == seq then
     end
   end
   if #ids > 0 then bodies = redis.call('HMGET', body, unpack(ids)) end
+  staged = #ids > 0 and redis.call('EXISTS', flow) == 1
   next_at = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
 else
   if finished > 0 then finish() end
@@ -263,7 +266,7 @@ end
 if left > 0 then wake_one(wake) end
 
 local metas = extras > 0 and #ids > 0 and redis.call('HMGET', meta, unpack(ids))
-local answer = {'ok', left, next_at and math.max(0, next_at - now_ms()) or -1, metas and 1 or 0, 0}
+local answer = {'ok', left, next_at and math.max(0, next_at - now_ms()) or -1, (metas and 1 or 0) + (staged and 2 or 0), 0}
 local n = 5
 if extras > 0 then
   each_cancelled(cancel, held, function(id, told)
@@ -274,6 +277,7 @@ if extras > 0 then
     answer[n] = id
   end)
 end
+local since = staged and flow_since(flow)
 for i = 1, #ids do
   answer[n + 1] = ids[i]
   answer[n + 2] = bodies[i] or ''
@@ -281,6 +285,10 @@ for i = 1, #ids do
   if metas then
     n = n + 1
     answer[n] = metas[i] or ''
+  end
+  if staged then
+    n = n + 1
+    answer[n] = since(ids[i])
   end
 end
 return answer

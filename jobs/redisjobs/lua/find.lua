@@ -1,14 +1,15 @@
 -- find looks jobs up.
 --
--- KEYS: ready due body meta dead done result progress parkedat
+-- KEYS: ready due body meta dead done result progress parkedat flow
 -- ARGV: {id}...
--- returns: {{state at stored meta result progress}...}, flat; state is "" for a job that does not exist
+-- returns: {{state at stored meta result progress since}...}, flat; state is "" for a job that does not exist
 -- flags: no-writes allow-oom
+-- include: clock route flow
 local ready, due, body, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local dead, done, result = KEYS[5], KEYS[6], KEYS[7]
-local progress, parkedat = KEYS[8], KEYS[9]
+local progress, parkedat, flow = KEYS[8], KEYS[9], KEYS[10]
 
-local answer = {}
+local answer, since = {}, flow_since(flow)
 for i = 1, #ARGV do
   local id = ARGV[i]
   local stored = redis.call('HGET', body, id)
@@ -33,5 +34,6 @@ for i = 1, #ARGV do
   answer[#answer + 1] = redis.call('HGET', meta, id) or ''
   answer[#answer + 1] = redis.call('HGET', result, id) or ''
   answer[#answer + 1] = redis.call('HGET', progress, id) or ''
+  answer[#answer + 1] = stored and since(id) or ''
 end
 return answer

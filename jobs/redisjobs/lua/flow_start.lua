@@ -53,7 +53,7 @@ local place = placer(ready, clock, weights_of(control))
 local runs = flower(k, place, nil)
 runs.change(name, f)
 if stored == total then
-  f.s = 'running'
+  f.s, f.q = 'running', now_ms()
   redis.call('ZREM', flowend, name)
   wake_one(wake)
 else

@@ -2,16 +2,17 @@
 --
 -- KEYS: none, they are passed in
 -- ARGV: none
--- returns: flow_ids, flow_load, flower
+-- returns: flow_ids, flow_load, flow_since, flower
 --
 -- The hash flow has the header of each flow, JSON, under its id: n name, t
 -- tenant, p policy, k keep ms, s state, g stage, c {total, done, failed} of each
 -- stage, w jobs stored, r the next of the stage to be pushed, e the state that
 -- it is being ended with, x the next of the stage to be cancelled then, b bytes
 -- of the stage's results, a started ms, z ended ms, i the job that failed first,
--- m its error, u it is in flowdue, v how far clean came. And it has each job of
--- a flow under its id: "w<kind> <due> <stored>" while it waits for its stage,
--- "p<kind>" once it is pushed, then "d<kind> <result>" or "f<kind> <error>".
+-- m its error, u it is in flowdue, v how far clean came, q ms when the stage
+-- began. And it has each job of a flow under its id: "w<kind> <due> <stored>" while
+-- it waits for its stage, "p<kind>" once it is pushed, "p<kind> <due ms>" if it is
+-- due later, then "d<kind> <result>" or "f<kind> <error>".
 --
 -- The sorted set flows has all flows by the time they began, flowend those that
 -- have ended (or are not whole) by the time to forget them, and flowdue those of
@@ -38,6 +39,24 @@ end
 
 local function flow_kind(value)
   return string.sub(value, 2, (string.find(value, ' ', 1, true) or #value + 1) - 1)
+end
+
+-- Answers since when a job of a flow could have run, in ms, or "".
+local function flow_since(flow)
+  local began = {}
+  return function(id)
+    local name, stage = string.match(id, '^(.*)~(%d+)%.%d+$')
+    if not name then return '' end
+    local value = redis.call('HGET', flow, id)
+    if not value or string.sub(value, 1, 1) ~= 'p' then return '' end
+    local due = string.match(value, ' (%d+)$')
+    if due then return due end
+    if began[name] == nil then
+      local f = flow_load(flow, name)
+      began[name] = f and f.s == 'running' and f.g == tonumber(stage) and f.q and int(f.q) or ''
+    end
+    return began[name]
+  end
 end
 
 -- k has the keys flow, flowdue, flowend, body and due; see canceller for cancel.
@@ -99,19 +118,20 @@ local function flower(k, place, cancel)
     change(name, f)
   end
 
-  -- Pushes a job that waited; false if a job of its id is there already.
+  -- Pushes a job that waited; nil if a job of its id is there already, else when
+  -- it is due.
   local function push(id, value)
     local first = string.find(value, ' ', 1, true)
     local second = string.find(value, ' ', first + 1, true)
     local due, stored = string.sub(value, first + 1, second - 1), string.sub(value, second + 1)
     local at = due_at(now_ms(), due)
-    if redis.call('HSETNX', k.body, id, stored) == 0 then return false end
+    if redis.call('HSETNX', k.body, id, stored) == 0 then return nil end
     if at > now_ms() then
       redis.call('ZADD', k.due, int(at), id)
     else
       place.add(id, route_of(stored), false)
     end
-    return true
+    return at
   end
 
   -- The ids and values of up to n jobs of the present stage.
@@ -128,7 +148,10 @@ local function flower(k, place, cancel)
     local fields = {}
     for i = 1, #ids do
       fields[2 * i - 1], fields[2 * i] = ids[i], 'p' .. flow_kind(values[i])
-      if not push(ids[i], values[i]) then
+      local at = push(ids[i], values[i])
+      if at and at > now_ms() then
+        fields[2 * i] = fields[2 * i] .. ' ' .. int(at)
+      elseif not at then
         fields[2 * i] = 'f' .. flow_kind(values[i]) .. ' a job of this id existed'
         f.c[f.g + 1][3] = f.c[f.g + 1][3] + 1
       end
@@ -173,7 +196,7 @@ local function flower(k, place, cancel)
     elseif f.g + 1 == #f.c then
       end_as(name, f, 'done')
     else
-      f.g, f.r, f.b = f.g + 1, 0, 0
+      f.g, f.r, f.b, f.q = f.g + 1, 0, 0, now_ms()
     end
   end
 
