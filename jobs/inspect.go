@@ -21,6 +21,8 @@ type Entry struct {
 	SealedBy string    // the name of the arguments' key, if this queue's Options.Codec tells it (KeyOf)
 	Error    string    // of the last attempt
 	At       time.Time // when it is due, died or finished; zero for others
+	Enqueued time.Time // by its producer's clock; zero if its id is not one that this package made
+	Since    time.Time // when it could run first: enqueued, due, fired or its stage begun; zero if that is not known, as for ended jobs of a flow
 	Worker   string    // running: the id of the worker that holds it
 	Progress []byte    // running: the latest that its handler told, JSON
 	Result   []byte    // done: JSON
@@ -77,6 +79,8 @@ func (q *Queue) entry(s driver.Stored) Entry {
 		Worker: s.Worker, Progress: s.Progress, Result: s.Result,
 	}
 	e.SealedBy, _ = q.opts.keyOf(env.Sealed)
+	e.Enqueued, _ = idTime(s.ID)
+	e.Since = dueSince(s, env)
 	if s.State == Dead {
 		e.Info.Attempt = s.Attempts // none is to come
 	}

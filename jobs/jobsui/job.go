@@ -6,6 +6,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"time"
 	"unicode/utf8"
 
 	"github.com/ashlar-go/ashlar/jobs"
@@ -23,6 +24,12 @@ type jobPage struct {
 	Result  document
 	Actions []action
 	Missing string // the id that does not exist
+}
+
+// ShowSince tells whether the job could not run as soon as it was enqueued, which
+// is then not what At says already.
+func (p jobPage) ShowSince() bool {
+	return !p.Since.IsZero() && !p.Since.Equal(p.Enqueued) && p.Since.Sub(p.At).Abs() > time.Second
 }
 
 // document is JSON for people.
