@@ -5,29 +5,37 @@ import (
 	"time"
 )
 
-// Observer is told what happens to jobs; a field that is nil is not called.
-// The functions are called where it happens, by many goroutines at a time:
-// they should be quick and must not panic. Contexts are those of the caller of
-// Enqueue or of the handler, so that a trace can be found in them.
+// Observer is told what happens to jobs; a field that is nil is not called, and
+// the zero value is told nothing. The functions are called where it happens, by
+// many goroutines at a time: they should be quick and must not panic. What each
+// of them holds up is said below. Contexts are those of the caller of Enqueue or
+// of the handler, so that a trace can be found in them.
 type Observer struct {
 	// Enqueued is called for each job that was stored, or refused as a
-	// duplicate: then r says who holds the key. Jobs of schedules are not
-	// among them.
+	// duplicate: then r says who holds the key. It is called after the store has
+	// answered, by the goroutine of Enqueue, EnqueueMany or Start, which returns
+	// after it; for a tick by a goroutine of Run that fires schedules, the next of
+	// which wait, with the context of Run. Of job it knows ID, Kind and Tenant. It
+	// is not called for jobs of an outbox, nor for one whose answer got lost.
 	Enqueued func(ctx context.Context, job Info, r Receipt)
 
-	// Started is called before the handler. Wait is the time since the job was
+	// Started is called before the handler, OnWork included, by its goroutine,
+	// which it holds up; the handler's timeout has begun. Wait is the time since the job was
 	// enqueued or due, by the clocks of both processes; that of a tick counts from
 	// when it was fired, that of a flow's job from when its stage began. It is
 	// negative for a job that runs again and for the OnFailure job of a flow.
 	Started func(ctx context.Context, job Info, wait time.Duration)
 
 	// Finished is called after the handler, with its error and what becomes of
-	// the job, before the store knows: a process that dies now runs it again.
+	// the job, by the same goroutine, also after a panic. The store learns of it
+	// when Finished has returned: a process that dies now runs the job again. The
+	// context has no end.
 	Finished func(ctx context.Context, job Info, run time.Duration, err error, outcome Outcome)
 
 	// Stuck is called once for a handler that goes on although its context
 	// ended, for cause, at least one beat (a third of Options.Lease) ago. It
-	// keeps its slot.
+	// keeps its slot. Like LeaseLost and Reclaimed it is called by the goroutine
+	// that renews the lease and fetches jobs: if these three block, the lease ends.
 	Stuck func(ctx context.Context, job Info, cause error)
 
 	// LeaseLost is called when others may have got the jobs of this process;

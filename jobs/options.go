@@ -84,13 +84,17 @@ type Options struct {
 	// in clear are run beside sealed ones.
 	RequireSealed bool
 
-	// OnEnqueue goes around each Enqueue and EnqueueMany, the first outermost.
-	// It may change items, must call next once at most, and answers a receipt
-	// for each item or an error.
+	// OnEnqueue goes around each Enqueue, EnqueueMany and Start, the first
+	// outermost, by the caller's goroutine, which waits for it. It may change
+	// items, before they are checked and encoded, must call next once at most, and
+	// answers a receipt for each item or an error. It is not called for ticks,
+	// RunNow and NewJob, so not for jobs of an outbox. Many calls run side by side.
+	// Nil means none.
 	OnEnqueue []func(ctx context.Context, items []Item, next func(context.Context, []Item) ([]Receipt, error)) ([]Receipt, error)
 
-	// OnWork goes around each handler, the first outermost; InfoFrom knows the
-	// job. What it returns counts as the handler's error. Set it before Handle.
+	// OnWork goes around each handler, the first outermost, by its goroutine and
+	// within its timeout; InfoFrom knows the job. What it returns counts as the
+	// handler's error. Set it before Handle. Nil means none.
 	OnWork []func(ctx context.Context, next func(context.Context) error) error
 
 	// Trace carries the trace of who enqueues a job to its handler, in the form
