@@ -60,6 +60,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends the process at once
 	//archtest:allow env a command's secrets come from the environment: arguments are seen by everybody on the machine
 	code := run(ctx, os.Args[1:], os.Getenv("REDIS_URL"), os.Stdin, os.Stdout, os.Stderr)
 	stop()
@@ -170,8 +171,11 @@ func (c *call) parse(name string, cmd command, args []string) error {
 		return usageError(name + ": " + err.Error())
 	}
 	c.ids, c.filter.State = fs.Args(), jobs.State(c.state)
-	wrong, filters := "", 0
+	wrong, empty, filters := "", "", 0
 	fs.Visit(func(f *flag.Flag) {
+		if f.Value.String() == "" {
+			empty = f.Name // often an unset variable of a shell; for us it would mean all
+		}
 		if slices.Contains(strings.Fields(filterFlags), f.Name) {
 			filters++
 		}
@@ -181,13 +185,18 @@ func (c *call) parse(name string, cmd command, args []string) error {
 	})
 	states := strings.Fields(cmp.Or(cmd.states, "ready scheduled parked running dead done"))
 	byFilter := cmd.flags == filterFlags
+	late := slices.IndexFunc(c.ids, func(id string) bool { return strings.HasPrefix(id, "-") })
 	switch {
 	case wrong != "":
 		return usageError(name + " takes no -" + wrong)
+	case empty != "":
+		return usageError("-" + empty + " is empty; leave it out if that is meant")
 	case c.state != "" && !slices.Contains(states, c.state):
 		return usageError(fmt.Sprintf("%s is for the states %s, not for %q", name, strings.Join(states, ", "), c.state))
 	case c.limit < 1:
 		return usageError("-limit is at least 1")
+	case late >= 0 && (byFilter || name == "job"): // ids of jobs begin with a letter or digit
+		return usageError(fmt.Sprintf("%q is no id; flags stand before the ids", c.ids[late]))
 	case cmd.ids == 0 && len(c.ids) > 0:
 		return usageError(fmt.Sprintf("%s takes no %q; flags begin with -", name, c.ids[0]))
 	case cmd.ids == 1 && len(c.ids) != 1:
@@ -235,16 +244,25 @@ func (c *call) connect(redisURL string) error {
 }
 
 // sure asks before something is changed.
-func (c *call) sure(question string) error {
+func (c *call) sure(ctx context.Context, question string) error {
 	if c.yes {
 		return nil
 	}
-	_, _ = fmt.Fprint(c.err, question, " [y/N] ")
-	line, err := bufio.NewReader(c.in).ReadString('\n')
-	if err != nil && line == "" {
+	_, _ = fmt.Fprintf(c.err, "queue %q: %s [y/N] ", cmp.Or(c.queue, "default"), question)
+	answers := make(chan string, 1)
+	go func() { // a read does not end with the context: after an interrupt it ends with the process
+		line, _ := bufio.NewReader(c.in).ReadString('\n')
+		answers <- line
+	}()
+	line := ""
+	select {
+	case line = <-answers:
+	case <-ctx.Done():
+	}
+	if line == "" {
 		_, _ = fmt.Fprintln(c.err)
 	}
-	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" || ctx.Err() != nil {
 		return errors.New("nothing was changed; -yes goes without the question")
 	}
 	return nil
@@ -259,7 +277,7 @@ type (
 func resolve(name string, some byIDs, all byFilter) func(context.Context, *call) error {
 	return func(ctx context.Context, c *call) error {
 		if len(c.ids) > 0 {
-			if err := c.sure(fmt.Sprintf("%s %d by id?", name, len(c.ids))); err != nil {
+			if err := c.sure(ctx, fmt.Sprintf("%s %d by id?", name, len(c.ids))); err != nil {
 				return err
 			}
 			n, err := some(c.q, ctx, c.ids...)
@@ -272,7 +290,7 @@ func resolve(name string, some byIDs, all byFilter) func(context.Context, *call)
 		if err != nil {
 			return err
 		}
-		if err := c.sure(fmt.Sprintf("%s %d jobs that are %s%s?", name, n, c.state, said(c.filter))); err != nil {
+		if err := c.sure(ctx, fmt.Sprintf("%s %d jobs that are %s%s?", name, n, c.state, said(c.filter))); err != nil {
 			return err
 		}
 		b, err := all(c.q, ctx, c.filter, nil)
@@ -307,7 +325,7 @@ func runNow(ctx context.Context, c *call) error {
 }
 
 func unschedule(ctx context.Context, c *call) error {
-	if err := c.sure(fmt.Sprintf("remove %d schedules?", len(c.ids))); err != nil {
+	if err := c.sure(ctx, fmt.Sprintf("remove %d schedules?", len(c.ids))); err != nil {
 		return err
 	}
 	n, err := c.q.Unschedule(ctx, c.ids...)

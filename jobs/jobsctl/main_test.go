@@ -1,10 +1,13 @@
 package main_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -122,7 +125,7 @@ func TestOperatorsDay(t *testing.T) {
 	for _, answer := range []string{"", "n\n", "nonsense\n"} { // it asks, and takes nothing else for a yes
 		_, errs, code = o.run(answer, "requeue", "-queue", "post", "-state", "dead", "-error", "for ann")
 		require.Equal(t, 1, code)
-		require.Contains(t, errs, `requeue 1 jobs that are dead, with an error that has "for ann"? [y/N]`)
+		require.Contains(t, errs, `queue "post": requeue 1 jobs that are dead, with an error that has "for ann"? [y/N]`)
 		o.stats(jobs.Stats{Dead: 2, Scheduled: 1})
 	}
 	out, _, code := o.run("y\n", "requeue", "-queue", "post", "-state", "dead", "-error", "for ann")
@@ -162,6 +165,8 @@ func TestBadInputIsOneSentence(t *testing.T) {
 		{"delete"}, {"delete", "-kind", "mail"}, {"delete", "-yes", "-state", "ready"}, {"cancel", "-yes", "-state", "dead"}, {"delete", "-state", "dead", "bob"}, {"delete", "-tenant", "acme", "bob"},
 		{"stats", "-tenant", "acme"}, {"run-now"}, {"run-now", "a", "b"}, {"unschedule"}, {"job"},
 		{"pause", "-tenant", "a", "-kind", "b"}, {"pause", "mail"}, {"stats", "-queue", "{x}"},
+		{"delete", "-yes", "-queue", "post", "-state", "dead", "-tenant", ""}, {"delete", "-yes", "-queue", "", "-state", "dead"}, {"pause", "-queue", "post", "-tenant", ""},
+		{"delete", "-yes", "bob", "-queue", "post"}, {"delete", "-yes", "-queue", "post", "bob", "-kind=mail"}, {"job", "bob", "-json"},
 	} {
 		out, errs, code := o.run("", args...)
 		require.Equal(t, 2, code, "%v: %s", args, errs)
@@ -180,5 +185,34 @@ func TestBadInputIsOneSentence(t *testing.T) {
 	require.Contains(t, errs, "WRONGPASS")
 	o.url = good
 	o.stats(jobs.Stats{Dead: 2, Scheduled: 1})
+	control, err := o.q.Control(t.Context())
+	require.NoError(t, err)
+	require.False(t, control.Paused)
 	require.Equal(t, "[]\n", o.ok("queues", "-json", "-prefix", "none*"))
+}
+
+// TestInterruptAtTheQuestion: nobody has to answer before it ends.
+func TestInterruptAtTheQuestion(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, o.binary, "delete", "-queue", "post", "-state", "dead")
+	cmd.Env = []string{"REDIS_URL=" + o.url}
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	defer func() { _ = stdin.Close() }()
+	stderr, err := cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	said := bufio.NewReader(stderr)
+	_, err = said.ReadString(']')
+	require.NoError(t, err)
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	rest, err := io.ReadAll(said)
+	require.NoError(t, err)
+	_ = cmd.Wait()
+	require.Equal(t, 1, cmd.ProcessState.ExitCode())
+	require.Contains(t, string(rest), "nothing was changed")
+	o.stats(jobs.Stats{Dead: 2, Scheduled: 1})
 }
