@@ -37,9 +37,11 @@ func (in SignUpIn) Validate() error {
 	return err
 }
 
-// Roles are the roles of a team's members, those that the registry has where
-// nothing else is said.
-func Roles() []string { return []string{registry.Owner, "admin", "member"} }
+// Roles are what a team makes of its members, of the roles that the registry
+// has where nothing else is said. Owner is none of them: only an owner makes or
+// unmakes owners, and in pulse those who act are API keys. The owner is who
+// signed up, for good.
+func Roles() []string { return []string{"admin", "member"} }
 
 // SignUp makes a team with its owner, its first API key and whom its alerts
 // reach, all of it or nothing.
@@ -54,7 +56,11 @@ func (a *App) SignUp(ctx context.Context, in SignUpIn) (SignUpOut, error) {
 			ctx = registry.Trusted(ctx) // nobody acts for a team that is being made
 			// pulse has no accounts: a person is an address. Not NewTenant.Owner, with which a
 			// second sign-up of the same person would be the first one repeated, without a key.
-			if err := a.Registry.AddMember(ctx, in.Email, registry.Owner); err != nil {
+			err := a.Registry.AddMember(ctx, in.Email, registry.Owner)
+			if errors.Is(err, registry.ErrMalformed) { // a user's id may be less than an address may
+				return &uptime.FieldError{Field: "email", Problem: `must have at most 200 bytes and not begin with "key/"`}
+			}
+			if err != nil {
 				return err
 			}
 			_, secret, err := a.Registry.CreateKey(ctx, registry.NewKey{Name: "first key", Scopes: []string{"*"}})

@@ -178,6 +178,18 @@ func TestBadInputIsAProblem(t *testing.T) {
 	require.NotEmpty(t, acme.Do("PATCH", "/monitors", nil).Header.Get("Allow"))
 }
 
+// TestSignUpSaysWhichField: an address that is valid for mail can be none for a member.
+func TestSignUpSaysWhichField(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, email := range []string{"ann@" + strings.Repeat("d.", 100) + "example", "key/ann@acme.example"} {
+		p := w.client.Post("/signup", app.SignUpIn{Team: "Acme", Slug: "acme", Email: email}).RequireProblem(http.StatusUnprocessableEntity, "invalid")
+		require.Contains(t, fmt.Sprint(p["errors"]), "/email", email)
+		require.Contains(t, fmt.Sprint(p["errors"]), "200 bytes", "valid but for this")
+	}
+	w.signUp(t, "acme") // nothing is left of what was refused
+}
+
 func TestContactsAreRecords(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
