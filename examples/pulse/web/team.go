@@ -74,6 +74,10 @@ type membersView struct {
 	Notice      string // why a change was refused
 }
 
+// MayChange tells whether members of a role have buttons: those of an owner
+// would be refused whatever the key may.
+func (v membersView) MayChange(role string) bool { return v.May && slices.Contains(v.Roles, role) }
+
 func membersPage(a *app.App) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		showMembers(w, r, a, http.StatusOK, "")

@@ -181,7 +181,7 @@ func problem(err error) *httpx.Problem {
 	case errors.Is(err, registry.ErrForbidden):
 		return httpx.NewProblem(http.StatusForbidden, "forbidden", "This API key may not do that.")
 	case errors.Is(err, registry.ErrLastOwner):
-		return httpx.NewProblem(http.StatusConflict, "last_owner", "The last owner stays: make another member owner first.")
+		return httpx.NewProblem(http.StatusConflict, "last_owner", "The last owner stays.")
 	case errors.Is(err, app.ErrNotFound), errors.Is(err, tenancy.ErrNotFound):
 		return httpx.NewProblem(http.StatusNotFound, "not_found", "There is no such thing in this team.")
 	case errors.Is(err, registry.ErrTaken):
