@@ -18,8 +18,10 @@
 //
 // What the pages show was read while they were made; what a button does is
 // what the method of jobs.Queue of the same name does. Buttons that act on all
-// jobs of a filter act on those that match when they are pressed, a thousand
-// at a time.
+// jobs of a filter act on all that match when they are pressed, in steps of 500,
+// and only while the page is open. The end of the request's context stops them,
+// too: mount the dashboard where requests have no deadline, below httpx.Default
+// inside of httpx.Deadline(-1).
 //
 // # Tenancy
 //

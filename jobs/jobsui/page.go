@@ -86,11 +86,16 @@ type brokenPage struct {
 // broken answers a page whose data could not be read, or a change that was not
 // made.
 func (d *dashboard) broken(w http.ResponseWriter, r *http.Request, f *frame, err error) {
+	d.opts.logger().ErrorContext(r.Context(), "jobsui: queue not readable", "queue", f.Queue, "path", r.URL.Path, "error", err)
+	d.sorry(w, r, f, err)
+}
+
+// sorry shows that something failed that is in the log already.
+func (d *dashboard) sorry(w http.ResponseWriter, r *http.Request, f *frame, err error) {
 	p, status := brokenPage{Change: r.Method == http.MethodPost, Missing: errors.Is(err, errors.ErrUnsupported)}, http.StatusBadGateway
 	if p.Missing {
 		status = http.StatusNotImplemented
 	}
-	d.opts.logger().ErrorContext(r.Context(), "jobsui: queue not readable", "queue", f.Queue, "path", r.URL.Path, "error", err)
 	f.Title, f.Page = "Not possible", p
 	d.show(w, r, f, "broken", status)
 }

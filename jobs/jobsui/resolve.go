@@ -75,7 +75,7 @@ func (d *dashboard) confirm(w http.ResponseWriter, r *http.Request, f *frame, q 
 	ctx, cancel := context.WithTimeout(r.Context(), counting)
 	defer cancel()
 	n, err := q.Count(ctx, s.Filter)
-	more := err != nil && ctx.Err() != nil && r.Context().Err() == nil // they are too many to be counted meanwhile
+	more := n > 0 && err != nil && ctx.Err() != nil && r.Context().Err() == nil // they are too many to be counted meanwhile
 	if err != nil && !more {
 		d.broken(w, r, f, err)
 		return
@@ -140,7 +140,7 @@ type passPage struct {
 	Heading string
 	Bulk    jobs.Bulk
 	Done    string // how it ended; empty while it goes on
-	Failed  bool
+	Failed  string // why it ended early; empty if it did not
 	Back    template.URL
 }
 
@@ -178,15 +178,26 @@ func (d *dashboard) resolveAll(w http.ResponseWriter, r *http.Request, f *frame,
 		}
 		tell("pass-step")
 	}})
-	d.opts.logger().InfoContext(r.Context(), "jobsui: jobs changed", "queue", f.Queue, "action", button.Name,
-		"state", s.State, "kind", s.Kind, "tenant", s.Tenant, "found", b.Found, "jobs", b.Changed, "skipped", b.Skipped, "error", err)
+	log := d.opts.logger().With("queue", f.Queue, "action", button.Name,
+		"state", s.State, "kind", s.Kind, "tenant", s.Tenant, "found", b.Found, "jobs", b.Changed, "skipped", b.Skipped)
+	if err != nil {
+		log.ErrorContext(r.Context(), "jobsui: not all jobs changed", "error", err)
+	} else {
+		log.InfoContext(r.Context(), "jobsui: jobs changed")
+	}
 	done := fmt.Sprintf("%s.%d.%d", button.Name, b.Changed, b.Skipped)
 	switch {
 	case streams:
-		p.Bulk, p.Done, p.Failed = b, notice(done), err != nil
+		p.Bulk, p.Done = b, notice(done)
+		switch {
+		case err != nil && r.Context().Err() != nil:
+			p.Failed = "the time that this program gives a request was over"
+		case err != nil:
+			p.Failed = "the queue's store refused it or did not answer"
+		}
 		tell("pass-end")
 	case err != nil:
-		d.broken(w, r, f, err)
+		d.sorry(w, r, f, err)
 	default:
 		see(w, p.Back, done)
 	}

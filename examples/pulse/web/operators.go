@@ -6,12 +6,17 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/ashlar-go/ashlar/httpx"
 )
 
 // Operators lets those in who know the password, by HTTP Basic and under any
 // name. An empty password lets all in who address this machine as such: a page
-// of another site whose name leads here (DNS rebinding) is refused.
+// of another site whose name leads here (DNS rebinding) is refused. Requests that
+// were let in have no deadline: what the jobs dashboard does to all jobs of a
+// filter takes as long as it takes.
 func Operators(password string, next http.Handler) http.Handler {
+	next = httpx.Deadline(-1)(next)
 	want := sha256.Sum256([]byte(password))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

@@ -76,6 +76,16 @@ func TestTheDashboardIsForOperators(t *testing.T) {
 	}
 }
 
+func TestOnlyOperatorsHaveNoDeadline(t *testing.T) {
+	t.Parallel()
+	bounded := map[string]bool{}
+	page := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, bounded[r.URL.Path] = r.Context().Deadline() })
+	h := web.New(newWorld(t).app, web.Options{Health: httpx.NewHealth(nil, nil), Jobs: web.Operators("", page), Checkout: page})
+	ask(h, "POST", "/ops/jobs/pulse/jobs", "localhost", nil)
+	ask(h, "POST", "/checkout/1", "localhost", nil)
+	require.Equal(t, map[string]bool{"/pulse/jobs": false, "/checkout/1": true}, bounded)
+}
+
 func TestWithoutAPasswordTheDashboardIsForThisMachine(t *testing.T) {
 	t.Parallel()
 	h := opsSite(t, "")
