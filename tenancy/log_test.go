@@ -53,6 +53,9 @@ func TestLogHandlerAddsWhoItIs(t *testing.T) {
 		{"in a group", grouped, acme, []any{"n", 1}, `{"block":"web","tenant":"acme","request":{"path":"/","n":1}}`},
 		{"in a group that has a tenant", grouped, acme, []any{"tenant", "x"}, `{"block":"web","tenant":"acme","request":{"path":"/","tenant":"x"}}`},
 		{"a record that names one", plain, acme, []any{"tenant", "globex"}, `{"tenant":"globex"}`},
+		{"a logger that names one", plain.With("tenant", "globex"), support, nil, `{"tenant":"globex","actor":"sue","on_behalf_of":"ann"}`},
+		{"a logger that names one, grouped", plain.With("tenant", "globex").WithGroup("g"), acme, []any{"n", 1}, `{"tenant":"globex","g":{"n":1}}`},
+		{"a logger that names one in a group", grouped.With("tenant", "x"), acme, nil, `{"block":"web","tenant":"acme","request":{"path":"/","tenant":"x"}}`},
 	} {
 		out.Reset()
 		c.log.InfoContext(c.ctx, "", c.args...)
