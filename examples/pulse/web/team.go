@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/ashlar-go/ashlar/examples/pulse/app"
 	"github.com/ashlar-go/ashlar/httpx"
@@ -58,8 +60,25 @@ func signedIn(a *app.App, permission string, next http.Handler) http.Handler {
 			httpx.WriteError(w, r, httpx.NewProblem(http.StatusForbidden, "forbidden", "This API key may not "+permission+"."))
 			return
 		}
+		if !storable(r) {
+			httpx.WriteError(w, r, httpx.NewProblem(http.StatusBadRequest, "invalid", "A value is no text: it has a zero byte or is not UTF-8."))
+			return
+		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// storable tells whether PostgreSQL takes all values of a request as text.
+func storable(r *http.Request) bool {
+	_ = r.ParseForm() // what it cannot read is not there
+	for _, values := range r.Form {
+		for _, v := range values {
+			if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // membersView is the page of members.

@@ -147,6 +147,14 @@ func TestTeamPagesChangeMembers(t *testing.T) {
 	_, err = o.app.Registry.Member(o.ctx, "bob")
 	require.NoError(t, err, "a page of another site has removed nobody")
 	c.Get("/team/audit?before=x").RequireProblem(http.StatusBadRequest, "invalid")
+	for _, text := range []string{"%00", "a%00b", "%ff"} { // what PostgreSQL has no text for
+		c.Get("/team/members?after="+text).RequireProblem(http.StatusBadRequest, "invalid")
+		c.Get("/team/members?from="+text).RequireProblem(http.StatusBadRequest, "invalid")
+		c.Get("/team/audit?subject="+text).RequireProblem(http.StatusBadRequest, "invalid")
+		for _, action := range []string{"role", "remove", "revoke"} {
+			c.Post("/team/members", "role=member&action="+action+"&who="+text).RequireProblem(http.StatusBadRequest, "invalid")
+		}
+	}
 }
 
 var (
