@@ -37,12 +37,13 @@ func TestMain(m *testing.M) {
 
 // program is a running pulse.
 type program struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	base string
-	logs *buffer
-	done chan struct{}
-	err  error
+	t     *testing.T
+	cmd   *exec.Cmd
+	base  string
+	logs  *buffer
+	done  chan struct{}
+	err   error // once done, like ended
+	ended time.Time
 }
 
 // buffer is what a program writes, read while it does.
@@ -105,7 +106,7 @@ func startCommand(t *testing.T, port string, env []string, args ...string) *prog
 	})
 	go func() {
 		reader.Wait()
-		p.err = p.cmd.Wait()
+		p.err, p.ended = p.cmd.Wait(), time.Now()
 		close(p.done)
 	}()
 	t.Cleanup(func() {
@@ -122,15 +123,16 @@ func startCommand(t *testing.T, port string, env []string, args ...string) *prog
 }
 
 // end waits for the program's end, which must be a clean one and come within
-// 5 s where the machine has nothing else to do.
-func (p *program) end() {
+// 5 s of the signal where the machine has nothing else to do.
+func (p *program) end(signalled time.Time) {
 	p.t.Helper()
 	within := time.Duration(testenv.Rounds(60, 5)) * time.Second
-	began := time.Now()
 	select {
 	case <-p.done:
 		require.NoError(p.t, p.err, p.logs)
-		p.t.Logf("pulse ended after %v", time.Since(began).Round(time.Millisecond))
+		took := p.ended.Sub(signalled)
+		p.t.Logf("pulse ended after %v", took.Round(time.Millisecond))
+		require.Less(p.t, took, within)
 	case <-time.After(within):
 		p.t.Fatalf("pulse still runs after %v", within)
 	}
@@ -208,8 +210,9 @@ func TestReadmeSession(t *testing.T) {
 		require.Contains(t, string(out), want, "%s", out)
 	}
 	servers := serversOf(t, p)
+	signalled := time.Now()
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
-	p.end()
+	p.end(signalled)
 	gone(t, servers)
 }
 
@@ -262,8 +265,9 @@ func TestKillLosesNothing(t *testing.T) {
 	// The checks go on by themselves.
 	before := p.checks(team.Key, monitor.ID)
 	eventually(t, "further checks", func() bool { return p.checks(team.Key, monitor.ID) > before })
+	signalled := time.Now()
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	p.end()
+	p.end(signalled)
 	require.DirExists(t, filepath.Join(dir, "inbox"))
 }
 

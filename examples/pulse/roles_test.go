@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -69,8 +70,9 @@ func TestRolesInSeparateProcesses(t *testing.T) {
 	text, err := io.ReadAll(metrics.Body)
 	require.NoError(t, err)
 	require.Contains(t, string(text), `jobs_store_up{queue="pulse"} 1`)
+	signalled := time.Now()
 	require.NoError(t, api.cmd.Process.Signal(os.Interrupt))
-	api.end()
+	api.end(signalled)
 }
 
 func TestHelpIsNoError(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -47,6 +48,7 @@ func TestCtrlCFinishesRequestsAndGivesJobsBack(t *testing.T) {
 	// time to read the first one's header.
 	require.Equal(t, 200, p.call("GET", "/livez", "", nil, nil))
 
+	signalled := time.Now()
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
 	eventually(t, "new connections are refused", func() bool {
 		c, err := net.Dial("tcp", "127.0.0.1:"+port)
@@ -60,7 +62,7 @@ func TestCtrlCFinishesRequestsAndGivesJobsBack(t *testing.T) {
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	require.Equal(t, 201, res.StatusCode, "the request that was in flight is finished")
-	p.end()
+	p.end(signalled)
 	require.NotContains(t, p.logs.String(), "panic")
 
 	// The check was given back: it runs again after the next start, an hour
