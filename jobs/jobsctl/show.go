@@ -87,17 +87,22 @@ func (c *call) print(v view) error {
 	return w.Flush()
 }
 
-// row writes fields without what a terminal would obey, or a table: jobs and
-// their errors are anybody's text.
+// clean is a text without what a terminal would obey, or a table: jobs and their
+// errors are anybody's text.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '·'
+		}
+		return r
+	}, text)
+}
+
+// row writes the fields of a table, and cuts long ones.
 func row(w io.Writer, fields ...any) {
 	line := make([]string, len(fields))
 	for i, f := range fields {
-		line[i] = strings.Map(func(r rune) rune {
-			if !unicode.IsPrint(r) {
-				return '·'
-			}
-			return r
-		}, fmt.Sprint(f))
+		line[i] = clean(fmt.Sprint(f))
 		if len(line[i]) > 120 {
 			line[i] = strings.ToValidUTF8(line[i][:117], "") + "…"
 		}
@@ -161,18 +166,18 @@ func (v wholeView) table(w io.Writer) {
 			{"attempt", fmt.Sprint(j.Attempt)}, {"at", clock(j.At)}, {"worker", j.Worker}, {"sealed", sealed},
 		} {
 			if f[1] != "" {
-				row(w, f[0], f[1])
+				_, _ = fmt.Fprintln(w, f[0]+"\t"+clean(f[1]))
 			}
 		}
 		for _, f := range [][2]string{{"error", j.Error}, {"args", string(j.Args)}, {"progress", string(j.Progress)}, {"result", string(j.Result)}} {
 			if f[1] != "" { // the whole of it, on lines of their own
 				row(w, f[0])
 				for line := range strings.Lines(f[1]) {
-					for len(line) > 100 {
-						row(w, "  "+line[:100])
-						line = line[100:]
+					text := []rune(clean(strings.TrimRight(line, "\r\n")))
+					for ; len(text) > 100; text = text[100:] {
+						_, _ = fmt.Fprintln(w, "  "+string(text[:100]))
 					}
-					row(w, "  "+strings.TrimRight(line, "\n"))
+					_, _ = fmt.Fprintln(w, "  "+string(text))
 				}
 			}
 		}
