@@ -1,4 +1,4 @@
--- list reads a page of a sorted set of jobs.
+-- list reads a page of a sorted set of jobs: all of their bodies and results, whatever their size.
 --
 -- KEYS: set body meta result
 -- ARGV: first last order(asc|desc) parked(0|1)
