@@ -214,6 +214,7 @@ func (b *outboxBench) horizon(ctx context.Context) error {
 			XID     string `db:"xid"`
 			Seq     int64
 			Tenant  string `db:"tenant_id"`
+			Type    string
 			Payload []byte
 		}](system, b.relayDB, horizonSQL, xid, seq)
 		if err != nil && ctx.Err() == nil {
@@ -225,10 +226,7 @@ func (b *outboxBench) horizon(ctx context.Context) error {
 		}
 		events := make([]outbox.Event, len(rows))
 		for i, r := range rows {
-			events[i] = outbox.Event{Tenant: r.Tenant, Payload: r.Payload, Type: "ashlar.job"}
-			if len(r.Payload) == 0 {
-				events[i].Type = "long"
-			}
+			events[i] = outbox.Event{Tenant: r.Tenant, Type: r.Type, Payload: r.Payload}
 			xid, seq = r.XID, r.Seq
 		}
 		to := fmt.Sprint(xid, " ", seq)
