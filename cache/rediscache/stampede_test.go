@@ -158,8 +158,8 @@ func TestStampede(t *testing.T) {
 	})
 	t.Run("a failing load", func(t *testing.T) {
 		c, addr := trample(t, failing)
-		// One for all that wait in a process, and a few for those who were held up on their last step to it.
-		require.LessOrEqual(t, c.loads.Load(), int64(4*attackProcesses))
+		// One for all that wait in a process, and one for those who were held up on their last step to it.
+		require.LessOrEqual(t, c.loads.Load(), int64(2*attackProcesses))
 		require.EqualValues(t, attackProcesses*stampedeCallers, c.failures.Load())
 		rdb := client(t, addr)
 		require.Zero(t, rdb.Exists(t.Context(), "stampede:e:{values::k}").Val(), "a lease is left behind")
@@ -170,7 +170,7 @@ func TestStampede(t *testing.T) {
 		require.EqualValues(t, (attackProcesses-1)*stampedeCallers, c.answers.Load())
 		took := time.Duration(c.last.Load() - c.died.Load())
 		t.Logf("the last answer came %v after the loader died", took.Round(time.Millisecond))
-		require.Less(t, took, stampedeLease+20*time.Second, "its lease, and the time to look on a busy machine; LoadTimeout is a minute")
+		require.Less(t, took, stampedeLease+2*time.Second, "its lease, and the time to look on a busy machine")
 	})
 	t.Run("a planted fault", func(t *testing.T) {
 		c, _ := trample(t, apart)

@@ -96,7 +96,9 @@ func passwordPostgres(t *testing.T) string {
 	eventually(t, "the server asks for passwords", func() bool {
 		c, err := pgx.Connect(t.Context(), wrong)
 		if err == nil {
-			_ = c.Close(t.Context())
+			if err := c.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
 		}
 		return err != nil
 	})

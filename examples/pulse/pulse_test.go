@@ -21,8 +21,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/ashlar-go/ashlar/internal/testenv"
 )
 
 // TestMain makes the test binary pulse itself when it is told so: the tests
@@ -123,18 +121,18 @@ func startCommand(t *testing.T, port string, env []string, args ...string) *prog
 }
 
 // end waits for the program's end, which must be a clean one and come within
-// 5 s of the signal where the machine has nothing else to do.
+// 5 s of the signal.
 func (p *program) end(signalled time.Time) {
 	p.t.Helper()
-	within := time.Duration(testenv.Rounds(60, 5)) * time.Second
+	const within = 5 * time.Second
 	select {
 	case <-p.done:
 		require.NoError(p.t, p.err, p.logs)
 		took := p.ended.Sub(signalled)
 		p.t.Logf("pulse ended after %v", took.Round(time.Millisecond))
 		require.Less(p.t, took, within)
-	case <-time.After(within):
-		p.t.Fatalf("pulse still runs after %v", within)
+	case <-time.After(time.Minute): // what the test itself was held up is not the program's
+		p.t.Fatal("pulse still runs after a minute")
 	}
 }
 

@@ -203,7 +203,7 @@ func TestDeadWorkersJobsComeBackWithinTheLease(t *testing.T) {
 	after := (<-started).Sub(began)
 	t.Logf("lease %s, run again after %s", opts.Lease, after)
 	require.GreaterOrEqual(t, after, opts.Lease, "not before the lease ended")
-	require.Less(t, after, 30*opts.Lease, "a third of a lease later, on a quiet machine")
+	require.Less(t, after, 5*opts.Lease, "a third of a lease later, on a quiet machine")
 	require.NoError(t, stop())
 	leftovers(t, rdb)
 }

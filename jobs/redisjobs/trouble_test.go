@@ -13,7 +13,7 @@ import (
 	"github.com/ashlar-go/ashlar/jobs"
 )
 
-// Redis is dead for some leases, in the soak for a minute. Nothing is restarted
+// Redis is dead for four leases, in the soak for a minute. Nothing is restarted
 // but Redis.
 func TestRedisGoneForAMinute(t *testing.T) {
 	t.Parallel()
@@ -51,7 +51,7 @@ func TestRedisGoneForAMinute(t *testing.T) {
 	defer cancel()
 	_, err = q.Stats(ctx)
 	require.Error(t, err)
-	<-time.After(time.Duration(testenv.Rounds(12, 60))*time.Second - time.Since(killed))
+	<-time.After(time.Duration(testenv.Rounds(16, 60))*time.Second - time.Since(killed))
 	server.Restart()
 
 	back := time.Now()
@@ -145,7 +145,7 @@ func TestDeafHandlerHoldsUpNobody(t *testing.T) {
 	cancel()
 	require.ErrorContains(t, <-ended, "1 handlers still run and 0 outcomes could not be stored; these jobs will run again")
 	t.Logf("Run ended after %s", time.Since(began).Round(time.Millisecond))
-	require.Less(t, time.Since(began), time.Minute)
+	require.Less(t, time.Since(began), 10*time.Second)
 	other, err := counter(open(t, rdb), rdb, opts)
 	require.NoError(t, err)
 	jobs.Handle(other, deafly)

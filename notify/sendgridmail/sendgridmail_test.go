@@ -163,7 +163,7 @@ func TestRateLimitResetIsHonoured(t *testing.T) {
 	_, err := f.mailer(t).SendEmail(t.Context(), mail)
 	var e *notify.Error
 	require.ErrorAs(t, err, &e)
-	require.InDelta(t, time.Minute.Seconds(), e.RetryAfter.Seconds(), 30)
+	require.InDelta(t, time.Minute.Seconds(), e.RetryAfter.Seconds(), 5)
 }
 
 func TestStatusClassification(t *testing.T) {
