@@ -20,14 +20,14 @@ type Bulk struct {
 // the zero value.
 type BulkOptions struct {
 	// AllTenants lets a filter without a tenant reach the jobs of all tenants,
-	// from a context that has none. False means ErrNoTenant where
-	// Options.Tenant is set: a tenant that somebody forgot would be everybody. With a
-	// tenant in the context it changes nothing.
+	// from a context that has none. False means ErrNoTenant where Options.Tenant
+	// is set: a tenant that somebody forgot would be everybody. With a tenant in
+	// the context it changes nothing.
 	AllTenants bool
 
 	// Progress is called after each step, of 500 jobs at most, by the goroutine
-	// that made the call: at first Found grows, then Changed and Skipped do. Nil means
-	// that nobody wants to know.
+	// that made the call: at first Found grows, then Changed and Skipped do. Nil
+	// means that nobody wants to know.
 	Progress func(Bulk)
 }
 

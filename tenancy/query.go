@@ -93,10 +93,7 @@ func scanOne[T any](one *T) func(pgx.Rows) error {
 // themselves) as one column.
 func rowTo[T any]() pgx.RowToFunc[T] {
 	t := reflect.TypeFor[T]()
-	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[sql.Scanner]()) {
-		return pgx.RowTo[T]
-	}
-	if !hasField(t, nil) {
+	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[sql.Scanner]()) || !hasField(t, nil) {
 		return pgx.RowTo[T]
 	}
 	return func(row pgx.CollectableRow) (T, error) {

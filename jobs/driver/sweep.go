@@ -18,13 +18,13 @@ type Filter struct {
 type Sweeper interface {
 	// Match pages through the ids of the jobs that a filter selects, at most
 	// MaxBatch at a time; a page may be empty. The first cursor is "", the next
-	// of the last page is "". A job that matches from the first call on until
-	// its page was answered is in one page. What begins to match meanwhile may be in
+	// of the last page is "". A job that matches from the first call on until its
+	// page was answered is in one page. What begins to match meanwhile may be in
 	// one; the pages end all the same. Dead jobs come in the order of their deaths.
 	Match(ctx context.Context, f Filter, cursor string) (ids []string, next string, err error)
 
-	// ResolveMatching is Resolve for those of the ids, at most MaxBatch, whose jobs
-	// match when it is their turn, and leaves the others alone. It must work on a full
-	// store.
+	// ResolveMatching is Resolve for those of the ids, at most MaxBatch, whose
+	// jobs match when it is their turn, and leaves the others alone. It must work
+	// on a full store.
 	ResolveMatching(ctx context.Context, ids []string, f Filter, how Resolution) (int, error)
 }

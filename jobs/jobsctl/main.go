@@ -23,7 +23,8 @@
 // A FILTER is any of -state S, -kind K, -tenant T, -error TEXT (a part of the last
 // error) and -retried (ran before). States are ready, scheduled, parked, running,
 // dead and done. With a filter requeue, cancel and delete take all that match, in
-// small steps; an interrupt stops them between two. Flags stand before the ids.
+// small steps; an interrupt stops them between two. Flags stand before the ids, and
+// -- before an id that begins with -.
 //
 // All commands take -queue NAME (default), -prefix NAME (jobs), -cluster (the URL is that
 // of a Redis Cluster) and -json (one JSON value in place of a table). What
@@ -59,12 +60,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	context.AfterFunc(ctx, stop) // a second interrupt ends the process at once
 	//archtest:allow env a command's secrets come from the environment: arguments are seen by everybody on the machine
-	code := run(ctx, os.Args[1:], os.Getenv("REDIS_URL"), os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	os.Exit(run(ctx, os.Args[1:], os.Getenv("REDIS_URL"), os.Stdin, os.Stdout, os.Stderr))
 }
 
 // usageError is a command that makes no sense: exit code 2.
@@ -195,7 +193,7 @@ func (c *call) parse(name string, cmd command, args []string) error {
 		return usageError(fmt.Sprintf("%s is for the states %s, not for %q", name, strings.Join(states, ", "), c.state))
 	case c.limit < 1:
 		return usageError("-limit is at least 1")
-	case late >= 0 && (byFilter || name == "job"): // ids of jobs begin with a letter or digit
+	case late >= 0 && !slices.Contains(args, "--"):
 		return usageError(fmt.Sprintf("%q is no id; flags stand before the ids", c.ids[late]))
 	case cmd.ids == 0 && len(c.ids) > 0:
 		return usageError(fmt.Sprintf("%s takes no %q; flags begin with -", name, c.ids[0]))
@@ -319,7 +317,7 @@ func runNow(ctx context.Context, c *call) error {
 		return err
 	}
 	if r.Duplicate {
-		return errors.Join(c.print(doneView{Done: "not enqueued, the earlier job is unfinished", Job: r.ID}))
+		return c.print(doneView{Done: "not enqueued, the earlier job is unfinished", Job: r.ID})
 	}
 	return c.print(doneView{Done: "enqueued", Job: r.ID})
 }

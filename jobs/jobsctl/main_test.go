@@ -151,6 +151,9 @@ func TestOperatorsDay(t *testing.T) {
 	require.Contains(t, o.ok("run-now", "-queue", "post", " digest"), "enqueued ")
 	o.stats(jobs.Stats{Scheduled: 1, Ready: 1})
 	require.Contains(t, o.ok("unschedule", "-queue", "post", "-yes", " digest"), "1 changed")
+	_, errs, code = o.run("", "unschedule", "-queue", "post", "-yes", "--", "-digest")
+	require.Equal(t, 1, code, "an id may begin with -")
+	require.Contains(t, errs, "no such schedule")
 	_, errs, code = o.run("", "run-now", "-queue", "post", " digest")
 	require.Equal(t, 1, code)
 	require.Contains(t, errs, "no such schedule")
@@ -167,6 +170,7 @@ func TestBadInputIsOneSentence(t *testing.T) {
 		{"pause", "-tenant", "a", "-kind", "b"}, {"pause", "mail"}, {"stats", "-queue", "{x}"},
 		{"delete", "-yes", "-queue", "post", "-state", "dead", "-tenant", ""}, {"delete", "-yes", "-queue", "", "-state", "dead"}, {"pause", "-queue", "post", "-tenant", ""},
 		{"delete", "-yes", "bob", "-queue", "post"}, {"delete", "-yes", "-queue", "post", "bob", "-kind=mail"}, {"job", "bob", "-json"},
+		{"unschedule", "-yes", " digest", "-queue", "post"}, {"run-now", "-digest"},
 	} {
 		out, errs, code := o.run("", args...)
 		require.Equal(t, 2, code, "%v: %s", args, errs)

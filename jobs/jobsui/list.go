@@ -100,12 +100,6 @@ func (d *dashboard) actionsFor(r *http.Request, state jobs.State) []action {
 	return slices.DeleteFunc(all, func(a action) bool { return !d.opts.allow(r, a.Name) })
 }
 
-func countOf(n jobs.Stats, state jobs.State) int {
-	return map[jobs.State]int{
-		jobs.Ready: n.Ready, jobs.Scheduled: n.Scheduled, jobs.Parked: n.Parked, jobs.Running: n.Running, jobs.Dead: n.Dead, jobs.Done: n.Done,
-	}[state]
-}
-
 // list shows the jobs of one state.
 func (d *dashboard) list(w http.ResponseWriter, r *http.Request, f *frame, q *jobs.Queue) {
 	s := selectionOf(r.URL.Query())
@@ -126,9 +120,13 @@ func (d *dashboard) list(w http.ResponseWriter, r *http.Request, f *frame, q *jo
 	p := listPage{
 		selection: s, States: stateTabs(stats, s), Actions: d.actionsFor(r, s.State),
 		Narrow: s.Filter != (jobs.Filter{State: s.State}), From: s.Offset + 1, To: s.Offset + len(found),
-		All:       countOf(stats, s.State),
 		WithTime:  s.State == jobs.Scheduled || s.State == jobs.Dead || s.State == jobs.Done,
 		TimeLabel: map[jobs.State]string{jobs.Scheduled: "Due", jobs.Dead: "Died", jobs.Done: "Finished"}[s.State],
+	}
+	for _, t := range p.States {
+		if t.Active {
+			p.All = t.Count
+		}
 	}
 	for _, e := range found {
 		p.Rows = append(p.Rows, row{Entry: e, URL: jobURL(e.Info.ID)})

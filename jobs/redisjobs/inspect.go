@@ -32,15 +32,11 @@ func (d *Driver) List(ctx context.Context, q driver.ListQuery) ([]driver.Stored,
 	if err := paged("list", q.Offset, q.Limit); err != nil {
 		return nil, err
 	}
-	set, order := "", "asc"
-	switch q.State {
-	case driver.Running:
+	if q.State == driver.Running {
 		return d.running(ctx, q)
-	case driver.Ready, driver.Parked, driver.Dead, driver.Done:
-		set = string(q.State)
-	case driver.Scheduled:
-		set = "due"
-	default:
+	}
+	set, order := sets[q.State], "asc"
+	if set == "" {
 		return nil, fmt.Errorf("redisjobs: list: unknown state %q", q.State)
 	}
 	if q.State == driver.Dead || q.State == driver.Done {

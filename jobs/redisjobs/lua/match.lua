@@ -1,6 +1,7 @@
 -- match looks for the jobs that a filter selects: in a sorted set behind a
--- member, up to another one, or, of those that run, among ids. In a set it ends sooner when
--- it has read a mebibyte; of ids it looks at all, and so reads up to 500 bodies and errors at once.
+-- member, up to another one, or, of those that run, among ids. In a set it ends
+-- sooner when it has read a mebibyte; of ids it looks at all, and so reads up to
+-- 500 bodies and errors at once.
 --
 -- KEYS: set ready due body meta dead done parkedat
 -- ARGV: state kind tenant error retried(0|1) limit score member last_score last_member {id}...

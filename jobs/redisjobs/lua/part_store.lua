@@ -34,8 +34,9 @@ end
 -- Stores jobs given as five values each: id, stored body, due ("" now, "+ms"
 -- from now, else ms since 1970), unique key ("" none), window ms. Answers, per
 -- job, "" or the id of the job that holds the key, with a "!" before it if that
--- one got the new body, or "=" if a job of another tenant has the id. Nothing in it can fail half-way: the server refuses a
--- script for want of memory before it begins.
+-- one got the new body, or "=" if a job of another tenant has the id. Nothing in
+-- it can fail half-way: the server refuses a script for want of memory before it
+-- begins.
 local function store(k, values, first)
   local now, place = now_ms(), placer(k.ready, k.clock, weights_of(k.control))
   local answers, placed, sooner, head = {}, false, false, nil

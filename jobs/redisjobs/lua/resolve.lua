@@ -1,7 +1,7 @@
 -- resolve requeues, deletes or cancels jobs. A requeued one has all its attempts
--- before it, and its unique key if that is free. Workers are told of cancelled ones that run.
--- With a state it leaves those alone that the filter does not select; for that it may read
--- the bodies and errors of all ids.
+-- before it, and its unique key if that is free. Workers are told of cancelled
+-- ones that run. With a state it leaves those alone that the filter does not
+-- select; for that it may read the bodies and errors of all ids.
 --
 -- KEYS: ready due body meta clock unique window wake dead done result progress cancel parked parkedat flow flowdue flowend control
 -- ARGV: how(requeue|delete|cancel) channel state kind tenant error retried(0|1) {id}...
