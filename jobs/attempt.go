@@ -19,6 +19,7 @@ type attempt struct {
 	base  context.Context // ends when the job must be given up
 	since time.Time       // when it was taken
 	note  func(*attempt, []byte)
+	told  bool // the store knows when it began; the loop's
 
 	env      envelope
 	info     Info
@@ -163,6 +164,16 @@ func (a *attempt) finish() {
 	if a.cancel != nil {
 		a.cancel(nil)
 	}
+}
+
+// running is how long the handler has been running, or negative if it is not.
+func (a *attempt) running(now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ran || a.began.IsZero() {
+		return -1
+	}
+	return max(now.Sub(a.began), 0)
 }
 
 func (a *attempt) over() bool {

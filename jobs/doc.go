@@ -69,8 +69,8 @@
 //
 // A context with a tenant reaches the jobs, flows and schedules of that tenant
 // alone: those of others, and of none, are not found, not listed and not
-// changed. A context without one is an operator's and reaches all. Stats,
-// History, Control, Pause, Resume, SetLimit and SetWeight are an operator's
+// changed. A context without one is an operator's and reaches all. Stats, History,
+// Workers, Control, Pause, Resume, SetLimit and SetWeight are an operator's
 // whatever the context: they are about the whole queue or name whom they are
 // for, so let no customer choose that.
 //

@@ -45,6 +45,7 @@ func (q *Queue) execute(a *attempt) {
 			err = p
 		}
 		a.took = time.Since(a.began)
+		a.out.Took = a.took
 		var end Outcome
 		end, err = q.settle(ctx, a, result, err)
 		a.finish()

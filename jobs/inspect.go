@@ -26,6 +26,14 @@ type Entry struct {
 	Worker   string    // running: the id of the worker that holds it
 	Progress []byte    // running: the latest that its handler told, JSON
 	Result   []byte    // done: JSON
+
+	// Started is when the handler of the last attempt began, by the store's clock.
+	// Zero means that it is not known: of a running job it is told with a beat, a
+	// third of Options.Lease apart, once it has run for a fifteenth of that, so that
+	// short jobs cost nothing. Of one that ended it is as late as that was told.
+	Started  time.Time
+	Took     time.Duration // done and dead: what that handler took, rounded up to milliseconds; zero if it is not known
+	Failures []Failure     // the latest three, latest first; a requeued job has none
 }
 
 // Stats counts the jobs of the queue by state, in constant time.
@@ -81,8 +89,20 @@ func (q *Queue) entry(s driver.Stored) Entry {
 	e.SealedBy, _ = q.opts.keyOf(env.Sealed)
 	e.Enqueued, _ = idTime(s.ID)
 	e.Since = dueSince(s, env)
-	if s.State == Dead {
+	e.Failures = s.Failures
+	switch s.State {
+	case Running:
+		e.Started = s.Started
+	case Done:
+		e.Took = s.Took
+	case Dead:
 		e.Info.Attempt = s.Attempts // none is to come
+		if len(s.Failures) > 0 {
+			e.Took = s.Failures[0].Took
+		}
+	}
+	if e.Took > 0 {
+		e.Started = e.At.Add(-e.Took)
 	}
 	return e
 }

@@ -37,8 +37,10 @@ func (w *worker) beat() error {
 	}
 	ctx, cancel := context.WithTimeout(w.outer, limit)
 	defer cancel()
+	untold, running := w.untold(began)
 	beat := driver.Beat{
 		Worker: w.id, Lease: lease, Join: !w.joined, MaxCrashes: w.q.opts.maxCrashes(), Tally: w.pool.takeTally(),
+		About: w.about(began), Running: running,
 	}
 	holding := w.pool.holding()
 	if w.strange >= 2 && w.call == nil {
@@ -51,6 +53,9 @@ func (w *worker) beat() error {
 		return err
 	}
 	w.joined = true
+	for _, a := range untold {
+		a.told = true
+	}
 	w.nextHit = began.Add(lease / 3)
 	w.takenOver(pulse)
 	w.cancelled(pulse.Cancel)
@@ -106,7 +111,7 @@ func (w *worker) leave() error {
 	defer cancel()
 	if tally := w.pool.takeTally(); tally != nil {
 		// Only figures: if they do not arrive, leaving is more important.
-		_, _ = w.q.driver.Beat(ctx, driver.Beat{Worker: w.id, Lease: w.q.opts.lease(), Tally: tally})
+		_, _ = w.q.driver.Beat(ctx, driver.Beat{Worker: w.id, Lease: w.q.opts.lease(), Tally: tally, About: w.about(time.Now())})
 	}
 	if _, err := w.q.driver.Beat(ctx, driver.Beat{Worker: w.id}); err != nil && !errors.Is(err, ErrLeaseLost) {
 		return fmt.Errorf("jobs: shutdown: leave: %w", err)

@@ -3,11 +3,15 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
 )
@@ -19,6 +23,10 @@ type Options struct {
 	// 4×GOMAXPROCS, at most MaxBatch. Negative means none: Run then only fires
 	// schedules and gives the jobs of dead workers back.
 	Concurrency int
+
+	// Name is what Queue.Workers calls this process, of up to 128 bytes. It is
+	// stored in clear. Empty means host name and process id, "web-1/4711".
+	Name string
 
 	// MaxAttempts is how often a job runs before it is dead. Zero means 20.
 	// Negative is an error. EnqueueOptions.MaxAttempts overrides it.
@@ -154,6 +162,8 @@ func (o *Options) check() error {
 		return nil
 	case o.Concurrency > driver.MaxBatch:
 		return errors.New("jobs: Options.Concurrency is above 500; run more processes")
+	case len(o.Name) > maxName || !utf8.ValidString(o.Name):
+		return fmt.Errorf("jobs: Options.Name is longer than %d bytes or not UTF-8", maxName)
 	case o.MaxAttempts < 0:
 		return errors.New("jobs: Options.MaxAttempts is negative")
 	case o.MaxDepth < 0:
@@ -166,6 +176,18 @@ func (o *Options) check() error {
 		return errors.New("jobs: Options.RequireSealed needs a Codec")
 	}
 	return nil
+}
+
+func (o *Options) name() string {
+	if o != nil && o.Name != "" {
+		return o.Name
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	pid := "/" + strconv.Itoa(os.Getpid())
+	return host[:min(len(host), maxName-len(pid))] + pid
 }
 
 func (o *Options) concurrency() int {

@@ -30,6 +30,9 @@ type (
 	Histogram = driver.Histogram
 )
 
+// Failure is a failed attempt of a job.
+type Failure = driver.Failure
+
 // Priority orders the jobs of a queue, see EnqueueOptions.Priority.
 type Priority = driver.Priority
 

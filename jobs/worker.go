@@ -16,6 +16,8 @@ type worker struct {
 	q     *Queue
 	log   *slog.Logger
 	outer context.Context // of calls to the store
+	self  self            // what it tells of itself
+	began time.Time
 	pool  *pool
 
 	line   context.Context // of exchanges
@@ -85,7 +87,8 @@ const (
 
 func newWorker(q *Queue, outer context.Context) *worker {
 	w := &worker{
-		q: q, outer: outer, id: newID(), hungry: true,
+		q: q, outer: outer, id: newID(), hungry: true, began: time.Now(),
+		self:    self{Name: q.opts.name(), Build: build(), Concurrency: q.opts.concurrency()},
 		log:     q.opts.logger(),
 		pool:    newPool(q, q.opts.concurrency()),
 		calls:   make(chan call, 1),

@@ -137,10 +137,13 @@ type Stored struct {
 
 	// List and Find only:
 	State    State
-	At       time.Time // when it is due, died or finished; zero for ready and parked jobs
-	Worker   string    // running: who holds it
-	Progress []byte    // running: its latest Note
-	Result   []byte    // done
+	At       time.Time     // when it is due, died or finished; zero for ready and parked jobs
+	Worker   string        // running: who holds it
+	Progress []byte        // running: its latest Note
+	Result   []byte        // done
+	Failures []Failure     // the latest MaxFailures, latest first; a worker that died for the last time is one, too
+	Started  time.Time     // running: when its handler began, by the store's clock; zero if Beat.Running has not told
+	Took     time.Duration // done: Outcome.Took
 }
 
 // Exchange is a request of Driver.Exchange.
@@ -183,6 +186,7 @@ type Outcome struct {
 	Error  string        // Retry and Bury
 	Keep   time.Duration // Finish: how long job and result stay to be found; zero: not at all; milliseconds
 	Result []byte        // Finish: for Find while it is kept, and for the next stage of its flow
+	Took   time.Duration // what its handler took, to be shown of jobs that stay; zero: not known; milliseconds
 }
 
 // Action is what becomes of a held job.
@@ -206,6 +210,8 @@ type Beat struct {
 	Audit      bool          // compare Holding with what the store thinks the worker holds
 	Holding    []string      // Audit: all of it, outcomes not yet sent included
 	Tally      *Tally        // what the worker did since its last beat, for Historian; nil: nothing
+	About      []byte        // what it says of itself, for Overseer; a kilobyte or so
+	Running    []Run         // of the jobs it holds, at most MaxBatch: for Stored.Started, which the first one told of a job decides
 }
 
 // Pulse is an answer of Driver.Beat.

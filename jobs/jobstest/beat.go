@@ -1,6 +1,7 @@
 package jobstest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -13,10 +14,15 @@ type lease struct {
 	end  time.Time
 	seq  uint64
 	last []string // the ids handed out for seq
+
+	shown driver.Worker // as of its latest beat
 }
 
 // Beat implements driver.Driver.
 func (d *Driver) Beat(ctx context.Context, b driver.Beat) (driver.Pulse, error) {
+	if err := bounded("beat", len(b.Running)); err != nil {
+		return driver.Pulse{}, err
+	}
 	var pulse driver.Pulse
 	err := d.call(ctx, OpBeat, func() error {
 		if b.Lease <= 0 {
@@ -29,7 +35,7 @@ func (d *Driver) Beat(ctx context.Context, b driver.Beat) (driver.Pulse, error) 
 			}
 			d.leases[b.Worker] = &lease{}
 		}
-		d.leases[b.Worker].end = now().Add(b.Lease)
+		d.renew(b)
 		d.record(b.Tally)
 		d.sweep()
 		if expired := d.expired(); expired != "" {
@@ -39,6 +45,36 @@ func (d *Driver) Beat(ctx context.Context, b driver.Beat) (driver.Pulse, error) 
 		return nil
 	})
 	return pulse, err
+}
+
+// renew notes what a beat says of its worker and of what that runs.
+func (d *Driver) renew(b driver.Beat) {
+	l := d.leases[b.Worker]
+	l.end = now().Add(b.Lease)
+	l.shown = driver.Worker{
+		ID: b.Worker, Beat: now(), Lease: b.Lease, Held: len(d.heldBy(b.Worker)), About: slices.Clone(b.About),
+	}
+	for _, r := range b.Running {
+		if j := d.held(b.Worker, r.ID); j != nil && j.started.IsZero() {
+			j.started = now().Add(-r.For)
+		}
+	}
+}
+
+// Workers implements driver.Overseer.
+func (d *Driver) Workers(ctx context.Context) ([]driver.Worker, error) {
+	var list []driver.Worker
+	err := d.call(ctx, OpInspect, func() error {
+		for _, l := range d.leases {
+			w := l.shown
+			w.Left, w.About = l.end.Sub(now()), slices.Clone(w.About)
+			list = append(list, w)
+		}
+		slices.SortFunc(list, func(a, b driver.Worker) int { return cmp.Or(cmp.Compare(a.Left, b.Left), cmp.Compare(a.ID, b.ID)) })
+		list = list[:min(len(list), driver.MaxWorkers)]
+		return nil
+	})
+	return list, err
 }
 
 // expired returns the worker whose lease ended first, or "".
@@ -104,7 +140,7 @@ func (d *Driver) reclaim(worker string, crashed bool, maxCrashes int) driver.Pul
 		}
 	}
 	for _, j := range poisoned {
-		j.err = fmt.Sprintf("its worker died %d times", j.crashes)
+		j.fail(j.attempts+1, 0, fmt.Sprintf("its worker died %d times", j.crashes))
 		d.bury(j)
 		pulse.Buried++
 	}

@@ -21,8 +21,8 @@ type Features struct {
 	Bubble bool
 
 	// What the driver does not offer: driver.Positioner, Controller, Finder,
-	// Sweeper, Nudger, Historian, Flower, Scheduler.
-	NoPosition, NoControl, NoFind, NoSweep, NoNudge, NoHistory, NoFlows, NoSchedule bool
+	// Sweeper, Nudger, Historian, Flower, Scheduler, Overseer.
+	NoPosition, NoControl, NoFind, NoSweep, NoNudge, NoHistory, NoFlows, NoSchedule, NoWorkers bool
 }
 
 // Run checks a driver against the contract of package driver. open returns a
@@ -68,7 +68,8 @@ func (f Features) cases() []testCase {
 		lacks bool
 		cases []testCase
 	}{
-		{f.NoFind, slices.Concat(findCases(), findBounds(), resultCases(), cancelCases())},
+		{f.NoFind, slices.Concat(findCases(), findBounds(), resultCases(), cancelCases(), startedCases(), failureCases())},
+		{f.NoFind || f.NoWorkers, workerCases()},
 		{f.NoSweep, sweepCases()},
 		{f.NoSweep || f.NoControl, sweepParked()},
 		{f.NoNudge, nudgeCases()},

@@ -44,6 +44,7 @@ var (
 	_ driver.Nudger     = (*Driver)(nil)
 	_ driver.Historian  = (*Driver)(nil)
 	_ driver.Flower     = (*Driver)(nil)
+	_ driver.Overseer   = (*Driver)(nil)
 	_ driver.Scheduler  = (*Driver)(nil)
 )
 
@@ -54,17 +55,20 @@ type job struct {
 	attempts int
 	crashes  int
 	err      string
+	failures []driver.Failure // latest first
 
-	score    float64   // ready: place, see order
-	at       time.Time // scheduled: due; dead: since; done: since
-	group    string    // parked: what holds it
-	parking  int       // parked: its turn in the group
-	worker   string    // running
-	progress []byte    // running
-	canceled bool      // running
-	told     bool      // running: its worker knows that it is canceled
-	until    time.Time // done: end of its keeping
-	result   []byte    // done
+	score    float64       // ready: place, see order
+	at       time.Time     // scheduled: due; dead: since; done: since
+	group    string        // parked: what holds it
+	parking  int           // parked: its turn in the group
+	worker   string        // running
+	started  time.Time     // running: when its handler began, if that was told
+	progress []byte        // running
+	canceled bool          // running
+	told     bool          // running: its worker knows that it is canceled
+	until    time.Time     // done: end of its keeping
+	result   []byte        // done
+	took     time.Duration // done
 }
 
 // New returns an empty queue for a test.
@@ -105,7 +109,14 @@ func (d *Driver) enter(j *job, state driver.State) {
 			delete(d.parked, j.group)
 		}
 	}
-	*j = job{Job: j.Job, state: state, attempts: j.attempts, crashes: j.crashes, err: j.err}
+	*j = job{Job: j.Job, state: state, attempts: j.attempts, crashes: j.crashes, err: j.err, failures: j.failures}
+}
+
+// fail notes a failed attempt.
+func (j *job) fail(attempt int, took time.Duration, why string) {
+	j.err = why
+	f := driver.Failure{Attempt: attempt, At: now(), Took: took, Error: why}
+	j.failures = append([]driver.Failure{f}, j.failures[:min(len(j.failures), driver.MaxFailures-1)]...)
 }
 
 // in returns the jobs of a state in their order.

@@ -79,10 +79,12 @@ func (d *Driver) settle(worker string, o driver.Outcome) {
 	case driver.Drop:
 		d.drop(j)
 	case driver.Retry:
-		j.attempts, j.err = j.attempts+1, o.Error
+		j.attempts++
+		j.fail(j.attempts, o.Took, o.Error)
 		d.schedule(j, now().Add(o.Delay))
 	case driver.Bury:
-		j.attempts, j.err = j.attempts+1, o.Error
+		j.attempts++
+		j.fail(j.attempts, o.Took, o.Error)
 		d.bury(j)
 	case driver.Return:
 		d.cameBack(j)
@@ -100,7 +102,7 @@ func (d *Driver) finish(j *job, o driver.Outcome) {
 		delete(d.jobs, j.ID)
 	} else {
 		d.enter(j, driver.Done)
-		j.at, j.until, j.result = now(), now().Add(o.Keep), slices.Clone(o.Result)
+		j.at, j.until, j.result, j.took = now(), now().Add(o.Keep), slices.Clone(o.Result), o.Took
 	}
 	d.stepDone(j.ID, o.Result)
 }

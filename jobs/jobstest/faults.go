@@ -13,7 +13,7 @@ const (
 	OpWait      Op = "wait"
 	OpNudge     Op = "nudge"
 	OpFire      Op = "fire"
-	OpInspect   Op = "inspect" // Stats, List, Find, Match, Control, History and Schedules
+	OpInspect   Op = "inspect" // Stats, List, Find, Match, Control, History, Workers and Schedules
 	OpResolve   Op = "resolve" // also ResolveMatching
 	OpConfigure Op = "configure"
 	OpSchedule  Op = "schedule" // what changes, claims or fires stored schedules

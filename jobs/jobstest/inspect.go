@@ -31,6 +31,7 @@ func (d *Driver) shown(j *job) driver.Stored {
 	s := d.stored(j)
 	s.State, s.At, s.Worker = j.state, j.at, j.worker
 	s.Progress, s.Result = slices.Clone(j.progress), slices.Clone(j.result)
+	s.Failures, s.Started, s.Took = slices.Clone(j.failures), j.started, j.took
 	return s
 }
 
@@ -110,7 +111,7 @@ func (d *Driver) resolve(ctx context.Context, ids []string, how driver.Resolutio
 func (d *Driver) requeue(j *job) bool {
 	switch j.state {
 	case driver.Dead:
-		j.attempts, j.crashes, j.err = 0, 0, ""
+		j.attempts, j.crashes, j.err, j.failures = 0, 0, "", nil
 		d.retake(j)
 		d.stepRequeued(j.ID)
 	case driver.Scheduled:

@@ -54,15 +54,23 @@ type expected struct {
 	attempts int
 	crashes  int
 	err      string
+	failures []driver.Failure // latest first; At is not known
 	canceled bool
 	told     bool
 	progress string
 	result   string
 	until    time.Time // done: end of its keeping
-	lapses   time.Time // end of the window of its key, if it had one when it was stored
+	took     time.Duration
+	begun    [2]time.Time // running: its handler began between these, if that was told
+	lapses   time.Time    // end of the window of its key, if it had one when it was stored
 }
 
-type member struct{ seq uint64 }
+type member struct {
+	seq   uint64
+	beat  driver.Beat // the latest
+	held  int         // jobs, then
+	after time.Time   // it was not heard of before
+}
 
 func newModel() *model {
 	return &model{
@@ -150,6 +158,7 @@ func (m *model) countNew(batch []driver.Job) int {
 // instant and now.
 func (m *model) wait(j *expected, delay time.Duration, now time.Time) {
 	j.state, j.worker, j.turn, j.canceled, j.told, j.progress = driver.Ready, "", 0, false, false, ""
+	j.begun = [2]time.Time{}
 	j.due, j.sure = now.Add(delay), time.Now().Add(delay+rounding)
 	if delay == 0 {
 		j.sure = j.due
@@ -163,6 +172,13 @@ func (m *model) end(j *expected, state driver.State) {
 		delete(m.keys, j.Unique)
 	}
 	j.state, j.worker, j.canceled, j.told, j.progress = state, "", false, false, ""
+	j.begun = [2]time.Time{}
+}
+
+func (j *expected) fail(attempt int, took time.Duration, why string) {
+	j.err = why
+	j.failures = append([]driver.Failure{{Attempt: attempt, Took: took, Error: why}}, j.failures...)
+	j.failures = j.failures[:min(len(j.failures), driver.MaxFailures)]
 }
 
 // retake gives a job its key back if that is free, until it is finished or, by
@@ -194,6 +210,7 @@ func (m *model) settle(j *expected, o driver.Outcome, now time.Time) {
 	switch action {
 	case driver.Finish:
 		j.canceled = false
+		j.took = o.Took
 		if j.result = string(o.Result); o.Keep > 0 {
 			m.end(j, driver.Done)
 			j.until = now.Add(o.Keep)
@@ -204,11 +221,13 @@ func (m *model) settle(j *expected, o driver.Outcome, now time.Time) {
 	case driver.Drop:
 		m.forget(j)
 	case driver.Bury:
-		j.attempts, j.err = j.attempts+1, o.Error
+		j.attempts++
+		j.fail(j.attempts, o.Took, o.Error)
 		m.end(j, driver.Dead)
 		m.stepEnded(j.ID, driver.Failed, j.err)
 	case driver.Retry:
-		j.attempts, j.err = j.attempts+1, o.Error
+		j.attempts++
+		j.fail(j.attempts, o.Took, o.Error)
 		m.wait(j, o.Delay, now)
 	case driver.Return:
 		m.cameBack(j)
@@ -235,7 +254,7 @@ func (m *model) giveBack(worker string, crashed bool, maxCrashes int, now time.T
 		}
 	}
 	for _, j := range poisoned {
-		j.err = fmt.Sprintf("its worker died %d times", j.crashes)
+		j.fail(j.attempts+1, 0, fmt.Sprintf("its worker died %d times", j.crashes))
 		m.end(j, driver.Dead)
 		m.stepEnded(j.ID, driver.Failed, j.err)
 		buried++

@@ -114,7 +114,7 @@ func (w *walk) requeueJobs(some []string) error {
 		j := w.m.jobs[id]
 		switch found[i].State {
 		case driver.Dead:
-			j.attempts, j.crashes, j.err = 0, 0, ""
+			j.attempts, j.crashes, j.err, j.failures = 0, 0, "", nil
 			w.m.retake(j)
 			w.m.stepRequeued(id)
 		case driver.Scheduled:
@@ -176,6 +176,9 @@ func (w *walk) look() error {
 	if err := w.lookAtFlows(); err != nil {
 		return err
 	}
+	if err := w.lookAtWorkers(); err != nil {
+		return err
+	}
 	return w.count()
 }
 
@@ -210,9 +213,19 @@ func (w *walk) lookUp(ids []string, seen map[string]driver.Stored) error {
 			State: j.state, At: got.At, Worker: j.worker, Progress: []byte(j.progress),
 		}
 		if j.state == driver.Done {
-			want.Result = []byte(j.result)
+			want.Result, want.Took = []byte(j.result), j.took
 		}
 		got.State = state
+		for i, f := range j.failures {
+			if i < len(got.Failures) {
+				f.At = got.Failures[i].At
+			}
+			want.Failures = append(want.Failures, f)
+		}
+		want.Started = j.begun[0]
+		if got.Started.After(j.begun[0]) && !got.Started.After(j.begun[1]) {
+			want.Started = got.Started
+		}
 		if err := w.equal("job", show(want), show(got)); err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ func (w *walk) outcome(id string) driver.Outcome {
 	if o.Action == driver.Retry || o.Action == driver.Bury {
 		o.Error = "failed: " + w.name("")
 	}
+	o.Took = one(w, []time.Duration{0, 7 * time.Millisecond, time.Hour})
 	return o
 }
 
@@ -157,7 +158,8 @@ func (w *walk) passedOver(taken []driver.Stored, now time.Time) string {
 // show is a Stored for people.
 func show(s driver.Stored) string {
 	text := fmt.Sprintf("%s %s of %s, attempts %d crashes %d error %q", s.State, s.ID, s.Body, s.Attempts, s.Crashes, s.Error)
-	return text + fmt.Sprintf(" at %s worker %q progress %q result %q", s.At.Format(time.RFC3339Nano), s.Worker, s.Progress, s.Result)
+	text += fmt.Sprintf(" at %s worker %q progress %q result %q", s.At.Format(time.RFC3339Nano), s.Worker, s.Progress, s.Result)
+	return text + fmt.Sprintf(" failures %v started %s took %s", s.Failures, s.Started.Format(time.RFC3339Nano), s.Took)
 }
 
 // ghost is a worker that has no lease, or lost it.

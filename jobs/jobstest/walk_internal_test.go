@@ -160,6 +160,38 @@ var plantedFaults = map[string]func(*faulty){
 	"a lease goes on without its worker": func(f *faulty) {
 		f.onBeat = func(f *faulty, b *driver.Beat) { b.Lease = max(b.Lease, time.Hour) }
 	},
+	"a failure is forgotten": func(f *faulty) {
+		f.onBatch = func(f *faulty, _ *driver.Batch) {
+			for _, j := range f.jobs {
+				j.failures = j.failures[:min(len(j.failures), 2)]
+			}
+		}
+	},
+	"an attempt begins before it does": func(f *faulty) {
+		f.onBatch = func(f *faulty, _ *driver.Batch) {
+			for _, j := range f.in(driver.Running) {
+				if f.eachTenth() {
+					j.started = now()
+				}
+			}
+		}
+	},
+	"a worker says what it said before": func(f *faulty) {
+		said := map[string][]byte{}
+		f.onBeat = func(f *faulty, b *driver.Beat) {
+			if old := said[b.Worker]; old != nil && b.Lease > 0 {
+				b.About = old
+			}
+			said[b.Worker] = b.About
+		}
+	},
+	"a worker holds more than it does": func(f *faulty) {
+		f.onPulse = func(f *faulty, _ *driver.Pulse) {
+			for _, l := range f.leases {
+				l.shown.Held++
+			}
+		}
+	},
 	"a cancellation is forgotten": func(f *faulty) {
 		f.onResolve = func(ids []string) []string { return ids[:len(ids)-1] }
 	},

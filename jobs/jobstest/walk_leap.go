@@ -21,14 +21,14 @@ func (w *walk) leap() error {
 		if worker == victim {
 			b.Lease = time.Minute
 		}
-		if _, err := w.d.Beat(w.ctx, b); err != nil {
+		if _, err := w.send(b); err != nil {
 			return err
 		}
 	}
 	w.pass(d)
 	w.m.began = time.Now()
 	heir, maxCrashes := w.name("worker"), w.rand.IntN(4)
-	pulse, err := w.d.Beat(w.ctx, driver.Beat{Worker: heir, Lease: time.Hour, Join: true, MaxCrashes: maxCrashes})
+	pulse, err := w.send(driver.Beat{Worker: heir, Lease: time.Hour, Join: true, MaxCrashes: maxCrashes})
 	w.logf("leap of %s, %q dies, %s joins with %d crashes at most: %+v, %v", d, victim, heir, maxCrashes, pulse, err)
 	if err != nil {
 		return err
@@ -39,7 +39,6 @@ func (w *walk) leap() error {
 	if err := w.forget(); err != nil {
 		return err
 	}
-	w.m.workers[heir] = &member{}
 	var want driver.Pulse
 	if victim != "" {
 		want.Reclaimed, want.Buried = w.m.giveBack(victim, true, maxCrashes, time.Now())

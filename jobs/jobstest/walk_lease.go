@@ -13,9 +13,8 @@ func (w *walk) join() error {
 		return w.beat()
 	}
 	name := w.name("worker")
-	pulse, err := w.d.Beat(w.ctx, driver.Beat{Worker: name, Lease: time.Hour, Join: true})
+	pulse, err := w.send(driver.Beat{Worker: name, Lease: time.Hour, Join: true})
 	w.logf("join of %s: %+v, %v", name, pulse, err)
-	w.m.workers[name] = &member{}
 	if err != nil {
 		return err
 	}
@@ -46,6 +45,11 @@ func (w *walk) pulse(worker string, want driver.Pulse, maxCrashes int) error {
 			b.Holding = append(b.Holding, j.ID)
 		}
 	}
+	for _, j := range w.m.heldBy(worker) {
+		if w.chance(3) {
+			b.Running = append(b.Running, driver.Run{ID: j.ID, For: one(w, []time.Duration{time.Second, time.Hour})})
+		}
+	}
 	if lie := one(w, w.someIDs(3)); w.chance(3) && !slices.ContainsFunc(w.m.heldBy(worker), func(j *expected) bool { return j.ID == lie }) {
 		b.Holding, want.Lost = append(b.Holding, lie), append(want.Lost, lie)
 	}
@@ -56,7 +60,7 @@ func (w *walk) pulse(worker string, want driver.Pulse, maxCrashes int) error {
 	if !b.Audit {
 		want.Unknown, want.Lost = nil, nil
 	}
-	got, err := w.d.Beat(w.ctx, b)
+	got, err := w.send(b)
 	w.logf("beat of %s, audit %v holding %v: %+v, %v", worker, b.Audit, b.Holding, got, err)
 	if err != nil {
 		return err
@@ -69,7 +73,7 @@ func (w *walk) pulse(worker string, want driver.Pulse, maxCrashes int) error {
 
 // expire lets the lease of a worker end.
 func (w *walk) expire(worker string) error {
-	_, err := w.d.Beat(w.ctx, driver.Beat{Worker: worker, Lease: time.Millisecond})
+	_, err := w.send(driver.Beat{Worker: worker, Lease: time.Millisecond})
 	w.pass(2 * time.Millisecond) // the lease, on any clock
 	return err
 }
@@ -86,12 +90,11 @@ func (w *walk) crash() error {
 		return err
 	}
 	now := time.Now()
-	pulse, err := w.d.Beat(w.ctx, driver.Beat{Worker: heir, Lease: time.Hour, Join: true, MaxCrashes: maxCrashes})
+	pulse, err := w.send(driver.Beat{Worker: heir, Lease: time.Hour, Join: true, MaxCrashes: maxCrashes})
 	w.logf("%s is dead, %s joins with %d crashes at most: %+v, %v", victim, heir, maxCrashes, pulse, err)
 	if err != nil {
 		return err
 	}
-	w.m.workers[heir] = &member{}
 	var want driver.Pulse
 	want.Reclaimed, want.Buried = w.m.giveBack(victim, true, maxCrashes, now)
 	w.token = w.token || want.Reclaimed > 0

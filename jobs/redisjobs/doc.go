@@ -29,14 +29,18 @@
 //	ready     ZSET  id by priority and virtual finish time (lua/part_place.lua)
 //	due       ZSET  id by due ms: delayed jobs and retries
 //	body      HASH  id → route and envelope (lua/part_route.lua), immutable
-//	meta      HASH  id → attempts, crashes, last error; only after a failure
+//	meta      HASH  id → attempts, crashes, latest failures (lua/part_meta.lua); only
+//	                after one
 //	clock     HASH  virtual clocks of the fair queueing
-//	held:<w>  HASH  id → number of the exchange that gave it to worker w, and its
-//	                route where that matters; "@" the latest exchange of w
+//	held:<w>  HASH  id → number of the exchange that gave it to worker w, when its
+//	                handler began once it runs for a while, and its route where that
+//	                matters (lua/part_route.lua); "@" the latest exchange of w
 //	lease     ZSET  worker by end of its lease, ms
+//	workers   HASH  worker → its lease, jobs held and what it says of itself, as of
+//	                its latest beat
 //	dead      ZSET  id by time of death, ms
 //	done      ZSET  id by the end of its keeping, ms
-//	result    HASH  id → when it finished and its result; only of kept jobs
+//	result    HASH  id → when it finished, what it took, its result; only of kept jobs
 //	unique    HASH  k<key> → id and i<id> → key of unique jobs
 //	window    ZSET  key by the end of its window, ms (driver.UniqueFor)
 //	progress  HASH  id → latest note of its handler

@@ -23,7 +23,7 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 	}
 	for i := range x.Done {
 		if o := &x.Done[i]; o.Action != driver.Finish || o.Keep > 0 || len(o.Result) > 0 {
-			args = append(args, &o.ID, string(o.Action), millis(o.Delay), &o.Error, millis(o.Keep), o.Result)
+			args = append(args, &o.ID, string(o.Action), millis(o.Delay), &o.Error, millis(o.Keep), o.Result, millis(o.Took))
 			settled++
 		}
 	}
@@ -52,6 +52,7 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 		s := driver.Stored{ID: r.text(), Body: bodyOf(r.text())}
 		if extras&1 != 0 {
 			setMeta(&s, r.text())
+			s.Failures = nil // there is one at most, without its time
 		}
 		if extras&2 != 0 {
 			if since := r.text(); since != "" {
@@ -71,7 +72,13 @@ func (d *Driver) Beat(ctx context.Context, b driver.Beat) (driver.Pulse, error) 
 	if b.Lease <= 0 {
 		return d.reclaim(ctx, b.Worker, "leave", 0)
 	}
-	args := []any{b.Worker, millis(b.Lease), flag(b.Join), flag(b.Audit), tallyText(b.Tally)}
+	if err := bounded("beat", len(b.Running)); err != nil {
+		return driver.Pulse{}, err
+	}
+	args := []any{b.Worker, millis(b.Lease), flag(b.Join), flag(b.Audit), tallyText(b.Tally), b.About, len(b.Running)}
+	for _, r := range b.Running {
+		args = append(args, r.ID, millis(r.For))
+	}
 	for _, id := range b.Holding {
 		args = append(args, id)
 	}

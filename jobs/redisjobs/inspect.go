@@ -58,15 +58,19 @@ func (d *Driver) List(ctx context.Context, q driver.ListQuery) ([]driver.Stored,
 	return page, r.err
 }
 
-// setTime reads when a job is due, died or finished. A kept result is
-// "<finished ms> <result>".
+// setTime reads when a job is due, died or finished, and of a kept result,
+// "<finished ms>+<took ms> <result>", the rest; see lua/part_end.lua.
 func setTime(s *driver.Stored, score, result string) {
 	switch s.State {
 	case driver.Scheduled, driver.Dead:
 		s.At = scoreTime(score)
 	case driver.Done:
 		at, value, _ := strings.Cut(result, " ")
+		at, took, _ := strings.Cut(at, "+")
 		s.At = scoreTime(at)
+		if ms, err := strconv.ParseInt(took, 10, 64); err == nil {
+			s.Took = time.Duration(ms) * time.Millisecond
+		}
 		if value != "" {
 			s.Result = []byte(value)
 		}
@@ -82,10 +86,15 @@ func scoreTime(score string) time.Time {
 	return time.UnixMilli(int64(ms)).UTC()
 }
 
-// holders answers which worker holds which job.
-func (d *Driver) holders(ctx context.Context) (map[string]string, error) {
-	workers, err := d.rdb.ZRange(ctx, d.key("lease", ""), 0, -1).Result()
-	if err != nil {
+// workerIDs are those that have a lease.
+func (d *Driver) workerIDs(ctx context.Context) ([]string, error) {
+	return d.rdb.ZRange(ctx, d.key("lease", ""), 0, -1).Result()
+}
+
+// heldIDs are the jobs that all workers hold, in order.
+func (d *Driver) heldIDs(ctx context.Context) ([]string, error) {
+	workers, err := d.workerIDs(ctx)
+	if err != nil || len(workers) == 0 {
 		return nil, err
 	}
 	pipe := d.rdb.Pipeline()
@@ -93,37 +102,65 @@ func (d *Driver) holders(ctx context.Context) (map[string]string, error) {
 	for i, w := range workers {
 		keys[i] = pipe.HKeys(ctx, d.key("held", w))
 	}
-	if len(workers) > 0 {
-		if _, err := pipe.Exec(ctx); err != nil {
-			return nil, err
-		}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, err
 	}
-	held := map[string]string{}
+	var ids []string
+	for _, held := range keys {
+		ids = append(ids, held.Val()...)
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return id == "@" })
+	slices.Sort(ids)
+	return slices.Compact(ids), nil // one may have changed hands meanwhile
+}
+
+// setHolds notes in jobs that run who holds them and since when their handlers
+// run, "<seq>@<ms> …" in lua/part_route.lua.
+func (d *Driver) setHolds(ctx context.Context, running []*driver.Stored) error {
+	if len(running) == 0 {
+		return nil
+	}
+	workers, err := d.workerIDs(ctx)
+	if err != nil || len(workers) == 0 {
+		return err
+	}
+	ids := make([]string, len(running))
+	for i, s := range running {
+		ids[i] = s.ID
+	}
+	pipe := d.rdb.Pipeline()
+	holds := make([]*redis.SliceCmd, len(workers))
 	for i, w := range workers {
-		for _, id := range keys[i].Val() {
-			if id != "@" {
-				held[id] = w
+		holds[i] = pipe.HMGet(ctx, d.key("held", w), ids...)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return err
+	}
+	for i, w := range workers {
+		for n, value := range holds[i].Val() {
+			hold, ok := value.(string)
+			if !ok {
+				continue
+			}
+			running[n].Worker = w
+			hold, _, _ = strings.Cut(hold, " ")
+			if _, ms, told := strings.Cut(hold, "@"); told {
+				running[n].Started = scoreTime(ms)
 			}
 		}
 	}
-	return held, nil
+	return nil
 }
 
 // running lists by id. It reads the hash of each worker in turn, so a job that
 // changes hands meanwhile may be missing.
 func (d *Driver) running(ctx context.Context, q driver.ListQuery) ([]driver.Stored, error) {
-	held, err := d.holders(ctx)
+	ids, err := d.heldIDs(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("redisjobs: list: %w", err)
 	}
-	ids := make([]string, 0, len(held))
-	for id := range held {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
 	ids = ids[min(q.Offset, len(ids)):]
-	ids = ids[:min(q.Limit, len(ids))]
-	found, err := d.find(ctx, ids, held)
+	found, err := d.Find(ctx, ids[:min(q.Limit, len(ids))])
 	if err != nil {
 		return nil, err
 	}
@@ -135,22 +172,15 @@ func (d *Driver) Find(ctx context.Context, ids []string) ([]driver.Stored, error
 	if err := bounded("find", len(ids)); err != nil {
 		return nil, err
 	}
-	return d.find(ctx, ids, nil)
-}
-
-func (d *Driver) find(ctx context.Context, ids []string, held map[string]string) ([]driver.Stored, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
-	}
-	r, err := d.do(ctx, find, "", args...)
+	r, err := d.do(ctx, find, "", anys(ids)...)
 	if err != nil {
 		return nil, err
 	}
 	found := make([]driver.Stored, len(ids))
+	var running []*driver.Stored
 	for i, id := range ids {
 		s := driver.Stored{ID: id, State: driver.State(r.text())}
 		at := r.text()
@@ -161,23 +191,24 @@ func (d *Driver) find(ctx context.Context, ids []string, held map[string]string)
 		if since != "" {
 			s.Since = scoreTime(since)
 		}
-		if s.State == driver.Running {
-			if note != "" {
-				s.Progress = []byte(note)
-			}
-			if held == nil {
-				if held, err = d.holders(ctx); err != nil {
-					return nil, fmt.Errorf("redisjobs: find: %w", err)
-				}
-			}
-			s.Worker = held[id]
-		}
 		if s.State == "" {
 			s = driver.Stored{ID: id}
 		}
 		found[i] = s
+		if s.State == driver.Running {
+			if note != "" {
+				found[i].Progress = []byte(note)
+			}
+			running = append(running, &found[i])
+		}
 	}
-	return found, r.err
+	if r.err != nil {
+		return nil, r.err
+	}
+	if err := d.setHolds(ctx, running); err != nil {
+		return nil, fmt.Errorf("redisjobs: find: %w", err)
+	}
+	return found, nil
 }
 
 // Resolve implements driver.Driver.

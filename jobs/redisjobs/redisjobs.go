@@ -55,6 +55,7 @@ var (
 	_ driver.Sweeper    = (*Driver)(nil)
 	_ driver.Nudger     = (*Driver)(nil)
 	_ driver.Historian  = (*Driver)(nil)
+	_ driver.Overseer   = (*Driver)(nil)
 	_ driver.Scheduler  = (*Driver)(nil)
 	_ driver.Flower     = (*Driver)(nil)
 )

@@ -46,14 +46,14 @@ var (
 	fire      = command{"fire", storeKeys + " cron ticks", "name tick known(0|1) " + jobArgs}
 	exchange  = command{
 		"exchange", "ready due body meta clock unique window wake held " + endKeys + " " + limitKeys + " " + flowKeys,
-		"worker seq want finished settled {id}... {id action delay error keep result}... {id note}...",
+		"worker seq want finished settled {id}... {id action delay error keep result took}... {id note}...",
 	}
 	beat = command{
-		"beat", "lease held cancel history body meta done result unique window flow flows flowend",
-		"worker ms join(0|1) audit(0|1) tally {id}...",
+		"beat", "lease held cancel history body meta done result unique window flow flows flowend workers",
+		"worker ms join(0|1) audit(0|1) tally about running {id ms}... {id}...",
 	}
 	reclaim = command{
-		"reclaim", "ready body meta clock unique window wake lease held " + endKeys + " " + limitKeys + " due " + flowKeys,
+		"reclaim", "ready body meta clock unique window wake lease held " + endKeys + " " + limitKeys + " due " + flowKeys + " workers",
 		"worker mode(expired|leave) limit max_crashes",
 	}
 	resolve = command{
@@ -65,9 +65,10 @@ var (
 	find      = command{"find", "ready due body meta dead done result progress parkedat flow", "{id}..."}
 	match     = command{"match", "set ready due body meta dead done parkedat", filterArgs + " limit score member last_score last_member {id}..."}
 	stats     = command{"stats", "ready due body dead done parked", "none"}
+	workers   = command{"workers", "lease workers", "most"}
 
 	commands = slices.Concat(
-		[]command{push, pushPlain, pushOne, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, match, stats},
+		[]command{push, pushPlain, pushOne, pushAt, fire, exchange, beat, reclaim, resolve, configure, list, find, match, stats, workers},
 		scheduleCommands, flowCommands,
 	)
 )

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -84,11 +83,10 @@ func (d *Driver) match(ctx context.Context, f driver.Filter, set string, c match
 
 // matchRunning goes through the ids of what all workers hold.
 func (d *Driver) matchRunning(ctx context.Context, f driver.Filter, c matchCursor) ([]string, string, error) {
-	held, err := d.holders(ctx)
+	all, err := d.heldIDs(ctx)
 	if err != nil {
 		return nil, "", fmt.Errorf("redisjobs: match: %w", err)
 	}
-	all := slices.Sorted(maps.Keys(held))
 	if len(all) == 0 {
 		return nil, "", nil
 	}

@@ -1,18 +1,20 @@
--- beat joins or renews a worker's lease, adds what it did to the history, and
--- forgets what was kept long enough. It answers what the worker is thought to
--- hold and names one worker whose lease has expired.
+-- beat joins or renews a worker's lease, notes what it says of itself and since
+-- when its handlers run, adds what it did to the history, and forgets what was
+-- kept long enough. It answers what the worker is thought to hold and names one
+-- worker whose lease has expired.
 --
--- KEYS: lease held cancel history body meta done result unique window flow flows flowend
--- ARGV: worker ms join(0|1) audit(0|1) tally {id}...
+-- KEYS: lease held cancel history body meta done result unique window flow flows flowend workers
+-- ARGV: worker ms join(0|1) audit(0|1) tally about running {id ms}... {id}...
 -- returns: {"lost"} or {"ok", expired worker or "", held, cancelled, unknown, lost, {id}...}
 -- flags: allow-oom
 -- include: clock route meta end flow flowclean
 local lease, held, cancel, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local body, meta, done, result = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local unique, window = KEYS[9], KEYS[10]
-local flow, flows, flowend = KEYS[11], KEYS[12], KEYS[13]
+local flow, flows, flowend, workers = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local worker, ms, join = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local audit, tally = ARGV[4] == '1', ARGV[5]
+local about, running = ARGV[6], tonumber(ARGV[7])
 
 local now = now_ms()
 local mine = tonumber(redis.call('ZSCORE', lease, worker) or '0')
@@ -21,6 +23,18 @@ if mine == 0 and not join then
 end
 redis.call('ZADD', lease, int(now + ms), worker)
 if join then redis.call('HSETNX', held, '@', '0') end
+local holds = math.max(0, redis.call('HLEN', held) - 1)
+redis.call('HSET', workers, worker, int(ms) .. ' ' .. holds .. ' ' .. about)
+
+-- See part_route for what is held.
+local at = 8
+for i = at, at + 2 * running - 1, 2 do
+  local seq, rest = string.match(redis.call('HGET', held, ARGV[i]) or '', '^(%d+)(.*)$')
+  if seq and string.byte(rest) ~= 64 then -- "@"
+    redis.call('HSET', held, ARGV[i], seq .. '@' .. int(now - ARGV[i + 1]) .. rest)
+  end
+end
+at = at + 2 * running
 
 -- A minute is "<count> <count> ...", one for each that Go sends.
 if tally ~= '' then
@@ -59,15 +73,15 @@ end
 clean_flows({flow = flow, flows = flows, flowend = flowend, body = body}, 2000)
 
 local expired = redis.call('ZRANGEBYSCORE', lease, '-inf', int(now), 'LIMIT', 0, 1)[1] or ''
-local answer = {'ok', expired, math.max(0, redis.call('HLEN', held) - 1), 0, 0, 0}
-local function add(at, id)
-  answer[at] = answer[at] + 1
+local answer = {'ok', expired, holds, 0, 0, 0}
+local function add(place, id)
+  answer[place] = answer[place] + 1
   answer[#answer + 1] = id
 end
 each_cancelled(cancel, held, function(id) add(4, id) end)
 if audit then
   local claims = {}
-  for i = 6, #ARGV do claims[ARGV[i]] = true end
+  for i = at, #ARGV do claims[ARGV[i]] = true end
   local ids, books = redis.call('HKEYS', held), {}
   for i = 1, #ids do
     if ids[i] ~= '@' then
@@ -75,7 +89,7 @@ if audit then
       if not claims[ids[i]] then add(5, ids[i]) end
     end
   end
-  for i = 6, #ARGV do
+  for i = at, #ARGV do
     if not books[ARGV[i]] then add(6, ARGV[i]) end
   end
 end

@@ -4,7 +4,7 @@
 -- Without that field the lease is gone: reclaim removes it first.
 --
 -- KEYS: ready due body meta clock unique window wake held dead done result progress cancel control run rate parked parkedat open flow flowdue flowend
--- ARGV: worker seq want finished settled {id}... {id action delay error keep result}... {id note}...
+-- ARGV: worker seq want finished settled {id}... {id action delay error keep result took}... {id note}...
 -- returns: {"lost"} or {"ok", ready left, ms to next or -1, 1 metas + 2 since, cancelled, {id}..., {id stored meta since, if there are}...}
 -- flags: allow-oom
 -- include: clock route turn place meta limit flow cancel end
@@ -86,7 +86,7 @@ local function finish()
 end
 
 -- Each destination is written before the job leaves the held hash.
-local function settle(id, action, delay, err, keep, value)
+local function settle(id, action, delay, err, keep, value, took)
   local hold = redis.call('HGET', held, id)
   if not hold then return end
   local route = held_route(body, id, hold)
@@ -94,7 +94,7 @@ local function settle(id, action, delay, err, keep, value)
     action = 'drop'
   end
   if action == 'finish' then
-    ends().finish(id, route, keep, value)
+    ends().finish(id, route, keep, value, took)
   elseif action == 'drop' then
     ends().drop(id, route)
   elseif action == 'return' then
@@ -106,8 +106,10 @@ local function settle(id, action, delay, err, keep, value)
       redis.call('ZADD', due, int(after(now_ms(), delay)), id)
     end
   else
-    local attempts, crashes = read_meta(redis.call('HGET', meta, id))
-    write_meta(meta, id, attempts + 1, crashes, err)
+    local m = read_meta(redis.call('HGET', meta, id))
+    m.attempts = m.attempts + 1
+    fail_meta(m, m.attempts, took, err)
+    write_meta(meta, id, m)
     extras = 1
     if action == 'bury' then
       ends().bury(id, route, err)
@@ -204,9 +206,9 @@ end
 
 local next_at = nil
 if holds[1] == seq then
-  local all, mark = redis.call('HGETALL', held), seq .. ' '
+  local all = redis.call('HGETALL', held)
   for i = 1, #all, 2 do
-    if all[i] ~= '@' and (all[i + 1] == seq or string.sub(all[i + 1], 1, #mark) == mark) then
+    if all[i] ~= '@' and string.match(all[i + 1], '^%d+') == seq then
       ids[#ids + 1] = all[i]
     end
   end
@@ -216,8 +218,8 @@ if holds[1] == seq then
 else
   if finished > 0 then finish() end
   local at = 6 + finished
-  for i = at, at + 6 * settled - 1, 6 do
-    settle(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4]), ARGV[i + 5])
+  for i = at, at + 7 * settled - 1, 7 do
+    settle(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4]), ARGV[i + 5], ARGV[i + 6])
   end
   if places then places.flush() end
   if flows_wait or enders and enders.flows then
@@ -227,7 +229,7 @@ else
     flows_wait = flows.more
     if flows.told then extras = 1 end
   end
-  for i = at + 6 * settled, #ARGV, 2 do
+  for i = at + 7 * settled, #ARGV, 2 do
     if redis.call('HEXISTS', held, ARGV[i]) == 1 then
       redis.call('HSET', progress, ARGV[i], ARGV[i + 1])
     end
@@ -284,7 +286,7 @@ for i = 1, #ids do
   n = n + 2
   if metas then
     n = n + 1
-    answer[n] = metas[i] or ''
+    answer[n] = metas[i] and short_meta(metas[i]) or ''
   end
   if staged then
     n = n + 1

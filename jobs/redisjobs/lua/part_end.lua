@@ -31,14 +31,15 @@ local function ender(k, place)
     if is_flow(route) then self.flower().finished(id, value) end
   end
 
-  -- A kept job stays under its body, with "<finished ms> <result>" beside it.
-  function self.finish(id, route, keep, value)
+  -- A kept job stays under its body, with "<finished ms>+<took ms> <result>"
+  -- beside it; earlier versions wrote "<finished ms> <result>".
+  function self.finish(id, route, keep, value, took)
     self.finished(id, route, value)
     if keep <= 0 then
       forget(id)
       return
     end
-    redis.call('HSET', k.result, id, int(now_ms()) .. ' ' .. value)
+    redis.call('HSET', k.result, id, int(now_ms()) .. '+' .. took .. ' ' .. value)
     redis.call('ZADD', k.done, int(now_ms() + keep), id)
     redis.call('HDEL', k.progress, id)
     redis.call('HDEL', k.cancel, id)

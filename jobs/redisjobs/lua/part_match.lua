@@ -32,10 +32,10 @@ local function matcher(k, f)
       if f.kind ~= '' and kind_of(stored, route) ~= f.kind then return false end
     end
     if f.retried or f.text ~= '' then
-      local attempts, _, err = read_meta(redis.call('HGET', k.meta, id))
-      self.bytes = self.bytes + #err
-      if f.retried and attempts < (f.state == 'dead' and 2 or 1) then return false end
-      if f.text ~= '' and not string.find(err, f.text, 1, true) then return false end
+      local m = read_meta(redis.call('HGET', k.meta, id))
+      self.bytes = self.bytes + #m.texts
+      if f.retried and m.attempts < (f.state == 'dead' and 2 or 1) then return false end
+      if f.text ~= '' and not string.find(last_error(m), f.text, 1, true) then return false end
     end
     return true
   end

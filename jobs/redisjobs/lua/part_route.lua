@@ -40,8 +40,9 @@ local function kind_of(stored, route)
   return string.match(stored, '^([^"]+)"', first)
 end
 
--- A held hash has id → "<seq of the exchange>", for a job with flags or while
--- something is in force "<seq of the exchange> <route>".
+-- A held hash has id → "<seq of the exchange>", with "@<ms>" behind it once the
+-- worker told since when its handler runs, and with " <route>" at the end for a
+-- job with flags or while something is in force.
 local function held_route(body, id, value)
   local at = string.find(value, ' ', 1, true)
   if at then return string.sub(value, at + 1) end

@@ -2,7 +2,7 @@
 -- one, counting a crash for each job, or of one that leaves. Up to limit jobs a
 -- call; the first call fences the worker.
 --
--- KEYS: ready body meta clock unique window wake lease held dead done result progress cancel control run rate parked parkedat open due flow flowdue flowend
+-- KEYS: ready body meta clock unique window wake lease held dead done result progress cancel control run rate parked parkedat open due flow flowdue flowend workers
 -- ARGV: worker mode(expired|leave) limit max_crashes
 -- returns: {given back, buried, more 0|1}
 -- flags: allow-oom
@@ -14,6 +14,7 @@ local result, progress, cancel = KEYS[12], KEYS[13], KEYS[14]
 local control, run, rate = KEYS[15], KEYS[16], KEYS[17]
 local parked, parkedat, open = KEYS[18], KEYS[19], KEYS[20]
 local due, flow, flowdue, flowend = KEYS[21], KEYS[22], KEYS[23], KEYS[24]
+local workers = KEYS[25]
 local worker, mode, limit, max_crashes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local now = now_ms()
@@ -37,12 +38,14 @@ for i = 1, math.min(#fields, 2 * limit), 2 do
   local id, route = fields[i], held_route(body, fields[i], fields[i + 1])
   local poison, why = false, ''
   if mode == 'expired' then
-    local attempts, crashes, err = read_meta(redis.call('HGET', meta, id))
-    crashes = crashes + 1
-    poison = max_crashes > 0 and crashes >= max_crashes
-    if poison then err = 'its worker died ' .. crashes .. ' times' end
-    why = err
-    write_meta(meta, id, attempts, crashes, err)
+    local m = read_meta(redis.call('HGET', meta, id))
+    m.crashes = m.crashes + 1
+    poison = max_crashes > 0 and m.crashes >= max_crashes
+    if poison then
+      why = 'its worker died ' .. m.crashes .. ' times'
+      fail_meta(m, m.attempts + 1, 0, why)
+    end
+    write_meta(meta, id, m)
   end
   if redis.call('HEXISTS', cancel, id) == 1 then
     ends.drop(id, route)
@@ -71,6 +74,7 @@ limits.flush()
 local more = redis.call('EXISTS', held)
 if more == 0 then
   redis.call('ZREM', lease, worker)
+  redis.call('HDEL', workers, worker)
 end
 if redis.call('EXISTS', ready, due, open, flowdue) > 0 then
   wake_one(wake)
