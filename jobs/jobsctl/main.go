@@ -16,6 +16,7 @@
 //	delete     ID... | -state S [FILTER]   forgets dead and done jobs for ever
 //	pause      [-tenant T | -kind K]       lets no more jobs start: of all, of a tenant, of a kind
 //	resume     [-tenant T | -kind K]       ends that pause
+//	workers                                which processes work on the queue
 //	schedules  [-tenant T] [-limit 50]     what fires when
 //	run-now    ID                          enqueues a job of a schedule; for the id see schedules
 //	unschedule ID...                       removes schedules, but none that is in the code of a process that runs
@@ -106,6 +107,7 @@ func commands() map[string]command {
 		"delete":     {flags: filterFlags, ids: -1, states: "dead done", run: resolve("delete", (*jobs.Queue).Delete, (*jobs.Queue).DeleteAll)},
 		"pause":      {flags: "tenant kind", run: control("paused", (*jobs.Queue).Pause)},
 		"resume":     {flags: "tenant kind", run: control("resumed", (*jobs.Queue).Resume)},
+		"workers":    {run: showWorkers},
 		"schedules":  {flags: "tenant limit", run: showSchedules},
 		"run-now":    {ids: 1, run: runNow},
 		"unschedule": {ids: -1, run: unschedule},

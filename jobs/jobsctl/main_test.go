@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
@@ -32,6 +33,7 @@ func (mail) Kind() string { return "mail" }
 type office struct {
 	*testing.T
 	binary, url string
+	rdb         *redis.Client
 	q           *jobs.Queue
 }
 
@@ -63,7 +65,7 @@ func newOffice(t *testing.T) *office {
 	_, err = q.Enqueue(t.Context(), mail{To: "eve"}, &jobs.EnqueueOptions{ID: "eve", Delay: time.Hour})
 	require.NoError(t, err)
 	require.NoError(t, q.Schedule(t.Context(), "digest", "@daily", mail{To: "all"}, nil))
-	return &office{T: t, binary: binary, url: "redis://ops:se%3Acret%25@" + server.Addr, q: q}
+	return &office{T: t, binary: binary, url: "redis://ops:se%3Acret%25@" + server.Addr, rdb: rdb, q: q}
 }
 
 // run answers what the command prints, and its exit code. What it prints never

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -48,11 +49,20 @@ type (
 		At       *time.Time      `json:"at,omitempty"` // when it is due, died or finished
 		Error    string          `json:"error,omitempty"`
 		Worker   string          `json:"worker,omitempty"`
+		Started  *time.Time      `json:"started,omitempty"` // running: if it is known; done and dead: the last attempt
+		TookMS   int64           `json:"took_ms,omitempty"` // done and dead
+		Failures []failureView   `json:"failures,omitempty"`
 		Args     json.RawMessage `json:"args,omitempty"`
 		Sealed   bool            `json:"sealed,omitempty"`
 		SealedBy string          `json:"sealed_by,omitempty"`
 		Progress json.RawMessage `json:"progress,omitempty"`
 		Result   json.RawMessage `json:"result,omitempty"`
+	}
+	failureView struct {
+		Attempt int        `json:"attempt"`
+		At      *time.Time `json:"at,omitempty"`
+		TookMS  int64      `json:"took_ms,omitempty"`
+		Error   string     `json:"error"`
 	}
 	jobsView  []jobView
 	wholeView []jobView
@@ -70,6 +80,20 @@ type (
 		Last   *time.Time `json:"last,omitempty"`
 	}
 	schedulesView []scheduleView
+
+	workerView struct {
+		ID          string     `json:"id"`
+		Name        string     `json:"name,omitempty"`
+		Build       string     `json:"build,omitempty"`
+		State       string     `json:"state"` // working, idle, draining, late or, of an earlier version, unknown
+		Concurrency int        `json:"concurrency"`
+		Running     int        `json:"running"`
+		Held        int        `json:"held"`
+		Started     *time.Time `json:"started,omitempty"`
+		Seen        *time.Time `json:"seen,omitempty"`
+		LeaseMS     int64      `json:"lease_ms"` // left
+	}
+	workersView []workerView
 )
 
 // view is what can be shown as text.
@@ -163,13 +187,14 @@ func (v wholeView) table(w io.Writer) {
 		}
 		for _, f := range [][2]string{
 			{"id", j.ID}, {"state", string(j.State)}, {"kind", j.Kind}, {"tenant", j.Tenant}, {"flow", j.Flow},
-			{"attempt", fmt.Sprint(j.Attempt)}, {"at", clock(j.At)}, {"worker", j.Worker}, {"sealed", sealed},
+			{"attempt", fmt.Sprint(j.Attempt)}, {"started", clock(j.Started)}, {"at", clock(j.At)}, {"took", took(j.TookMS)},
+			{"worker", j.Worker}, {"sealed", sealed},
 		} {
 			if f[1] != "" {
 				_, _ = fmt.Fprintln(w, f[0]+"\t"+clean(f[1]))
 			}
 		}
-		for _, f := range [][2]string{{"error", j.Error}, {"args", string(j.Args)}, {"progress", string(j.Progress)}, {"result", string(j.Result)}} {
+		for _, f := range slices.Concat(errorsOf(j), [][2]string{{"args", string(j.Args)}, {"progress", string(j.Progress)}, {"result", string(j.Result)}}) {
 			if f[1] != "" { // the whole of it, on lines of their own
 				row(w, f[0])
 				for line := range strings.Lines(f[1]) {
@@ -181,6 +206,42 @@ func (v wholeView) table(w io.Writer) {
 				}
 			}
 		}
+	}
+}
+
+// errorsOf are the failures of a job under a heading each, or its one error.
+func errorsOf(j jobView) (list [][2]string) {
+	for _, f := range j.Failures {
+		head := fmt.Sprintf("error of attempt %d", f.Attempt)
+		for _, part := range []string{clock(f.At), took(f.TookMS)} {
+			if part != "" {
+				head += ", " + part
+			}
+		}
+		list = append(list, [2]string{head, f.Error})
+	}
+	if list == nil {
+		list = [][2]string{{"error", j.Error}}
+	}
+	return list
+}
+
+func took(ms int64) string {
+	if ms == 0 {
+		return ""
+	}
+	return (time.Duration(ms) * time.Millisecond).String()
+}
+
+func (v workersView) table(w io.Writer) {
+	row(w, "NAME", "ID", "STATE", "RUNNING", "HELD", "STARTED", "SEEN", "LEASE", "BUILD")
+	for _, k := range v {
+		running := ""
+		if k.Name != "" {
+			running = fmt.Sprintf("%d of %d", k.Running, k.Concurrency)
+		}
+		left := (time.Duration(k.LeaseMS) * time.Millisecond).Round(100 * time.Millisecond)
+		row(w, k.Name, k.ID, k.State, running, k.Held, clock(k.Started), clock(k.Seen), left, k.Build)
 	}
 }
 
@@ -204,8 +265,16 @@ func viewOf(e jobs.Entry) jobView {
 	return jobView{
 		ID: e.Info.ID, State: e.State, Kind: e.Info.Kind, Tenant: e.Info.Tenant, Flow: e.Info.Flow,
 		Attempt: e.Info.Attempt, Crashes: e.Info.Crashes, At: instant(e.At), Error: e.Error, Worker: e.Worker,
+		Started: instant(e.Started), TookMS: e.Took.Milliseconds(), Failures: failuresOf(e),
 		Args: document(e.Args), Sealed: e.Sealed, SealedBy: e.SealedBy, Progress: document(e.Progress), Result: document(e.Result),
 	}
+}
+
+func failuresOf(e jobs.Entry) (list []failureView) {
+	for _, f := range e.Failures {
+		list = append(list, failureView{f.Attempt, instant(f.At), f.Took.Milliseconds(), f.Error})
+	}
+	return list
 }
 
 // document leaves out what is no JSON, such as a sealed result.
@@ -277,6 +346,31 @@ func showJob(ctx context.Context, c *call) error {
 		err = fmt.Errorf("%d of %d jobs do not exist; a finished one is gone unless it is kept", missing, len(c.ids))
 	}
 	return errors.Join(c.print(found), err)
+}
+
+func showWorkers(ctx context.Context, c *call) error {
+	list, err := c.q.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	found := workersView{}
+	for _, k := range list {
+		state := "idle"
+		switch {
+		case k.Late:
+			state = "late"
+		case k.Name == "":
+			state = "unknown"
+		case k.Draining:
+			state = "draining"
+		case k.Running > 0:
+			state = "working"
+		}
+		found = append(found, workerView{
+			k.ID, k.Name, k.Build, state, k.Concurrency, k.Running, k.Held, instant(k.Started), instant(k.Seen), k.Left.Milliseconds(),
+		})
+	}
+	return c.print(found)
 }
 
 func showSchedules(ctx context.Context, c *call) error {

@@ -28,7 +28,8 @@ func pagesToLookAt() map[string]string {
 		"job": "mail/job?id=dead-2", "running-job": "mail/job?id=running-acme", "flow-job": "mail/job?id=flow-done~0.1", "no-job": "mail/job?id=none",
 		"schedules": "mail/schedules", "no-schedules": "imports/schedules", "many-schedules": "reports/schedules", "one-schedule": "solo/schedules",
 		"flows": "mail/flows", "no-flows": "imports/flows", "flow": "mail/flow?id=flow-runs", "failed-flow": "mail/flow?id=flow-failed&stage=1",
-		"tenants": "mail/tenants", "no-tenants": "imports/tenants",
+		"tenants": "mail/tenants", "no-tenants": "imports/tenants", "workers": "mail/workers", "no-workers": "imports/workers",
+		"retried-job": "mail/job?id=retried", "kept-job": "mail/job?id=kept",
 	}
 }
 
@@ -115,6 +116,7 @@ func TestInBrowser(t *testing.T) {
 			s.worksOnSchedules(b)
 			s.worksOnFlows(b)
 			s.worksOnTenants(b)
+			s.looksAtWorkers(b)
 			if scripts {
 				s.staysLive(b)
 			}
@@ -321,6 +323,22 @@ func (s *stage) worksOnTenants(b *testenv.Browser) {
 	require.NoError(s, err)
 	require.Equal(s, 3, control.Weights["globex"])
 	require.Equal(s, jobs.Limit{Running: 2, Rate: 100, Per: time.Minute, Burst: 100}, control.Tenants["globex"], "the limit stays as it was")
+}
+
+func (s *stage) looksAtWorkers(b *testenv.Browser) {
+	s.Helper()
+	b.Open(s.url)
+	b.Follow(`a[href="mail/workers"]`)
+	for _, word := range []string{"worker-7f6d9c5b8-kx2lp/1", "4 of 4", "late", "lease ran out", "draining", "schedules only", "unknown"} {
+		require.Contains(s, text(b), word)
+	}
+	b.Open(s.url + "mail/job?id=running-acme")
+	require.Contains(s, text(b), "Runs since")
+	b.Follow(`a[href^="workers#"]`)
+	require.Contains(s, b.Eval(`document.querySelector("tr:target").textContent`), "worker-7f6d9c5b8-kx2lp/1")
+	b.Open(s.url + "mail/job?id=retried")
+	require.Contains(s, text(b), "Last 3 errors")
+	require.Contains(s, text(b), "connection refused (2)")
 }
 
 // staysLive is what JavaScript adds.

@@ -1,6 +1,6 @@
 // Package jobsui is a dashboard for job queues: an http.Handler with what
-// waits, runs, failed and died, how fast it went, the schedules, the flows and
-// the tenants' turns, and the buttons to requeue, cancel, delete, run now,
+// waits, runs, failed and died, how fast it went, the schedules, the flows, the
+// tenants' turns and who works, and the buttons to requeue, cancel, delete, run now,
 // unschedule, pause and limit.
 //
 // # Usage

@@ -24,6 +24,8 @@ type jobPage struct {
 	Result  document
 	Actions []action
 	Missing string // the id that does not exist
+
+	WorkerName string // running: what people call it; empty if nobody knows
 }
 
 // ShowSince tells whether the job could not run as soon as it was enqueued, which
@@ -78,9 +80,12 @@ func (d *dashboard) job(w http.ResponseWriter, r *http.Request, f *frame, q *job
 		d.show(w, r, f, "job", http.StatusNotFound)
 		return
 	}
-	e := found[0]
+	e, worker := found[0], ""
+	if e.Worker != "" {
+		worker = d.workerName(r, q, e.Worker)
+	}
 	f.Page = jobPage{
-		Entry: e, FlowURL: flowURL(e.Info.Flow, -1, 0), Actions: d.actionsFor(r, e.State),
+		Entry: e, WorkerName: worker, FlowURL: flowURL(e.Info.Flow, -1, 0), Actions: d.actionsFor(r, e.State),
 		Args: d.document(e.Info.Kind, e.Args, e.Sealed), Result: d.document(e.Info.Kind, e.Result, e.Sealed),
 	}
 	d.show(w, r, f, "job", http.StatusOK)

@@ -101,6 +101,7 @@ func New(queues map[string]*jobs.Queue, opts *Options) (http.Handler, error) {
 	d.mux.HandleFunc("GET /{queue}/flows", d.queue(d.flows))
 	d.mux.HandleFunc("GET /{queue}/flow", d.queue(d.flow))
 	d.mux.HandleFunc("GET /{queue}/tenants", d.queue(d.tenants))
+	d.mux.HandleFunc("GET /{queue}/workers", d.queue(d.workers))
 	d.mux.HandleFunc("POST /{queue}/jobs", d.queue(d.resolve))
 	d.mux.HandleFunc("POST /{queue}/schedules", d.queue(d.schedule))
 	d.mux.HandleFunc("POST /{queue}/flow", d.queue(d.endFlow))

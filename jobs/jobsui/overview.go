@@ -15,6 +15,9 @@ type card struct {
 	Stats jobs.Stats
 	Chart chart
 	Error bool
+
+	Workers workersPage
+	Manned  bool // Workers is known
 }
 
 // overview shows all queues. One that cannot be read does not hide the others.
@@ -24,8 +27,8 @@ func (d *dashboard) overview(w http.ResponseWriter, r *http.Request) {
 	var cards []card
 	for _, name := range d.names {
 		c := card{Name: name}
-		var err error
-		if c.Stats, c.Chart, err = d.figures(r, f, d.queues[name]); err != nil {
+		err := d.figures(r, f, d.queues[name], &c)
+		if err != nil {
 			d.opts.logger().ErrorContext(r.Context(), "jobsui: queue not readable", "queue", name, "error", err)
 			c.Error = true
 		}
@@ -45,13 +48,14 @@ type summaryPage struct {
 
 // summary is the page of one queue.
 func (d *dashboard) summary(w http.ResponseWriter, r *http.Request, f *frame, q *jobs.Queue) {
-	stats, chart, err := d.figures(r, f, q)
+	c := card{Name: f.Queue}
+	err := d.figures(r, f, q, &c)
 	if err != nil {
 		d.broken(w, r, f, err)
 		return
 	}
 	p := summaryPage{
-		card: card{Name: f.Queue, Stats: stats, Chart: chart}, States: stateTabs(stats, selection{}),
+		card: c, States: stateTabs(c.Stats, selection{}),
 		CanPause: d.opts.allow(r, "pause"), CanResume: d.opts.allow(r, "resume"), CanLimit: d.opts.allow(r, "limit"),
 	}
 	if p.Control, err = q.Control(r.Context()); err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -62,16 +66,18 @@ func (d *dashboard) summary(w http.ResponseWriter, r *http.Request, f *frame, q 
 	d.show(w, r, f, "summary", http.StatusOK)
 }
 
-func (d *dashboard) figures(r *http.Request, f *frame, q *jobs.Queue) (jobs.Stats, chart, error) {
-	stats, err := q.Stats(r.Context())
-	if err != nil {
-		return stats, chart{}, err
+// figures fills a card.
+func (d *dashboard) figures(r *http.Request, f *frame, q *jobs.Queue, c *card) (err error) {
+	if c.Stats, err = q.Stats(r.Context()); err != nil {
+		return err
 	}
 	history, err := q.History(r.Context(), f.Now.Add(-time.Hour))
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return stats, chart{}, err
+		return err
 	}
-	return stats, newChart(f.Now, history), nil
+	c.Chart = newChart(f.Now, history)
+	c.Workers, c.Manned, err = d.countWorkers(r, q)
+	return err
 }
 
 // stateTab is the way to the jobs of a state.

@@ -18,7 +18,7 @@ var assets embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"ago": ago, "number": number, "utc": utc, "span": span, "progress": progressOf,
-	"moment": moment, "shortly": shortly, "title": title, "periods": periods, "per": per, "add": func(a, b int) int { return a + b },
+	"lease": lease, "moment": moment, "shortly": shortly, "title": title, "periods": periods, "per": per, "add": func(a, b int) int { return a + b },
 }).ParseFS(assets, "assets/*.html"))
 
 // frame is what every page has around its content.
@@ -56,7 +56,7 @@ func (f *frame) tabs(title string) {
 	}
 	for _, t := range []tab{
 		{Label: "Overview", URL: "./"}, {Label: "Jobs", URL: "jobs"}, {Label: "Schedules", URL: "schedules"},
-		{Label: "Flows", URL: "flows"}, {Label: "Tenants", URL: "tenants"},
+		{Label: "Flows", URL: "flows"}, {Label: "Tenants", URL: "tenants"}, {Label: "Workers", URL: "workers"},
 	} {
 		t.Active = t.Label == title || t.Label == title+"s"
 		f.Tabs = append(f.Tabs, t)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/jobs"
+	"github.com/ashlar-go/ashlar/jobs/driver"
 	"github.com/ashlar-go/ashlar/jobs/jobstest"
 	"github.com/ashlar-go/ashlar/jobs/jobsui"
 	"github.com/ashlar-go/ashlar/jobs/redisjobs"
@@ -52,6 +53,25 @@ func (past) History(_ context.Context, since time.Time) ([]jobs.Minute, error) {
 	return minutes, nil
 }
 
+// Workers adds some to those that there are: processes in trouble, and one of an
+// earlier version.
+func (p past) Workers(ctx context.Context) ([]driver.Worker, error) {
+	list, err := p.Driver.Workers(ctx)
+	add := func(left time.Duration, held int, about string) {
+		id := fmt.Sprintf("06F3ZK8T5V%d", len(list))
+		w := driver.Worker{ID: id, Left: left}
+		if about != "" {
+			w.Lease, w.Beat, w.Held, w.About = 15*time.Second, time.Now().Add(left-15*time.Second).UTC(), held, []byte(about)
+		}
+		list = append(list, w)
+	}
+	add(-3*time.Second, 17, `{"name":"worker-5d9c7b6f4-x2x7q/1","build":"v1.14.2","up":93600000,"concurrency":16,"running":16}`)
+	add(12*time.Second, 3, `{"name":"worker-5d9c7b6f4-9kq2m/1","build":"v1.14.2","up":7260000,"concurrency":16,"running":3,"draining":true}`)
+	add(11*time.Second, 0, `{"name":"scheduler-0/1","build":"v1.15.0","up":86000,"concurrency":0}`)
+	add(9*time.Second, 0, "")
+	return list, err
+}
+
 type tenantKey struct{}
 
 // stage is a dashboard in front of queues in which everything happens.
@@ -71,7 +91,7 @@ func newStage(t *testing.T) *stage {
 	d, err := redisjobs.New(testenv.Redis(t), nil)
 	require.NoError(t, err)
 	q, err := jobs.New(past{d}, &jobs.Options{
-		Concurrency: 4, MaxAttempts: 1, Logger: quiet, Backoff: func(int) time.Duration { return 20 * time.Minute },
+		Name: "worker-7f6d9c5b8-kx2lp/1", Concurrency: 4, MaxAttempts: 1, Logger: quiet, Backoff: func(int) time.Duration { return 20 * time.Minute },
 		Tenant:     func(ctx context.Context) (string, bool) { t, ok := ctx.Value(tenantKey{}).(string); return t, ok },
 		WithTenant: func(ctx context.Context, t string) context.Context { return context.WithValue(ctx, tenantKey{}, t) },
 	})
@@ -80,6 +100,11 @@ func newStage(t *testing.T) *stage {
 	released := make(chan struct{})
 	work := func(ctx context.Context, a task) error {
 		switch a.Recipe {
+		case "flaky":
+			if info, _ := jobs.InfoFrom(ctx); info.Attempt < 3 {
+				return jobs.Retry(fmt.Errorf("dial tcp 192.0.2.17:443: connect: connection refused (%d)", info.Attempt), 0)
+			}
+			return errors.New("the catalogue answered 503 Service Unavailable\nRetry-After: 1200")
 		case "fail":
 			return errors.New(`421 too many connections from this host, and a very long explanation of what that means: ` + a.Name)
 		case "hang":
@@ -147,8 +172,8 @@ func (s *stage) fill() {
 		s.enqueue("acme", mail{To: to, Recipe: "fail"}, &jobs.EnqueueOptions{ID: fmt.Sprintf("dead-%d", i)})
 	}
 	s.enqueue("globex", render{task{Name: "balance", Recipe: "fail"}}, nil)
-	s.enqueue("globex", render{task{Name: "retried", Recipe: "fail"}}, &jobs.EnqueueOptions{MaxAttempts: 5})
-	s.enqueue("acme", mail{To: "kept"}, &jobs.EnqueueOptions{Keep: time.Hour})
+	s.enqueue("globex", render{task{Name: "retried", Recipe: "flaky"}}, &jobs.EnqueueOptions{ID: "retried", MaxAttempts: 5})
+	s.enqueue("acme", mail{To: "kept"}, &jobs.EnqueueOptions{ID: "kept", Keep: time.Hour})
 	pages := func(n int, recipe string) []jobs.Item {
 		var items []jobs.Item
 		for i := range n {
