@@ -28,6 +28,22 @@ type faulty struct {
 	onTick      func(f *faulty, t driver.DueTick)     // after it
 	onFire      func(f *faulty, t *driver.Tick)
 	onFired     func(f *faulty, t driver.Tick, got *driver.Fired)
+	onMatch     func(f *driver.Filter)
+	onSweep     func(ids []string, f *driver.Filter) []string
+}
+
+func (f *faulty) Match(ctx context.Context, filter driver.Filter, cursor string) ([]string, string, error) {
+	if f.onMatch != nil {
+		f.onMatch(&filter)
+	}
+	return f.Driver.Match(ctx, filter, cursor)
+}
+
+func (f *faulty) ResolveMatching(ctx context.Context, ids []string, filter driver.Filter, how driver.Resolution) (int, error) {
+	if f.onSweep != nil {
+		ids = f.onSweep(ids, &filter)
+	}
+	return f.Driver.ResolveMatching(ctx, ids, filter, how)
 }
 
 func (f *faulty) Fire(ctx context.Context, t driver.Tick) (driver.Fired, error) {

@@ -144,6 +144,7 @@ func (w *walk) step() error {
 		{6, (*walk).cancel, true},
 		{5, (*walk).requeue, true},
 		{3, (*walk).delete, true},
+		{8, (*walk).sweep, true},
 		{8, (*walk).pause, w.uses.pauses || w.uses.kinds},
 		{8, (*walk).limit, w.uses.limits || w.uses.rates},
 		{3, (*walk).weigh, w.uses.weights},

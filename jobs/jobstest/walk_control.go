@@ -87,12 +87,8 @@ func (w *walk) cancel() error {
 		}
 	}
 	for _, id := range some {
-		switch j := w.m.jobs[id]; {
-		case j == nil:
-		case j.state == driver.Ready:
-			w.m.forget(j)
-		case j.state == driver.Running:
-			j.canceled = true
+		if j := w.m.jobs[id]; j != nil {
+			w.resolved(j, driver.Cancel)
 		}
 	}
 	return w.resolve(driver.Cancel, some, want)
@@ -112,18 +108,11 @@ func (w *walk) requeueJobs(some []string) error {
 	}
 	for i, id := range some {
 		j := w.m.jobs[id]
-		switch found[i].State {
-		case driver.Dead:
-			j.attempts, j.crashes, j.err, j.failures = 0, 0, "", nil
-			w.m.retake(j)
-			w.m.stepRequeued(id)
-		case driver.Scheduled:
-		default:
+		if state := found[i].State; state != driver.Dead && state != driver.Scheduled {
 			continue
 		}
-		w.m.wait(j, 0, time.Now())
+		w.resolved(j, driver.Requeue)
 		want++
-		w.token = true
 	}
 	return w.resolve(driver.Requeue, some, want)
 }

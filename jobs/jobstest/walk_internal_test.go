@@ -160,6 +160,18 @@ var plantedFaults = map[string]func(*faulty){
 	"a lease goes on without its worker": func(f *faulty) {
 		f.onBeat = func(f *faulty, b *driver.Beat) { b.Lease = max(b.Lease, time.Hour) }
 	},
+	"a filter selects another kind": func(f *faulty) {
+		f.onMatch = func(filter *driver.Filter) { filter.Kind = "" }
+	},
+	"a filter is not looked at again": func(f *faulty) {
+		f.onSweep = func(ids []string, filter *driver.Filter) []string {
+			*filter = driver.Filter{State: filter.State}
+			return ids
+		}
+	},
+	"one of all is left out": func(f *faulty) {
+		f.onSweep = func(ids []string, _ *driver.Filter) []string { return ids[1:] }
+	},
 	"a failure is forgotten": func(f *faulty) {
 		f.onBatch = func(f *faulty, _ *driver.Batch) {
 			for _, j := range f.jobs {
