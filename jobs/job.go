@@ -1,9 +1,9 @@
 package jobs
 
 import (
+	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -97,7 +97,9 @@ type EnqueueOptions struct {
 // that carry jobs through another log; everyone else calls Queue.Enqueue.
 // maxPayload bounds the arguments' JSON in bytes; negative means no limit.
 func NewJob(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driver.Job, error) {
-	job, env, err := draft(tenant, args, withDefaults(args, opts), maxPayload)
+	s := newScratch()
+	defer s.release()
+	job, env, err := draft(s, tenant, args, withDefaults(args, opts), maxPayload)
 	if err != nil {
 		return driver.Job{}, err
 	}
@@ -144,7 +146,9 @@ func (o *Options) newJob(ctx context.Context, args Args, opts *EnqueueOptions) (
 // jobOf is newJob for a tenant that is known, opts that have the type's
 // defaults, and an id that is not of the caller's choice, unless it is empty.
 func (o *Options) jobOf(ctx context.Context, tenant string, args Args, opts *EnqueueOptions, id string) (driver.Job, error) {
-	job, env, err := draft(tenant, args, opts, o.maxPayload())
+	s := newScratch()
+	defer s.release()
+	job, env, err := draft(s, tenant, args, opts, o.maxPayload())
 	if err != nil {
 		return driver.Job{}, err
 	}
@@ -156,7 +160,7 @@ func (o *Options) jobOf(ctx context.Context, tenant string, args Args, opts *Enq
 		if opts.Scope == Replace {
 			env.Key = []byte(opts.Key)
 		}
-		env.Sealed, err = o.Codec.Seal(env.Args, env.boundArgs(job.ID))
+		env.Sealed, err = o.Codec.Seal(bytes.Clone(env.Args), env.boundArgs(job.ID))
 		if err != nil {
 			return driver.Job{}, fmt.Errorf("jobs: seal %s: %w", env.Kind, err)
 		}
@@ -165,8 +169,9 @@ func (o *Options) jobOf(ctx context.Context, tenant string, args Args, opts *Enq
 	return job, nil
 }
 
-// draft makes all of a job but its body.
-func draft(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driver.Job, envelope, error) {
+// draft makes all of a job but its body. The arguments in the envelope are
+// gone with the scratch.
+func draft(s *scratch, tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driver.Job, envelope, error) {
 	fail := func(err error) (driver.Job, envelope, error) { return driver.Job{}, envelope{}, err }
 	if isNil(args) {
 		return fail(errors.New("jobs: args are nil"))
@@ -181,7 +186,7 @@ func draft(tenant string, args Args, opts *EnqueueOptions, maxPayload int) (driv
 	if len(tenant) > maxName || !utf8.ValidString(tenant) {
 		return fail(fmt.Errorf("jobs: enqueue %s: tenant id is longer than %d bytes or not UTF-8", kind, maxName))
 	}
-	data, err := json.Marshal(args)
+	data, err := s.marshal(args)
 	if err != nil {
 		return fail(fmt.Errorf("jobs: encode %s: %w", kind, err))
 	}

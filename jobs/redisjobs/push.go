@@ -101,7 +101,7 @@ func paged(op string, offset, limit int) error {
 
 // pushPlain stores the common kind of jobs at less expense.
 func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pushed, error) {
-	args := make([]any, 0, 4+2*len(batch))
+	args, room := make([]any, 0, 4+2*len(batch)), roomFor(batch)
 	for first := 0; first < len(batch); {
 		head, n := &batch[first], 1
 		for first+n < len(batch) && batch[first+n].Tenant == head.Tenant && batch[first+n].Priority == head.Priority {
@@ -112,11 +112,11 @@ func (d *Driver) pushPlain(ctx context.Context, batch []driver.Job) ([]driver.Pu
 		}
 		place := string(priorityDigit(head)) + head.Tenant
 		if len(batch) == 1 {
-			return plainPushed(1, d.tell(ctx, pushOne, append(args, place, &head.ID, stored(head))...))
+			return plainPushed(1, d.tell(ctx, pushOne, append(args, place, &head.ID, room.stored(head))...))
 		}
 		args = append(args, place, n)
 		for i := first; i < first+n; i++ {
-			args = append(args, &batch[i].ID, stored(&batch[i]))
+			args = append(args, &batch[i].ID, room.stored(&batch[i]))
 		}
 		first += n
 	}
@@ -138,6 +138,7 @@ func priorityDigit(j *driver.Job) byte {
 
 // appendJobs lays jobs out as lua/part_store.lua reads them.
 func appendJobs(args []any, batch []driver.Job) ([]any, error) {
+	room := roomFor(batch)
 	for i := range batch {
 		j := &batch[i]
 		if err := checkTenant(j); err != nil {
@@ -147,7 +148,7 @@ func appendJobs(args []any, batch []driver.Job) ([]any, error) {
 		if j.Unique != "" && j.Scope == driver.UniqueFor {
 			window = millis(j.Window)
 		}
-		args = append(args, &j.ID, stored(j), dueText(j), &j.Unique, window)
+		args = append(args, &j.ID, room.stored(j), dueText(j), &j.Unique, window)
 	}
 	return args, nil
 }
@@ -172,12 +173,18 @@ const (
 
 // stored is the route and the body, as lua/part_route.lua reads them.
 func stored(j *driver.Job) []byte {
+	return appendStored(make([]byte, 0, storedSize(j)), j)
+}
+
+// storedSize is at least the length of what stored makes.
+func storedSize(j *driver.Job) int { return routeSize + len(j.Tenant) + 1 + len(j.Body) }
+
+func appendStored(b []byte, j *driver.Job) []byte {
 	flags := byte('0')
 	if j.Unique != "" {
 		flags = scopeDigit(j.Scope)
 	}
 	n := len(j.Tenant)
-	b := make([]byte, 0, routeSize+n+1+len(j.Body))
 	b = append(b, priorityDigit(j), flags, '0'+byte(n/100), '0'+byte(n/10%10), '0'+byte(n%10))
 	b = append(b, j.Tenant...)
 	rest, cut := bytes.CutPrefix(j.Body, []byte(opening))
@@ -185,6 +192,23 @@ func stored(j *driver.Job) []byte {
 		b, rest = append(b, whole), j.Body
 	}
 	return append(b, rest...)
+}
+
+// room has the memory for what one call stores: many jobs are one piece.
+type room []byte
+
+func roomFor(batch []driver.Job) room {
+	n := 0
+	for i := range batch {
+		n += storedSize(&batch[i])
+	}
+	return make(room, 0, n)
+}
+
+func (r *room) stored(j *driver.Job) []byte {
+	start := len(*r)
+	*r = appendStored(*r, j)
+	return (*r)[start:len(*r):len(*r)]
 }
 
 func scopeDigit(s driver.UniqueScope) byte {

@@ -49,7 +49,7 @@ local function placer(ready, clock, weights)
     for i = 1, 2 * count, 2000 do
       redis.call('ZADD', ready, unpack(pairs_, i, math.min(i + 1999, 2 * count)))
     end
-    local fields = #changed > 64 and {TABLE, ''} or {}
+    local fields = #changed > 64 and {long_field(), ''} or {}
     local first = #fields
     for i = 1, #changed do
       fields[first + 2 * i - 1] = changed[i]

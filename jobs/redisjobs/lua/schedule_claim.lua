@@ -42,7 +42,7 @@ while first < #due and bytes <= 1048576 do
   first = first + 2 * step
 end
 if #claimed > 128 then
-  claimed[#claimed + 1] = TABLE
+  claimed[#claimed + 1] = long_field()
   claimed[#claimed + 1] = ''
 end
 if #claimed > 0 then redis.call('HSET', claims, unpack(claimed)) end

@@ -90,6 +90,6 @@ end
 if #settled > 0 then
   redis.call('ZADD', ticks, unpack(scores))
   redis.call('HDEL', claims, unpack(settled))
-  if redis.call('HLEN', claims) == 1 then redis.call('HDEL', claims, TABLE) end
+  if redis.call('HLEN', claims) == 1 then redis.call('HDEL', claims, long_field()) end
 end
 return answers
