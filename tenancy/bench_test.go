@@ -2,6 +2,7 @@ package tenancy_test
 
 import (
 	"bytes"
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,10 +22,11 @@ func BenchmarkRead(b *testing.B) {
 	require.NoError(b, err)
 	ctx := tenancy.WithID(b.Context(), "acme")
 	for _, c := range []struct {
-		name string
-		seal *tenancy.Seal
-	}{{"plain", nil}, {"sealed", seal}} {
-		db, err := tenancy.New(pg.App, &tenancy.Options{Seal: c.seal})
+		name  string
+		seal  *tenancy.Seal
+		place func(context.Context, string) (tenancy.Placement, error)
+	}{{"plain", nil, nil}, {"sealed", seal, nil}, {"placed", nil, everywhere}} {
+		db, err := tenancy.New(pg.App, &tenancy.Options{Seal: c.seal, Place: c.place})
 		require.NoError(b, err)
 		id, err := tenancy.One[int64](ctx, db, `insert into notes (body) values ('x') returning id`)
 		require.NoError(b, err)

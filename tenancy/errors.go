@@ -38,6 +38,14 @@ var (
 	// them since they were read. Nothing of the unit is kept. See Tx.DeferExpect.
 	ErrStale = errors.New("tenancy: stale; somebody else has changed it meanwhile, load it again")
 
+	// ErrReadOnly reports a write for a tenant that DB.Restrict has made read-only in its database, because it is being
+	// moved. Nothing of the unit is kept, and it is not run again: the caller may, later.
+	ErrReadOnly = errors.New("tenancy: the tenant is read-only in this database; it is being moved, try again later")
+
+	// ErrMoved reports a unit in a database from which DB.Restrict has locked its tenant out: what Options.Place answered is
+	// old. Nothing was done; once Options.Place knows better, the caller may run the unit again.
+	ErrMoved = errors.New("tenancy: the tenant has moved to another database; look its place up again")
+
 	// ErrUnsafeRole reports a pool whose role row-level security does not bind; see DB.Check.
 	ErrUnsafeRole = errors.New("tenancy: role is not bound by row-level security")
 

@@ -27,11 +27,13 @@ type pgDriver struct {
 	replicas    []*replica
 	pools       *pools // of other databases
 	shared      []string
+	asks        bool // for the access of tenants: they are placed, so one may have moved
 }
 
 func newDriver(pool *pgxpool.Pool, o *Options) *pgDriver {
 	return &pgDriver{
 		app: pool, system: o.System, seal: o.Seal, replicas: replicasOf(o.Replicas), pools: newPools(o), shared: o.SharedSchemas,
+		asks: o.Place != nil,
 	}
 }
 
@@ -41,6 +43,7 @@ func (d *pgDriver) Acquire(ctx context.Context, t Target) (Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.asks = d.asks
 	if t.Place.Schema != "" {
 		return s.in(t.Place.Schema, d.shared), nil
 	}
@@ -75,6 +78,8 @@ type pgSession struct {
 	tx       pgx.Tx // set when Begin.Eager, for large objects
 	distrust bool   // the server is not what it was
 	changed  bool   // something may outlive the transaction
+	asks     bool   // for the tenant's access
+	held     bool   // to reading, by it
 	released func() // called when the connection is back in its pool; may be nil
 
 	schema, path string // of the tenant; empty means what the session has
@@ -92,7 +97,7 @@ func (s *pgSession) Send(ctx context.Context, b *Batch) (pgx.BatchResults, error
 	// that has been begun, a procedure may commit.
 	implicit := b.Begin != nil && b.Commit && b.Begin.plain() && len(b.Steps) == 0 && len(b.Events) == 0 && b.CommitLSN == nil &&
 		!slices.ContainsFunc(b.Queries, func(q *pgx.QueuedQuery) bool { return block(q.SQL) })
-	heads := s.queueBegin(batch, b.Begin, implicit)
+	heads, asking := s.queueBegin(batch, b.Begin, implicit)
 	done, err := s.recover(ctx, b.Steps)
 	if err != nil {
 		return nil, &StepError{Index: 0, Err: err}
@@ -125,7 +130,15 @@ func (s *pgSession) Send(ctx context.Context, b *Batch) (pgx.BatchResults, error
 		s.tx = tx
 	}
 	for i := range heads + len(b.Steps) - done {
-		if _, err := br.Exec(); err != nil {
+		var err error
+		if i == asking {
+			var access Access
+			access, err = admitted(br)
+			s.held = access == ReadOnly
+		} else {
+			_, err = br.Exec()
+		}
+		if err != nil {
 			_ = br.Close() // the same error
 			return nil, &StepError{Index: max(i-heads+done, -1), Err: err}
 		}
@@ -178,6 +191,9 @@ func (s *pgSession) Conn() *pgx.Conn { return s.conn.Conn() }
 
 // LargeObjects serves Tx.LargeObjects.
 func (s *pgSession) LargeObjects() pgx.LargeObjects { return s.tx.LargeObjects() }
+
+// Held tells whether the database makes the unit read-only.
+func (s *pgSession) Held() bool { return s.held }
 
 // Distrust makes Release close all connections of the pool, this one and the idle ones at once.
 func (s *pgSession) Distrust() { s.distrust = true }

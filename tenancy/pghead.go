@@ -13,9 +13,9 @@ import (
 const headSQL = `select set_config('tenancy.tenant', $1, true)`
 
 // headOf returns the statement that follows BEGIN: one for everything, because each costs the server microseconds. There
-// are sixteen of them, which every connection prepares once.
-func headOf(b *Begin, tenant string) (sql string, args []any) {
-	if b.Fence == 0 && b.Actor == "" && b.Timeout <= 0 && b.LockWait <= 0 {
+// are sixteen of them, twice that where tenants are placed, which every connection prepares once.
+func headOf(b *Begin, tenant string, ask bool) (sql string, args []any) {
+	if b.Fence == 0 && b.Actor == "" && b.Timeout <= 0 && b.LockWait <= 0 && !ask {
 		return headSQL, []any{tenant}
 	}
 	var text strings.Builder
@@ -40,16 +40,20 @@ func headOf(b *Begin, tenant string) (sql string, args []any) {
 	if b.LockWait > 0 {
 		add(", set_config('lock_timeout', $", millis(b.LockWait), ", true)")
 	}
+	if ask {
+		add(", tenancy.admit($", b.Tenant, ")") // the last column; see admitted
+	}
 	return text.String(), args
 }
 
 // millis is a duration as a setting of PostgreSQL, where 0 would mean no bound.
 func millis(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
 
-// queueBegin queues the head and returns its number of statements.
-func (s *pgSession) queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) int {
+// queueBegin queues the head. It returns its number of statements, and which of them asks for the tenant's access; -1 is
+// none.
+func (s *pgSession) queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) (heads, asking int) {
 	if begin == nil {
-		return 0
+		return 0, -1
 	}
 	if begin.After != 0 && !begin.Eager {
 		// In a transaction of its own: a snapshot taken before the replica came far enough must not serve the unit.
@@ -63,12 +67,17 @@ func (s *pgSession) queueBegin(batch *pgx.Batch, begin *Begin, implicit bool) in
 	case !implicit:
 		batch.Queue(text)
 	}
-	head, args := headOf(begin, s.seal.value(begin.Tenant))
+	ask := s.asks && begin.Tenant != ""
+	head, args := headOf(begin, s.seal.value(begin.Tenant), ask)
 	batch.Queue(head, args...)
+	asking = -1
+	if ask {
+		asking = batch.Len() - 1
+	}
 	if s.schema != "" {
 		batch.Queue(schemaSQL, s.schema, s.path)
 	}
-	return batch.Len()
+	return batch.Len(), asking
 }
 
 func beginSQL(b *Begin) string {

@@ -121,6 +121,9 @@ func (m *manualTx) Commit(ctx context.Context) error {
 		return pgx.ErrTxClosed
 	}
 	result, err := m.commit(withTx(ctx, m.Tx))
+	if refusal := m.restricted(err); refusal != nil {
+		err = refusal
+	}
 	m.finish(ctx, result)
 	return err
 }

@@ -215,9 +215,12 @@ func (db *DB) settle(ctx context.Context, t Target, session Session, err error, 
 	if at, ok := errors.AsType[*StepError](err); ok {
 		err = at.Err
 	}
+	refusal := db.opts.restricted(session, err)
 	switch {
 	case err == nil:
 		return false, nil
+	case refusal != nil:
+		return false, refusal
 	case doubtful(session, err) && !reads && !db.opts.readOnly():
 		db.opts.setLSN(maxLSN)
 		return false, fmt.Errorf("%w: %w", ErrCommitUnknown, err)

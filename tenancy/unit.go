@@ -32,7 +32,9 @@ func (db *DB) attempt(ctx context.Context, who identity, t Target, fn func(conte
 		result, err = tx.undone(err)
 	}
 	if result == rolledBack {
-		if again = ctx.Err() == nil && (db.opts.retryable(err) || tx.retryable()); again {
+		if refusal := tx.restricted(err); refusal != nil {
+			err = refusal
+		} else if again = ctx.Err() == nil && (db.opts.retryable(err) || tx.retryable()); again {
 			tx.distrust(err)
 		}
 	}

@@ -5,6 +5,7 @@ func own() []Exception {
 	return []Exception{
 		{"T07", "tenancy.outbox", "read by transaction id only, in commit order over all tenants"},
 		{"T12", "tenancy.tenant_id()", "verifies the seal with keys that the app role must not read"},
+		{"T12", "tenancy.admit(tenant text)", "tells whether the tenant of a name is being moved or has been, and makes the caller's transaction read-only"},
 		{"T08", "registry.names_pkey", "a slug, a domain or a key's prefix leads to one tenant; that it is taken is what a claim asks"},
 		{"T12", "registry.resolve(kind text, name text)", "finds the tenant of one exact name, before there is a tenant; tells id, slug, plan and state"},
 		{"T12", "registry.memberships(user_id text)", "lists the tenants of one user, before there is a tenant"},

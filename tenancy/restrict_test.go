@@ -1,0 +1,224 @@
+package tenancy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/internal/testenv"
+	"github.com/ashlar-go/ashlar/tenancy"
+)
+
+// everywhere places all tenants in the common database, as a program does before the first one moves.
+func everywhere(context.Context, string) (tenancy.Placement, error) { return tenancy.Placement{}, nil }
+
+// openPlaced returns a DB that asks for the access of tenants, on a sealed database.
+func openPlaced(t *testing.T) (*tenancy.DB, *testenv.PG) {
+	t.Helper()
+	pg := testenv.Postgres(t, tenancy.Migrations, schema)
+	seal := newSeal(t, "k1")
+	require.NoError(t, tenancy.InstallSeal(t.Context(), pg.Owner, seal, nil))
+	db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System, Seal: seal, Place: everywhere})
+	require.NoError(t, err)
+	return db, pg
+}
+
+func TestRestrict(t *testing.T) {
+	t.Parallel()
+	db, pg := openPlaced(t)
+	acme, globex := tenancy.WithID(t.Context(), "acme"), tenancy.WithID(t.Context(), "globex")
+	id, err := tenancy.One[int64](acme, db, insertNote+" returning id", "before")
+	require.NoError(t, err)
+	runs := 0
+	insert := func(ctx context.Context, db *tenancy.DB) error {
+		return db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+			runs++
+			_, err := tx.Exec(ctx, insertNote, "x")
+			return err
+		})
+	}
+	require.NoError(t, insert(globex, db))
+	var backend, now int
+	require.NoError(t, pg.App.QueryRow(t.Context(), `select pg_backend_pid()`).Scan(&backend))
+
+	require.NoError(t, db.Restrict(acme, tenancy.ReadOnly))
+	for name, write := range map[string]func() error{
+		"Do":     func() error { return insert(acme, db) },
+		"System": func() error { return insert(tenancy.System(acme, "test"), db) },
+		"eager":  func() error { return insert(acme, db.With(&tenancy.TxOptions{Eager: true})) },
+		"RR":     func() error { return insert(acme, db.With(&tenancy.TxOptions{Isolation: pgx.RepeatableRead})) },
+		"bounds": func() error {
+			return insert(acme, db.With(&tenancy.TxOptions{Timeout: time.Minute, LockTimeout: time.Minute}))
+		},
+		"event": func() error {
+			return db.Do(acme, func(_ context.Context, tx *tenancy.Tx) error { tx.Emit(noteAdded{"x"}); return nil })
+		},
+		"deferred": func() error {
+			return db.Do(acme, func(_ context.Context, tx *tenancy.Tx) error { tx.Defer(insertNote, "x"); return nil })
+		},
+		"One":  func() error { _, err := tenancy.One[int64](acme, db, insertNote+" returning id", "x"); return err },
+		"Exec": func() error { _, err := db.Exec(acme, insertNote, "x"); return err },
+		"lock": func() error {
+			_, err := tenancy.All[int64](acme, db, `select id from notes for update`)
+			return err
+		},
+		"undo": func() error { // the transaction cannot be made what it was
+			return db.Do(acme, func(ctx context.Context, tx *tenancy.Tx) error {
+				_, _ = tx.Exec(ctx, `savepoint s`)
+				_, err := tx.Exec(ctx, `set local transaction_read_only = off`)
+				var answer *pgconn.PgError
+				require.ErrorAs(t, err, &answer)
+				return fmt.Errorf("%w: %w", tenancy.ErrReadOnly, err)
+			})
+		},
+	} {
+		runs = 0
+		require.ErrorIs(t, write(), tenancy.ErrReadOnly, name)
+		require.LessOrEqual(t, runs, 1, "%s is not run again", name)
+	}
+	swallowed := errors.New("could not save")
+	runs = 0
+	err = db.Do(acme, func(ctx context.Context, tx *tenancy.Tx) error {
+		runs++
+		_, _ = tx.Exec(ctx, insertNote, "x")
+		return swallowed
+	})
+	require.Equal(t, swallowed, err)
+	require.Equal(t, 1, runs)
+	for name, db := range map[string]*tenancy.DB{"plain": db, "read": db.With(&tenancy.TxOptions{ReadOnly: true}), "eager": db.With(&tenancy.TxOptions{Eager: true})} {
+		body, err := tenancy.One[string](acme, db, `select body from notes where id = $1`, id)
+		require.NoError(t, err, name)
+		require.Equal(t, "before", body)
+	}
+	require.NoError(t, insert(globex, db), "a neighbour")
+	require.NoError(t, pg.App.QueryRow(t.Context(), `select pg_backend_pid()`).Scan(&now))
+	require.Equal(t, backend, now, "the pool has not been reset, as it is when a primary has become a replica")
+
+	require.NoError(t, db.Restrict(acme, tenancy.NoAccess))
+	_, err = tenancy.One[string](acme, db, `select body from notes where id = $1`, id)
+	require.ErrorIs(t, err, tenancy.ErrMoved)
+	require.ErrorIs(t, insert(acme, db), tenancy.ErrMoved)
+	require.ErrorIs(t, insert(acme, db.With(&tenancy.TxOptions{Eager: true})), tenancy.ErrMoved)
+	unplaced, err := tenancy.New(pg.App, &tenancy.Options{Seal: newSeal(t, "k1")})
+	require.NoError(t, err)
+	require.NoError(t, insert(acme, unplaced), "a mover's own DB")
+	n, err := tenancy.One[int](tenancy.System(t.Context(), "report"), db, `select count(*)::int from notes where tenant_id = 'acme'`)
+	require.NoError(t, err)
+	require.Equal(t, 2, n, "a unit of no tenant")
+
+	require.NoError(t, db.Restrict(acme, tenancy.ReadWrite))
+	require.NoError(t, db.Restrict(acme, tenancy.ReadWrite))
+	require.NoError(t, insert(acme, db))
+
+	require.ErrorIs(t, db.Restrict(t.Context(), tenancy.ReadOnly), tenancy.ErrNoTenant)
+	require.ErrorContains(t, db.Restrict(acme, "some"), `no access "some"`)
+	require.NoError(t, db.Do(acme, func(ctx context.Context, _ *tenancy.Tx) error {
+		require.ErrorContains(t, db.Restrict(ctx, tenancy.ReadOnly), "inside of a unit")
+		return nil
+	}))
+}
+
+// TestRestrictWaitsForOpenUnits, of a neighbour too, since nobody can tell whose they are; and nobody waits for it.
+func TestRestrictWaitsForOpenUnits(t *testing.T) {
+	t.Parallel()
+	db, _ := openPlaced(t)
+	acme, globex := tenancy.WithID(t.Context(), "acme"), tenancy.WithID(t.Context(), "globex")
+	for _, who := range []context.Context{acme, globex} {
+		for _, level := range []pgx.TxIsoLevel{pgx.ReadCommitted, pgx.RepeatableRead} {
+			require.NoError(t, db.With(&tenancy.TxOptions{Isolation: level}).Do(who, func(ctx context.Context, tx *tenancy.Tx) error {
+				_, err := tx.Exec(ctx, `select from notes`) // begun, and nothing written
+				require.NoError(t, err)
+				short, cancel := context.WithTimeout(acme, 100*time.Millisecond)
+				defer cancel()
+				require.ErrorIs(t, db.Restrict(short, tenancy.ReadOnly), context.DeadlineExceeded)
+				_, err = tenancy.One[int](globex, db, `select count(*)::int from notes`)
+				require.NoError(t, err)
+				_, err = tx.Exec(ctx, insertNote, "x")
+				return err
+			}))
+			require.NoError(t, db.Restrict(acme, tenancy.ReadOnly))
+			require.NoError(t, db.Restrict(acme, tenancy.ReadWrite))
+		}
+	}
+}
+
+// TestNothingIsWrittenBehindARestriction: what writers were told they have written is there when Restrict returns, and
+// nothing comes later. Planted: the restriction without its wait.
+func TestNothingIsWrittenBehindARestriction(t *testing.T) {
+	t.Parallel()
+	db, pg := openPlaced(t)
+	acme := tenancy.WithID(t.Context(), "acme")
+	count := func() (n int64) {
+		require.NoError(t, pg.System.QueryRow(t.Context(), `select count(*) from notes where tenant_id = 'acme'`).Scan(&n))
+		return n
+	}
+	for range testenv.Rounds(20, 300) {
+		before := count()
+		var written atomic.Int64
+		var writers sync.WaitGroup
+		for w := range 4 {
+			level := []pgx.TxIsoLevel{pgx.ReadCommitted, pgx.RepeatableRead}[w%2]
+			writers.Go(func() {
+				for {
+					err := db.With(&tenancy.TxOptions{Isolation: level}).Do(acme, func(ctx context.Context, tx *tenancy.Tx) error {
+						_, err := tenancy.All[int64](ctx, tx, `select id from notes limit 1`)
+						tx.Defer(insertNote, "x")
+						return err
+					})
+					switch {
+					case errors.Is(err, tenancy.ErrReadOnly):
+						return
+					case err != nil:
+						t.Error(err)
+						return
+					}
+					written.Add(1)
+				}
+			})
+		}
+		err := db.Restrict(acme, tenancy.ReadOnly)
+		there := count()
+		writers.Wait()
+		require.NoError(t, err)
+		require.Equal(t, there, count(), "nothing comes later")
+		require.Equal(t, before+written.Load(), there)
+		require.NoError(t, db.Restrict(acme, tenancy.ReadWrite))
+	}
+	there := int64(0)
+	require.NoError(t, db.Do(acme, func(ctx context.Context, tx *tenancy.Tx) error {
+		_, err := tx.Exec(ctx, `select from notes`)
+		require.NoError(t, err)
+		_, err = pg.System.Exec(ctx, `insert into tenancy.restriction (tenant, access) values ('acme', 'read-only')`)
+		require.NoError(t, err)
+		there = count()
+		_, err = tx.Exec(ctx, insertNote, "behind")
+		return err
+	}))
+	require.NotEqual(t, there, count(), "planted: a restriction that does not wait loses this write")
+}
+
+// TestRestrictAt: the database is the handle's, wherever the tenant is placed.
+func TestRestrictAt(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, 4)
+	db := c.open(t, tenancy.Options{})
+	ctx := tenancy.WithID(t.Context(), "db0")
+	write := func() error { _, err := tenancy.One[int64](ctx, db, insertNote+" returning id", "x"); return err }
+	require.NoError(t, db.Restrict(ctx, tenancy.NoAccess), "the common database")
+	require.NoError(t, db.At("db1").Restrict(ctx, tenancy.NoAccess))
+	require.NoError(t, write())
+	require.NoError(t, db.At("db0").Restrict(ctx, tenancy.ReadOnly))
+	require.ErrorIs(t, write(), tenancy.ErrReadOnly)
+	require.NoError(t, db.At("db0").Restrict(ctx, tenancy.NoAccess))
+	require.ErrorIs(t, write(), tenancy.ErrMoved)
+	require.NoError(t, db.At("db0").Restrict(ctx, tenancy.ReadWrite))
+	require.NoError(t, write())
+}
