@@ -18,6 +18,8 @@ var pendingSQL string
 // Zero for every sink, when nobody emits any more, says that what comes elsewhere comes later. See tenancy.DB.Restrict.
 // Errors: ErrLogChanged, those of the sink and of PostgreSQL.
 func Pending(ctx context.Context, db *tenancy.DB, sink Sink) (int64, error) {
+	tenant, _ := tenancy.IDFrom(ctx)
+	ctx = tenancy.WithID(ctx, "") // whose place is nothing to the sink
 	stored, err := sink.Position(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("outbox: position of the sink: %w", err)
@@ -31,12 +33,11 @@ func Pending(ctx context.Context, db *tenancy.DB, sink Sink) (int64, error) {
 		s := string(at.upto)
 		upto = &s
 	}
-	tenant, _ := tenancy.IDFrom(ctx)
 	type result struct {
 		Log    string
 		Events int64
 	}
-	is, err := tenancy.One[result](tenancy.System(tenancy.WithID(ctx, ""), "outbox pending"), db, pendingSQL,
+	is, err := tenancy.One[result](tenancy.System(ctx, "outbox pending"), db, pendingSQL,
 		tenant, string(at.from), upto, at.seq, at.floor)
 	switch {
 	case err != nil:

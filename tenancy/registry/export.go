@@ -25,6 +25,10 @@ type ExportOptions struct {
 	// A name that does not exist is an error. Nil means none.
 	Skip []string
 
+	// Marks takes along what outbox.Once has marked as done. It is for a tenant that moves: a job that was delivered before may
+	// run again at the new place. False leaves the marks out, as is right for a copy.
+	Marks bool
+
 	// Key signs the manifest with HMAC-SHA256, so that Import can tell your archives from forged ones.
 	// Empty means unsigned; the hashes then only find damage.
 	Key []byte
@@ -38,8 +42,8 @@ const archiveSettings = `select set_config('datestyle', 'ISO, YMD', true), set_c
 // manifest with columns, counts and hashes. All of it is one snapshot, taken in a read-only transaction that row-level
 // security binds to the tenant. Rows are streamed, so memory stays small; the transaction lasts as long as w takes.
 //
-// Always left out, and listed in Manifest.Left: outbox and inbox (an imported event would be delivered twice), credentials
-// (API keys, invitations, impersonations), names and custom domains (they belong to this database), tables and columns that
+// Always left out, and listed in Manifest.Left: the outbox (an imported event would be delivered twice), the inbox (see
+// ExportOptions.Marks), credentials (API keys, invitations, impersonations), names and custom domains (they belong to this database), tables and columns that
 // the app role may not read. Generated columns are computed anew.
 //
 // The actor of ctx needs the permission tenant.export, whatever System says, and acts for nobody else, or ctx is Trusted;
@@ -125,7 +129,7 @@ func (e *exporter) run(ctx context.Context, o *ExportOptions) (*Manifest, error)
 		return nil, err
 	}
 	for _, t := range tables {
-		columns, left := exported(t, o.Skip)
+		columns, left := exported(t, o)
 		m.Left = append(m.Left, left...)
 		if len(columns) == 0 {
 			continue
@@ -197,11 +201,14 @@ func copySQL(t *table, columns []column) string {
 }
 
 // exported returns the columns of t that an archive holds, the tenant column not among them, and what is left out.
-func exported(t *table, skip []string) (columns []column, left []LeftOut) {
+func exported(t *table, o *ExportOptions) (columns []column, left []LeftOut) {
 	why := ruleOf(t.Name).export
+	if o.Marks && ruleOf(t.Name).marks {
+		why = ""
+	}
 	switch {
 	case why != "":
-	case slices.Contains(skip, t.Name):
+	case slices.Contains(o.Skip, t.Name):
 		why = "skipped"
 	case t.Standing == systemOnly:
 		why = "not readable by the app role"
@@ -217,7 +224,7 @@ func exported(t *table, skip []string) (columns []column, left []LeftOut) {
 		name := t.Name + "." + c.Name
 		switch {
 		case c.Name == t.Tenant, c.Generated:
-		case slices.Contains(skip, name):
+		case slices.Contains(o.Skip, name):
 			left = append(left, LeftOut{name, "skipped"})
 		case !c.Readable:
 			left = append(left, LeftOut{name, "not readable by the app role"})

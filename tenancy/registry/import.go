@@ -174,7 +174,7 @@ func (i *importer) targets() ([]*target, error) {
 			continue
 		}
 		// Of tables that are never exported only a forged archive has rows: hosts without proof, keys that somebody knows.
-		if t.Standing != protected || ruleOf(t.Name).export != "" {
+		if r := ruleOf(t.Name); t.Standing != protected || r.export != "" && !r.marks {
 			return nil, fmt.Errorf("%w: table %s is not protected here, or never part of an archive", ErrArchiveVersion, t.Name)
 		}
 		for _, c := range f.Columns {

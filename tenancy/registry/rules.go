@@ -8,14 +8,17 @@ type rule struct {
 	replace bool   // import replaces what Create has made
 	keep    string // purge leaves rows
 	only    string // purge deletes only rows of this condition on alias t; keep says why
+	marks   bool   // exported all the same if ExportOptions.Marks is set
 }
 
 // ruleOf returns the rule of a table; the zero rule for all tables but some of the library's own.
 func ruleOf(table string) rule {
 	const credentials = "credentials: an archive is handed around, and they would work in two places"
 	switch table {
-	case "tenancy.outbox", "tenancy.inbox":
+	case "tenancy.outbox":
 		return rule{export: "transport: the database that it comes from has delivered its events"}
+	case "tenancy.inbox":
+		return rule{export: "transport: what a copy does is not what the original has done; see ExportOptions.Marks", marks: true}
 	case "tenancy.audit":
 		return rule{
 			load: "append-only: nobody backdates entries",
