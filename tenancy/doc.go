@@ -73,8 +73,8 @@
 //
 // # Errors
 //
-// ErrNoTenant, ErrTenantMismatch, ErrNoUnit, ErrTxBusy, ErrTxDone, ErrManaged, ErrNotFound, ErrStale, ErrUnsealed, ErrCommitUnknown;
-// everything PostgreSQL says comes through as *pgconn.PgError.
+// ErrNoTenant, ErrTenantMismatch, ErrNoUnit, ErrTxBusy, ErrTxDone, ErrManaged, ErrNotFound, ErrStale, ErrUnsealed, ErrReadOnly,
+// ErrMoved, ErrCommitUnknown; everything PostgreSQL says comes through as *pgconn.PgError.
 //
 // # Concurrency
 //

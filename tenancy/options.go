@@ -21,7 +21,8 @@ type Options struct {
 
 	// Place tells where a tenant's data is. It is asked once for each unit, before its first statement, so it should
 	// answer from memory; a nested unit stays where the outer one is. Units begun with its ctx run on the pools given to
-	// New, so it may look the tenant up there. Nil means that all tenants are there.
+	// New, so it may look the tenant up there. Units of a DB with Place ask the database whether the tenant may still be served
+	// there, in the same round trip; see DB.Restrict. Nil means that all tenants are there.
 	Place func(ctx context.Context, tenantID string) (Placement, error)
 
 	// Databases returns the configuration of the pool for a database that Place or DB.At names: with a role like that of

@@ -18,7 +18,8 @@ const maxName = 63
 // protected as everywhere (tenancy.protect). With it a tenant can be restored, moved, tuned and deleted by itself.
 //
 // Events and marks of consumers stay in the schema tenancy of the database, so one relay serves all schemas of a database,
-// and each further database needs Migrations, its seal and a relay of its own: see DB.At.
+// and each further database needs Migrations, its seal and a relay of its own: see DB.At. How a tenant gets there while the
+// program runs is in docs/moving-a-tenant.md; see DB.Restrict.
 //
 // Schemas cost catalog: with 20 tables each an empty one takes 0.9 MB on disk, and a connection that has touched 1,000 of
 // them holds some 230 MB. A statement is prepared once per schema and connection, which costs two round trips instead of

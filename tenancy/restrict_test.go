@@ -102,6 +102,20 @@ func TestRestrict(t *testing.T) {
 	require.NoError(t, pg.App.QueryRow(t.Context(), `select pg_backend_pid()`).Scan(&now))
 	require.Equal(t, backend, now, "the pool has not been reset, as it is when a primary has become a replica")
 
+}
+
+func TestRestrictToNothing(t *testing.T) {
+	t.Parallel()
+	db, pg := openPlaced(t)
+	acme := tenancy.WithID(t.Context(), "acme")
+	insert := func(ctx context.Context, db *tenancy.DB) error {
+		return db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+			_, err := tx.Exec(ctx, insertNote, "x")
+			return err
+		})
+	}
+	id, err := tenancy.One[int64](acme, db, insertNote+" returning id", "before")
+	require.NoError(t, err)
 	require.NoError(t, db.Restrict(acme, tenancy.NoAccess))
 	_, err = tenancy.One[string](acme, db, `select body from notes where id = $1`, id)
 	require.ErrorIs(t, err, tenancy.ErrMoved)

@@ -47,6 +47,9 @@
 // resolver needs and nothing else; web processes need no system role. Domains.Recheck, Import, Purge and PurgeReports need
 // Options.System of the DB, since they see several tenants or write what no tenant may.
 //
+// A program whose tenants have databases of their own (tenancy.Options.Databases) keeps its registry in the common one, on a DB
+// without Options.Place: a tenant has to be found before its place is known. See docs/moving-a-tenant.md.
+//
 // The registry asks for permissions where rights are granted, members, invitations, API keys, and where everything leaves at
 // once: in Export. There the actor of ctx needs members.write, keys.write or tenant.export, gives and takes nothing that it
 // does not have itself, and acts for nobody but itself; see Trusted for programs. Who may rename, suspend, set or count, the program asks by Member.Can and APIKey.Can. Row-level

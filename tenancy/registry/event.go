@@ -9,7 +9,7 @@ import (
 // Event is what the registry emits for every change. It says what happened to whom, not with what values: who needs those
 // reads them, as they are by then. Its types are
 //
-//	tenant.created updated renamed suspended activated archived deleting deleted exported imported
+//	tenant.created updated renamed suspended activated archived deleting deleted cleared exported imported
 //	member.added role_changed removed      invitation.created accepted revoked
 //	key.created rotated revoked            setting.changed  flag.changed  quota.changed
 //	domain.claimed verified failing revoked removed

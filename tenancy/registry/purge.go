@@ -21,8 +21,15 @@ type PurgeOptions struct {
 	// Chunk is the largest number of rows deleted in one transaction. Zero or negative means 1000.
 	Chunk int
 
-	// Grace is how long the tenant must have been in the state Deleting. Zero means 30 days. Negative means no time.
+	// Grace is how long the tenant must have been in the state Deleting, or shut out where Moved is set. Zero means 30 days.
+	// Negative means no time.
 	Grace time.Duration
+
+	// Moved deletes what a tenant has left behind that lives in another database now: its rows in the program's own tables.
+	// The tenant must have been shut out of this database (tenancy.DB.Restrict with NoAccess) for the grace period, and the
+	// restriction has to stay until the purge is done. What this package and package tenancy keep of it is kept, its state
+	// too; the event is tenant.cleared. False means that the tenant is deleted.
+	Moved bool
 
 	// Ignore lists tables ("schema.table") with a tenant column that row-level security does not protect and that are known
 	// to hold nothing of a tenant that must go. They are named in PurgeReport.Kept. Nil means none: each such table makes
@@ -36,6 +43,8 @@ func (o *PurgeOptions) chunk() int {
 	}
 	return o.Chunk
 }
+
+func (o *PurgeOptions) moved() bool { return o != nil && o.Moved }
 
 func (o *PurgeOptions) grace() time.Duration {
 	if o == nil || o.Grace == 0 {
@@ -55,6 +64,8 @@ func (o *PurgeOptions) grace() time.Duration {
 // Kept are tombstone and audit log, which is append-only and leaves by the month. Tables with a tenant column that nothing
 // protects, materialized views and foreign tables are findings: the rest is deleted, the report is returned together with
 // ErrPurgeIncomplete, and the tenant stays in its state. After the purge the outbox holds its one event, "tenant.deleted".
+//
+// Of a tenant that has moved to another database, PurgeOptions.Moved deletes what it has left behind, and nothing else.
 //
 // Purge works on PostgreSQL only and needs Options.System of the DB; a reason is required.
 // Errors: tenancy.ErrNoTenant, ErrUnknownTenant, ErrTransition, ErrPurgeIncomplete, those of PostgreSQL.

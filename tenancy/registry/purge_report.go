@@ -21,6 +21,7 @@ type PurgeReport struct {
 	Number     int64  // of the finished purges of this database, from 1 without gaps
 	Tenant     string
 	Reason     string
+	Moved      bool `json:",omitempty"` // the tenant lives in another database; see PurgeOptions.Moved
 	Actor      tenancy.Actor
 	StartedAt  time.Time // by PostgreSQL's clock, UTC; the first attempt's, when the purge was interrupted
 	FinishedAt time.Time

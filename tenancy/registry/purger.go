@@ -42,21 +42,14 @@ func (p *purger) start(ctx context.Context, id, reason string) error {
 		return err
 	}
 	err = p.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
-		due, err := tenancy.One[bool](ctx, tx, purgeDueSQL, id, p.opts.grace())
-		if errors.Is(err, tenancy.ErrNotFound) {
-			return ErrUnknownTenant
-		}
-		if err == nil && !due {
-			err = fmt.Errorf("%w: the tenant has not been in the state %s for %s", ErrTransition, Deleting, p.opts.grace())
-		}
-		if err != nil {
+		if err := p.due(ctx, tx, id); err != nil {
 			return err
 		}
 		b, err := tenancy.One[begun](ctx, tx, purgeStartSQL, id, reason, string(text))
 		if err != nil {
 			return err
 		}
-		p.report = &PurgeReport{ID: b.ID, Tenant: id, Reason: b.Reason, StartedAt: b.StartedAt.UTC()}
+		p.report = &PurgeReport{ID: b.ID, Tenant: id, Reason: b.Reason, Moved: p.opts.moved(), StartedAt: b.StartedAt.UTC()}
 		return json.Unmarshal([]byte(b.Actor), &p.report.Actor)
 	})
 	if err != nil {
@@ -66,7 +59,26 @@ func (p *purger) start(ctx context.Context, id, reason string) error {
 	return err
 }
 
+// due refuses a tenant that still lives here.
+func (p *purger) due(ctx context.Context, tx *tenancy.Tx, id string) error {
+	sql, want := purgeDueSQL, "in the state "+string(Deleting)
+	if p.opts.moved() {
+		sql, want = movedDueSQL, "shut out of this database"
+	}
+	due, err := tenancy.One[bool](ctx, tx, sql, id, p.opts.grace())
+	switch {
+	case errors.Is(err, tenancy.ErrNotFound):
+		return ErrUnknownTenant
+	case err == nil && !due:
+		err = fmt.Errorf("%w: the tenant has not been %s for %s", ErrTransition, want, p.opts.grace())
+	}
+	return err
+}
+
 // The row is locked, so that nobody calls the deletion off meanwhile.
+const movedDueSQL = `select coalesce((select access = 'none' and at <= now() - $2::interval from tenancy.restriction where tenant = $1), false)
+	from registry.tenants where id = $1 for update`
+
 const purgeDueSQL = `select state = 'deleting' and state_at <= now() - $2::interval from registry.tenants where id = $1 for update`
 
 // deleteAll empties the tables, those first that refer to others.
@@ -187,14 +199,18 @@ func (p *purger) finish(ctx context.Context, tx *tenancy.Tx) error {
 	}
 	var counts []string
 	for _, t := range slices.Backward(p.tables) {
-		if why := ruleOf(t.Name).keep; why != "" {
+		why := ruleOf(t.Name).keep
+		if p.opts.moved() && ours(t.Name) {
+			why = "the tenant lives elsewhere: directory, audit log, and transport that leaves by itself"
+		}
+		if why != "" {
 			r.Kept = append(r.Kept, LeftOut{t.Name, why})
 		}
 		switch {
 		case p.deletes(t):
 			r.Tables = append(r.Tables, PurgedTable{t.Name, deleted[t.Name], 0})
 			counts = append(counts, fmt.Sprintf("(select count(*) from %s t where %s)", t.from(), condition(t)))
-		case ruleOf(t.Name).keep != "":
+		case why != "":
 		case p.opts != nil && slices.Contains(p.opts.Ignore, t.Name):
 			r.Kept = append(r.Kept, LeftOut{t.Name, "ignored by PurgeOptions.Ignore"})
 		default:
@@ -234,6 +250,10 @@ func (p *purger) write(ctx context.Context, tx *tenancy.Tx) error {
 		return err
 	}
 	tx.DeferExpect(1, "purge report", purgeFinishSQL, r.ID, r.FinishedAt, text, r.Hash, r.Number)
+	if r.Moved {
+		changed(tx, Event{Type: "tenant.cleared"}, nil, fields{"report": r.Hash, "reason": r.Reason})
+		return nil
+	}
 	tx.DeferExpect(1, "tenant", tombstoneSQL, r.Tenant)
 	changed(tx, Event{Type: "tenant.deleted", Old: string(Deleting), New: string(Deleted)}, nil, fields{"report": r.Hash, "reason": r.Reason})
 	return nil
@@ -253,7 +273,15 @@ func (p *PurgeReport) complete() bool {
 // deletes tells whether the purge deletes rows of a table: row-level security vouches for whose rows they are.
 func (p *purger) deletes(t *table) bool {
 	r := ruleOf(t.Name)
+	if p.opts.moved() && ours(t.Name) {
+		return false
+	}
 	return (r.keep == "" || r.only != "") && (t.Standing == protected || t.Standing == systemOnly) && t.Deletable
+}
+
+// ours tells whether a table is one of the library's own and not the program's.
+func ours(table string) bool {
+	return strings.HasPrefix(table, "registry.") || strings.HasPrefix(table, "tenancy.")
 }
 
 // condition selects the rows that a purge deletes from a table with the alias t.

@@ -41,7 +41,7 @@ type Options struct {
 
 var envForm = regexp.MustCompile(`^[a-z0-9]{1,12}$`)
 
-// New returns a registry on db, whose database has Migrations applied. It does no I/O. The options are copied.
+// New returns a registry on db, whose database has Migrations applied; db places no tenants in other databases. It does no I/O. The options are copied.
 func New(db *tenancy.DB, opts *Options) (*Registry, error) {
 	if db == nil {
 		return nil, errors.New("registry: New needs a DB")
