@@ -1,0 +1,322 @@
+package ratelimit
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+)
+
+// Options configures a [Limiter]. Nil and the zero value are ready for use.
+type Options struct {
+	// Tenant, tenancy.IDFrom for example, gives each tenant buckets of its own. A context in which it finds none is
+	// ErrNoTenant. Nil means that the key of a call is all that counts.
+	Tenant func(context.Context) (id string, ok bool)
+
+	// For returns the limits of one call, those of a tenant's plan for example, in place of the ones given to New; none
+	// means those of New. What was taken of a limit of the same name counts: who had all of 1000 a day and gets 10000 has
+	// 9000 left. An error fails the call. It is asked for each call, so it should know the answer. Nil means those of New.
+	For func(context.Context) ([]Limit, error)
+
+	// Failure is what happens while the store does not answer. Zero means FailLocal.
+	Failure Failure
+
+	// Processes is how many processes share the store; FailLocal gives each of them that part of the limits. Zero means 1,
+	// more than 10000 is refused.
+	Processes int
+
+	// Timeout bounds the wait for the store. Zero means 100 ms: longer than the pauses of a process with a CPU quota,
+	// which would look like failures. After three failures in a row nobody waits for a second. Negative means no bound but
+	// that of the context.
+	Timeout time.Duration
+
+	// Secret is mixed into the names that the store sees. Keys are hashed before: without a secret, who reads the store
+	// could still find by trial the keys that can be guessed, like addresses. All processes have the same one; another
+	// one makes all buckets full again. Nil means none.
+	Secret []byte
+
+	// DryRun lets calls pass that are denied, and counts them in Metrics; clients see nothing of the limits. False means
+	// that they are denied.
+	DryRun bool
+
+	// Metrics counts decisions as "httpx.ratelimit", with the keys limiter, limit (the one that denied, or ""), outcome
+	// (allowed, denied, would_deny, unavailable) and by (store, local, open; closed for unavailable). Nil counts nothing.
+	Metrics interface {
+		Add(ctx context.Context, name string, n float64, kv ...string)
+	}
+
+	// Logger is told when the store is given up and when it is back. Nil means slog.Default().
+	Logger *slog.Logger
+}
+
+// Limiter decides whether calls may go on. It is safe for concurrent use.
+type Limiter struct {
+	store   Store
+	name    string
+	rules   []rule
+	opts    Options
+	local   *Memory
+	breaker breaker
+}
+
+// New makes a limiter over a store, which may be shared with others. name is the prefix of the limits' names: 1 to 32 of
+// A-Z a-z 0-9 _ -. A call has to pass all of the limits. New does no I/O. Its errors are [ErrLimit], or name the argument.
+func New(store Store, name string, limits []Limit, opts *Options) (*Limiter, error) {
+	l := &Limiter{store: store, name: name, local: NewMemory(nil)}
+	if opts != nil {
+		l.opts = *opts
+	}
+	switch o := &l.opts; {
+	case store == nil:
+		return nil, errors.New("ratelimit: New: the store is nil")
+	case !nameForm.MatchString(name):
+		return nil, fmt.Errorf("ratelimit: New: the name %.40q is not 1 to 32 of A-Z a-z 0-9 _ -", name)
+	case o.Failure < FailLocal || o.Failure > FailClosed:
+		return nil, fmt.Errorf("ratelimit: New: Options.Failure is %v", o.Failure)
+	case o.Processes < 0 || o.Processes > 10_000:
+		return nil, fmt.Errorf("ratelimit: New: Options.Processes is %d, want 0 to 10000", o.Processes)
+	case o.Timeout == 0:
+		o.Timeout = 100 * time.Millisecond
+	}
+	var err error
+	if l.rules, err = l.compile(limits); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Allow asks for one unit of each limit; see [Limiter.AllowN].
+func (l *Limiter) Allow(ctx context.Context, key string) (Decision, error) {
+	return l.AllowN(ctx, key, 1)
+}
+
+// AllowN asks for n units of each limit, for whoever key stands for: an id, an address, a token; of any length, for it is
+// hashed. "" is everybody, or, with [Options].Tenant, the tenant. Either all limits have n left and give them, or none gives
+// any. An n of zero takes nothing and is always allowed: it shows what is left.
+//
+// A call that is denied is no error; see [Decision.Err]. Errors are [ErrCost], [ErrNoTenant], what [Options].For returned,
+// [ErrLimit] if its limits are not valid, [ErrUnavailable], and that of a context that ended meanwhile. After an error
+// nothing is known to have been taken. A store whose answer gets lost may have counted the call all the same.
+func (l *Limiter) AllowN(ctx context.Context, key string, n int64) (Decision, error) {
+	group, rules, err := l.target(ctx, key)
+	if err != nil {
+		return Decision{}, err
+	}
+	for _, r := range rules {
+		if n < 0 || n > r.burst {
+			return Decision{}, fmt.Errorf("%w: %d of %s, want 0 to %d", ErrCost, n, r.name, r.burst)
+		}
+	}
+	d, by, err := l.decide(ctx, group, rules, n)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		return Decision{}, err
+	}
+	outcome := "allowed"
+	switch {
+	case err != nil && l.opts.DryRun:
+		d, err, outcome = Decision{Allowed: true, Fallback: true}, nil, "unavailable"
+	case err != nil:
+		outcome = "unavailable"
+	case !d.Allowed && l.opts.DryRun:
+		d.Allowed, outcome = true, "would_deny"
+	case !d.Allowed:
+		outcome = "denied"
+	}
+	if l.opts.Metrics != nil {
+		l.opts.Metrics.Add(ctx, "httpx.ratelimit", 1, "limiter", l.name, "limit", d.Denied, "outcome", outcome, "by", by)
+	}
+	return d, err
+}
+
+// Wait asks for n units until it gets them, and sleeps meanwhile; those who wait come in no order. It returns a
+// [*DeniedError] at once if the units do not come back before the deadline of ctx, the error of ctx if that ends, and those
+// of AllowN.
+func (l *Limiter) Wait(ctx context.Context, key string, n int64) error {
+	for {
+		d, err := l.AllowN(ctx, key, n)
+		if err != nil || d.Allowed {
+			return err
+		}
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d.RetryAfter {
+			return d.Err()
+		}
+		timer := time.NewTimer(d.RetryAfter)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// Reset gives key all units of all limits back, after a login that succeeded for example. Where there are different
+// limits for different calls it resets those of ctx. Its errors are those of AllowN but for ErrCost, and those of the
+// store, whatever Options.Failure says.
+func (l *Limiter) Reset(ctx context.Context, key string) error {
+	group, rules, err := l.target(ctx, key)
+	if err != nil {
+		return err
+	}
+	keys := make([]string, len(rules))
+	for i, r := range rules {
+		keys[i] = r.key
+	}
+	_ = l.local.Reset(ctx, group, keys) // fails with ctx, and then the other does
+	ctx, cancel := l.bounded(ctx)
+	defer cancel()
+	if err := l.store.Reset(ctx, group, keys); err != nil {
+		return fmt.Errorf("ratelimit: reset %s: %w", l.name, err)
+	}
+	return nil
+}
+
+// target finds out which buckets a call is about.
+func (l *Limiter) target(ctx context.Context, key string) (group string, rules []rule, err error) {
+	tenant, rules := "", l.rules
+	if l.opts.Tenant != nil {
+		var ok bool
+		if tenant, ok = l.opts.Tenant(ctx); !ok || tenant == "" {
+			return "", nil, ErrNoTenant
+		}
+	}
+	if l.opts.For != nil {
+		limits, err := l.opts.For(ctx)
+		if err != nil {
+			return "", nil, err
+		}
+		if len(limits) > 0 {
+			if rules, err = l.compile(limits); err != nil {
+				return "", nil, err
+			}
+		}
+	}
+	return l.hash(tenant, key), rules, nil
+}
+
+func (l *Limiter) compile(limits []Limit) ([]rule, error) {
+	if len(limits) == 0 {
+		return nil, fmt.Errorf("%w: %s has none", ErrLimit, l.name)
+	}
+	rules := make([]rule, len(limits))
+	for i, limit := range limits {
+		r, err := limit.rule(l.name)
+		if err != nil {
+			return nil, err
+		}
+		r.key = r.name
+		if limit.Key != "" {
+			r.key += ":" + l.hash("", limit.Key)
+		}
+		for _, other := range rules[:i] {
+			if other.key == r.key {
+				return nil, fmt.Errorf("%w %s: there are two of this name", ErrLimit, r.name)
+			}
+		}
+		rules[i] = r
+	}
+	return rules, nil
+}
+
+// hash makes a name for the store that says nothing: keys are addresses and tokens.
+func (l *Limiter) hash(tenant, key string) string {
+	buf := make([]byte, 0, 128)
+	buf = strconv.AppendInt(buf, int64(len(tenant)), 10) // so that no other pair reads the same
+	buf = append(append(append(buf, ':'), tenant...), key...)
+	var sum [sha256.Size]byte
+	if l.opts.Secret == nil {
+		sum = sha256.Sum256(buf)
+	} else {
+		mac := hmac.New(sha256.New, l.opts.Secret)
+		mac.Write(buf)
+		mac.Sum(sum[:0])
+	}
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+func (l *Limiter) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if l.opts.Timeout < 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, l.opts.Timeout)
+}
+
+// decide asks the store, and does without it if it has to. by says who decided.
+func (l *Limiter) decide(ctx context.Context, group string, rules []rule, n int64) (d Decision, by string, err error) {
+	if err := ctx.Err(); err != nil {
+		return Decision{}, "", err
+	}
+	cause := errGivenUp
+	if l.breaker.allow() {
+		backlogs, taken, err := l.ask(ctx, group, rules, n)
+		if err == nil {
+			if l.breaker.succeeded() {
+				l.logger().InfoContext(ctx, "ratelimit: the store is back", "limiter", l.name)
+			}
+			return decide(rules, backlogs, taken, n), "store", nil
+		}
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return Decision{}, "", ctx.Err() // the caller is gone, which says nothing about the store
+		}
+		if l.breaker.failed() {
+			l.logger().WarnContext(ctx, "ratelimit: the store does not answer", "limiter", l.name, "failure", l.opts.Failure.String(), "error", err)
+		}
+		if ctx.Err() != nil {
+			return Decision{}, "", ctx.Err()
+		}
+		cause = err
+	}
+	switch l.opts.Failure {
+	case FailOpen:
+		return Decision{Allowed: true, Fallback: true}, "open", nil
+	case FailClosed:
+		return Decision{}, "closed", fmt.Errorf("%w: %w", ErrUnavailable, cause)
+	}
+	local := make([]rule, len(rules))
+	for i, r := range rules {
+		local[i] = r.local(int64(max(l.opts.Processes, 1)), n)
+	}
+	backlogs, taken, err := l.local.Take(ctx, group, takes(local, n))
+	if err != nil {
+		return Decision{}, "", err
+	}
+	d = decide(local, backlogs, taken, n)
+	d.Fallback = true
+	return d, "local", nil
+}
+
+func (l *Limiter) ask(ctx context.Context, group string, rules []rule, n int64) ([]Span, bool, error) {
+	ctx, cancel := l.bounded(ctx)
+	defer cancel()
+	backlogs, taken, err := l.store.Take(ctx, group, takes(rules, n))
+	if err == nil && len(backlogs) != len(rules) {
+		err = fmt.Errorf("ratelimit: the store answers for %d of %d buckets", len(backlogs), len(rules))
+	}
+	return backlogs, taken, err
+}
+
+var errGivenUp = errors.New("it failed a moment ago")
+
+func takes(rules []rule, n int64) []Take {
+	all := make([]Take, len(rules))
+	for i, r := range rules {
+		add := r.unit
+		if n != 1 {
+			add = r.span(n)
+		}
+		all[i] = Take{Key: r.key, Add: add, Room: r.room, Rate: r.rate, Per: r.per}
+	}
+	return all
+}
+
+func (l *Limiter) logger() *slog.Logger {
+	if l.opts.Logger != nil {
+		return l.opts.Logger
+	}
+	return slog.Default()
+}

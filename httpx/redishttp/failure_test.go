@@ -1,0 +1,198 @@
+package redishttp_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/httpx/ratelimit"
+	"github.com/ashlar-go/ashlar/internal/testenv"
+)
+
+// tenAnHour makes a limiter for each way to fail over one server.
+func tenAnHour(t *testing.T, rdb redis.UniversalClient) map[ratelimit.Failure]*ratelimit.Limiter {
+	t.Helper()
+	all := map[ratelimit.Failure]*ratelimit.Limiter{}
+	for _, f := range []ratelimit.Failure{ratelimit.FailLocal, ratelimit.FailOpen, ratelimit.FailClosed} {
+		lim, err := ratelimit.New(limits(t, rdb), "api-"+f.String(), []ratelimit.Limit{{Rate: 10, Per: time.Hour}}, &ratelimit.Options{Failure: f, Processes: 2})
+		require.NoError(t, err)
+		all[f] = lim
+	}
+	return all
+}
+
+// until asks until the store itself decides, or does not any more.
+func until(t *testing.T, lim *ratelimit.Limiter, key string, fallback bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		d, err := lim.AllowN(ctx, key, 0)
+		require.NoError(t, ctx.Err(), "waited in vain")
+		if err != nil {
+			require.ErrorIs(t, err, ratelimit.ErrUnavailable)
+		}
+		if (d.Fallback || err != nil) == fallback {
+			return
+		}
+		wait(time.Millisecond)
+	}
+}
+
+// away checks what the limiters do while their server does not answer: of each, 20 calls.
+func away(t *testing.T, all map[ratelimit.Failure]*ratelimit.Limiter) {
+	t.Helper()
+	allowed := map[ratelimit.Failure]int{}
+	for f, lim := range all {
+		until(t, lim, "k", true)
+		start := time.Now()
+		for range 20 {
+			d, err := lim.Allow(t.Context(), "k")
+			if f == ratelimit.FailClosed {
+				require.ErrorIs(t, err, ratelimit.ErrUnavailable)
+				continue
+			}
+			require.NoError(t, err)
+			require.True(t, d.Fallback)
+			if d.Allowed {
+				allowed[f]++
+			}
+		}
+		t.Logf("%v: 20 calls took %v", f, time.Since(start))
+	}
+	require.Equal(t, 20, allowed[ratelimit.FailOpen])
+	require.Equal(t, 5, allowed[ratelimit.FailLocal], "ten an hour for two processes")
+}
+
+func server(t *testing.T, args ...string) (*testenv.Server, *redis.Client) {
+	t.Helper()
+	s := testenv.RedisServer(t, args...)
+	return s, client(t, s.Client())
+}
+
+func TestRedisIsKilled(t *testing.T) {
+	t.Parallel()
+	s, rdb := server(t)
+	all := tenAnHour(t, rdb)
+	remaining := func(f ratelimit.Failure, n int64) int64 { // without a timeout, however busy this machine is
+		lim, err := ratelimit.New(limits(t, rdb), "api-"+f.String(), []ratelimit.Limit{{Rate: 10, Per: time.Hour}}, &ratelimit.Options{Timeout: -1})
+		require.NoError(t, err)
+		d, err := lim.AllowN(t.Context(), "k", n)
+		require.NoError(t, err)
+		require.False(t, d.Fallback)
+		return d.States[0].Remaining
+	}
+	for f := range all {
+		require.EqualValues(t, 6, remaining(f, 4))
+	}
+	s.Kill()
+	away(t, all)
+	s.Restart()
+	for f, lim := range all {
+		until(t, lim, "k", false)
+		require.EqualValues(t, 6, remaining(f, 0), "%v: as before", f)
+	}
+}
+
+// A frozen server answers nobody, and costs each caller the timeout until the limiter gives it up.
+func TestRedisIsFrozen(t *testing.T) {
+	t.Parallel()
+	s, rdb := server(t)
+	all := tenAnHour(t, rdb)
+	for _, lim := range all {
+		until(t, lim, "k", false)
+	}
+	s.Pause()
+	away(t, all)
+	start, slow, calls := time.Now(), 0, 0
+	for ; time.Since(start) < 2500*time.Millisecond; calls++ {
+		wait(time.Millisecond)
+		begin := time.Now()
+		_, err := all[ratelimit.FailOpen].Allow(t.Context(), "k")
+		require.NoError(t, err)
+		if time.Since(begin) >= 100*time.Millisecond {
+			slow++
+		}
+	}
+	// One in each second tries, and waits 100 ms.
+	t.Logf("%d calls in %v, %d of them waited", calls, time.Since(start), slow)
+	require.LessOrEqual(t, slow, 1+int(time.Since(start)/time.Second))
+	require.Positive(t, slow)
+	s.Resume()
+	for _, lim := range all {
+		until(t, lim, "k", false)
+	}
+}
+
+// A full server denies whom it denied before, and lets the limiter do without it for the others.
+func TestRedisIsFull(t *testing.T) {
+	t.Parallel()
+	_, rdb := server(t, "--maxmemory", "4mb", "--maxmemory-policy", "noeviction")
+	ctx := t.Context()
+	lim, err := ratelimit.New(limits(t, rdb), "api", []ratelimit.Limit{{Rate: 10, Per: time.Hour}}, &ratelimit.Options{Timeout: -1})
+	require.NoError(t, err)
+	d, err := lim.AllowN(ctx, "k", 10)
+	require.NoError(t, err)
+	require.False(t, d.Fallback)
+	for _, size := range []int{100_000, 1000, 1} {
+		for i := 0; err == nil; i++ {
+			err = rdb.Set(ctx, fmt.Sprint("filler", size, "-", i), make([]byte, size), 0).Err()
+		}
+		require.ErrorContains(t, err, "OOM")
+		err = nil
+	}
+	d, err = lim.Allow(ctx, "k")
+	require.NoError(t, err)
+	require.False(t, d.Allowed)
+	require.False(t, d.Fallback, "to deny takes no memory")
+	d, err = lim.AllowN(ctx, "new", 10)
+	require.NoError(t, err)
+	require.True(t, d.Allowed && d.Fallback)
+	d, err = lim.Allow(ctx, "new")
+	require.NoError(t, err)
+	require.True(t, !d.Allowed && d.Fallback, "counted in this process")
+}
+
+// What is flushed is given back; that the scripts are flushed is not noticed.
+func TestRedisIsFlushed(t *testing.T) {
+	t.Parallel()
+	_, rdb := server(t)
+	ctx := t.Context()
+	lim, err := ratelimit.New(limits(t, rdb), "api", []ratelimit.Limit{{Rate: 10, Per: time.Hour}}, &ratelimit.Options{Failure: ratelimit.FailClosed, Timeout: -1})
+	require.NoError(t, err)
+	remaining := func(n int64) int64 {
+		d, err := lim.AllowN(ctx, "k", n)
+		require.NoError(t, err)
+		return d.States[0].Remaining
+	}
+	require.EqualValues(t, 7, remaining(3))
+	require.NoError(t, rdb.ScriptFlush(ctx).Err())
+	require.EqualValues(t, 6, remaining(1))
+	require.NoError(t, rdb.FlushAll(ctx).Err())
+	require.EqualValues(t, 9, remaining(1))
+}
+
+// Two processes that share a server share its limits: here two clients with a store of their own each.
+func TestProcessesShareALimit(t *testing.T) {
+	t.Parallel()
+	base := testenv.Redis(t)
+	allowed := 0
+	var lims []*ratelimit.Limiter
+	for range 2 {
+		lim, err := ratelimit.New(limits(t, client(t, base)), "api", []ratelimit.Limit{{Rate: 10, Per: time.Hour}}, &ratelimit.Options{Failure: ratelimit.FailClosed, Timeout: -1})
+		require.NoError(t, err)
+		lims = append(lims, lim)
+	}
+	for i := range 40 {
+		d, err := lims[i%2].Allow(t.Context(), "k")
+		require.NoError(t, err)
+		if d.Allowed {
+			allowed++
+		}
+	}
+	require.Equal(t, 10, allowed)
+}
