@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"net/url"
 	"strings"
 )
@@ -52,6 +53,7 @@ type config struct {
 	data         string
 	base         string // how the world reaches this server
 	allowPrivate bool
+	proxies      []netip.Prefix // whose word about a client's address counts
 	demo         bool
 
 	databaseURL, appURL, systemURL string
@@ -82,6 +84,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*config, e
 	flags.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address of the HTTP `host:port`")
 	flags.StringVar(&c.data, "data", ".data/pulse", "`folder` for the data of servers that pulse starts, and for mail in the dev inbox")
 	flags.StringVar(&c.base, "base", "", "`URL` under which the world reaches this server (default http://<listen>)")
+	flags.Func("proxies", "`networks` of the proxies in front, like 10.0.0.0/8,fd00::/8; without them sign-ups through a proxy count as one address's", func(text string) (err error) {
+		c.proxies, err = parseNetworks(text)
+		return err
+	})
 	flags.BoolVar(&c.allowPrivate, "allow-private", false, "let monitors reach loopback and private addresses")
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) || c.role == "help" {
@@ -100,6 +106,17 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*config, e
 		}
 	}
 	return c, c.check(flags.Args())
+}
+
+func parseNetworks(text string) (all []netip.Prefix, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		p, err := netip.ParsePrefix(strings.TrimSpace(part))
+		if err != nil {
+			return nil, errors.New("want networks like 10.0.0.0/8,fd00::/8")
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 func (c *config) check(rest []string) error {

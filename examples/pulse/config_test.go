@@ -34,6 +34,7 @@ func TestBadConfigurationIsOneSentence(t *testing.T) {
 		"unknown argument":        {args: []string{"all", "now"}, want: `unknown argument "now"`},
 		"role without server":     {args: []string{"worker"}, want: "set DATABASE_URL"},
 		"bad address":             {args: []string{"-listen", "nowhere"}, want: "is not host:port"},
+		"proxies without a mask":  {args: []string{"-proxies", "10.0.0.1"}, want: "want networks like 10.0.0.0/8"},
 		"a short seal":            {args: []string{"all"}, env: []string{"SEAL_KEY=k1:abcd"}, want: "SEAL_KEY: tenancy: the secret of a seal has 2 bytes"},
 		"a seal that is no hex":   {args: []string{"all"}, env: []string{"SEAL_KEY=hidden"}, want: "SEAL_KEY: want <key id>:<64 hex digits>"},
 		"not a URL":               {args: []string{"all"}, env: []string{"REDIS_URL=::hidden::"}, want: "REDIS_URL is not a URL"},

@@ -28,6 +28,7 @@ import (
 	"github.com/ashlar-go/ashlar/examples/pulse/probe"
 	"github.com/ashlar-go/ashlar/examples/pulse/web"
 	"github.com/ashlar-go/ashlar/httpx"
+	"github.com/ashlar-go/ashlar/httpx/redishttp"
 	"github.com/ashlar-go/ashlar/jobs"
 	"github.com/ashlar-go/ashlar/jobs/jobsui"
 	"github.com/ashlar-go/ashlar/jobs/outboxjobs"
@@ -53,6 +54,7 @@ type pulse struct {
 	inbox    *devinbox.Inbox
 	provider *billingtest.Provider
 	metrics  *prometheus.Registry // of the queue
+	limits   *web.Limits
 	health   *httpx.Health
 	workers  []func(context.Context) error
 	close    []func()
@@ -90,7 +92,7 @@ func serve(ctx context.Context, c *config, s *servers, out, errs io.Writer) erro
 		log.Info("pulse runs", "role", c.role)
 		return p.work(ctx)
 	}
-	o := web.Options{Health: p.health, Checkout: p.provider, Demo: c.demo, Logger: log}
+	o := web.Options{Health: p.health, Checkout: p.provider, Limits: p.limits, Demo: c.demo, Logger: log, TrustedProxies: c.proxies}
 	ready := fmt.Sprintf("pulse is at %s (Ctrl-C ends it)", c.base)
 	if c.local() {
 		o.Inbox = p.inbox
@@ -207,6 +209,13 @@ func (p *pulse) wire(ctx context.Context, c *config, s *servers, log *slog.Logge
 		return err
 	}
 	p.provider.Connect(p.app.Billing.Webhook())
+	counts, err := redishttp.NewLimits(rdb, nil)
+	if err != nil {
+		return err
+	}
+	if p.limits, err = web.NewLimits(p.app, counts, log); err != nil {
+		return err
+	}
 	if c.runs("scheduler") {
 		_, err = queue.Enqueue(ctx, app.Reconcile{}, nil)
 	}

@@ -1,5 +1,6 @@
 // Package httpxtest helps to test programs that use httpx: a client that calls a handler in memory, a cache and a unit of work that
-// need no server and can be made to fail, and [RunCache], which checks that a cache is one that httpx.Read can rely on.
+// need no server and can be made to fail, and [RunCache], which checks that a cache is one that httpx.Read can rely on. For package
+// ratelimit there are [Limits], a store in memory that can fail, and [RunLimits], which checks any.
 //
 // # Usage
 //
@@ -17,7 +18,7 @@
 //
 // # Errors
 //
-// Failures are switched on with [Cache.Fail], [Cache.FailInvalidations] and [DB.FailCommits].
+// Failures are switched on with [Cache.Fail], [Cache.FailInvalidations], [DB.FailCommits], [Limits.Fail] and [Limits.Hang].
 //
 // # Concurrency
 //

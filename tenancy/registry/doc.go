@@ -27,7 +27,8 @@
 //
 // Every change is one unit of work, or a part of the one that ctx is in: the rows, an event (see Event) and an audit entry
 // commit together or not at all. What must not be exceeded is part of the statement that changes it: of any number of callers
-// at once none takes a quota past its limit or removes the last owner, at every isolation level.
+// at once none takes a quota past its limit or removes the last owner, at every isolation level. Quotas count what a tenant
+// has; how often it may do something in a time is for httpx/ratelimit, whose limit can be a Setting.
 //
 // Times are the database's. Slugs are ASCII: what looks like another letter is refused, not folded. Old slugs stay with their
 // tenant. API keys and invitations are stored as SHA-256 of 130 random bits and compared in constant time; a Secret shows

@@ -30,11 +30,11 @@ const pageSize = 50
 // teamPages are what a team sees of itself in a browser, without any script:
 // who belongs to it, and who did what. A browser sends the API key as the
 // password of HTTP Basic, under any name.
-func teamPages(mux *http.ServeMux, a *app.App) {
+func teamPages(mux *http.ServeMux, a *app.App, l *Limits) {
 	changes := http.NewCrossOriginProtection() // a browser would send the key along with another site's form
-	mux.Handle("GET /team/members", signedIn(a, readMembers, membersPage(a)))
-	mux.Handle("POST /team/members", changes.Handler(signedIn(a, readMembers, changeMembers(a))))
-	mux.Handle("GET /team/audit", signedIn(a, readAudit, auditPage(a)))
+	mux.Handle("GET /team/members", signedIn(a, readMembers, l.ofTeam(membersPage(a))))
+	mux.Handle("POST /team/members", changes.Handler(signedIn(a, readMembers, l.ofTeam(changeMembers(a)))))
+	mux.Handle("GET /team/audit", signedIn(a, readAudit, l.ofTeam(auditPage(a))))
 	mux.Handle("GET /team", http.RedirectHandler("/team/members", http.StatusSeeOther))
 }
 

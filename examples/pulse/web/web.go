@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/ashlar-go/ashlar/billing"
@@ -34,8 +35,11 @@ type Options struct {
 	Cache    http.Handler  // nil: no page about the cache; likewise
 	Metrics  http.Handler  // nil: no metrics of the queue; likewise
 	Checkout http.Handler  // nil: the provider hosts its own page
+	Limits   *Limits       // nil: none
 	Demo     bool          // true: a site at /demo/site that can be broken
 	Logger   *slog.Logger  // nil: slog.Default()
+
+	TrustedProxies []netip.Prefix // in front of this server; nil: none
 }
 
 // ops mounts a page for operators, if there is one.
@@ -49,9 +53,9 @@ func ops(mux *http.ServeMux, path string, page http.Handler) {
 // New returns the handler of a whole server.
 func New(a *app.App, o Options) http.Handler {
 	mux := http.NewServeMux()
-	public(mux, a)
-	team(mux, a)
-	teamPages(mux, a)
+	public(mux, a, o.Limits)
+	team(mux, a, o.Limits)
+	teamPages(mux, a, o.Limits)
 	mux.Handle("POST /webhooks/billing", a.Billing.Webhook())
 	mux.Handle("GET /livez", o.Health.Live())
 	mux.Handle("GET /readyz", o.Health.Ready())
@@ -72,14 +76,14 @@ func New(a *app.App, o Options) http.Handler {
 	}
 	mux.Handle("GET /{$}", home(a.Base, o))
 	return httpx.Default(mux, &httpx.DefaultOptions{
-		Logger:    o.Logger,
+		Logger: o.Logger, TrustedProxies: o.TrustedProxies,
 		MapErrors: []func(error) *httpx.Problem{problem},
 	})
 }
 
 // public is for everybody: signing up, and the status pages.
-func public(mux *http.ServeMux, a *app.App) {
-	mux.Handle("POST /signup", httpx.Write(nil, a.SignUp, &httpx.WriteOptions{Status: http.StatusCreated}))
+func public(mux *http.ServeMux, a *app.App, l *Limits) {
+	mux.Handle("POST /signup", l.ofAddress(httpx.Write(nil, a.SignUp, &httpx.WriteOptions{Status: http.StatusCreated})))
 
 	bySlug := tenant(a.Pages)
 	mux.Handle("GET /status/{slug}", bySlug(httpx.Read(a.Status, &httpx.ReadOptions{
@@ -89,7 +93,7 @@ func public(mux *http.ServeMux, a *app.App) {
 }
 
 // team is what needs an API key.
-func team(mux *http.ServeMux, a *app.App) {
+func team(mux *http.ServeMux, a *app.App, l *Limits) {
 	byKey := tenant(a.Keys)
 	changes := func(status int, location string) *httpx.WriteOptions {
 		return &httpx.WriteOptions{Cache: a.Hub, Tags: []string{app.StatusTag}, Status: status, Location: location}
@@ -109,7 +113,7 @@ func team(mux *http.ServeMux, a *app.App) {
 		"GET /plan":                  httpx.Read(a.Plan, nil),
 		"POST /checkout":             httpx.Write(nil, a.Checkout, nil),
 	} {
-		mux.Handle(pattern, byKey(h))
+		mux.Handle(pattern, byKey(l.ofTeam(h)))
 	}
 }
 
