@@ -62,7 +62,7 @@ func (l *lab) header() string {
 	var peers []string
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
-			for _, peer := range []string{"hibiken/asynq", "riverqueue/river", "go-redis/cache", "redis/go-redis", "jackc/pgx", "maypok86/otter", "dgraph-io/ristretto", "redis/rueidis", "avito-tech/go-transaction-manager/drivers/pgxv5"} {
+			for _, peer := range []string{"hibiken/asynq", "riverqueue/river", "go-redis/cache", "redis/go-redis", "jackc/pgx", "maypok86/otter", "dgraph-io/ristretto", "redis/rueidis", "go-redis/redis_rate", "ulule/limiter", "avito-tech/go-transaction-manager/drivers/pgxv5"} {
 				if strings.Contains(m.Path, peer) && !strings.Contains(m.Path, "river/") {
 					peers = append(peers, peer+" "+m.Version)
 				}

@@ -39,6 +39,7 @@ func main() {
 func comparisons() map[string]func(context.Context, *lab) error {
 	return map[string]func(context.Context, *lab) error{
 		"cache":   benchCache,
+		"httpx":   benchLimits,
 		"jobs":    benchJobs,
 		"tenancy": inTurn(benchTenancy, benchRLS, benchOutbox),
 	}
