@@ -242,7 +242,7 @@ func (s *limitScene) allow(lim *ratelimit.Limiter, key string, n int64) ratelimi
 func (s *limitScene) allowed(lim *ratelimit.Limiter, key string, n, left int64) {
 	s.t.Helper()
 	d := s.allow(lim, key, n)
-	if !d.Allowed || d.Denied != "" || d.RetryAfter != 0 || d.States[0].Remaining != left {
+	if !d.Allowed || d.DeniedBy != "" || d.RetryAfter != 0 || d.States[0].Remaining != left {
 		s.t.Fatalf("%d of %.20q: %+v; want it allowed, with %d left", n, key, d, left)
 	}
 }
@@ -250,7 +250,7 @@ func (s *limitScene) allowed(lim *ratelimit.Limiter, key string, n, left int64) 
 func (s *limitScene) denied(lim *ratelimit.Limiter, key string, n int64, by string) ratelimit.Decision {
 	s.t.Helper()
 	d := s.allow(lim, key, n)
-	if d.Allowed || d.Denied != by || d.RetryAfter <= 0 {
+	if d.Allowed || d.DeniedBy != by || d.RetryAfter <= 0 {
 		s.t.Fatalf("%d of %.20q: %+v; want it denied by %s", n, key, d, by)
 	}
 	return d

@@ -7,9 +7,9 @@ type Decision struct {
 	// Allowed says whether the call may go on. If not, it has taken nothing of any limit.
 	Allowed bool
 
-	// Denied names the limit that denies the call, that with the longest wait if there are several: the limiter's name,
+	// DeniedBy names the limit that denies the call, that with the longest wait if there are several: the limiter's name,
 	// a dot and the limit's. With [Options].DryRun it names the one that would have.
-	Denied string
+	DeniedBy string
 
 	// RetryAfter is when the same call would be allowed, to the microsecond, if nobody else takes anything before. Zero if
 	// nothing denies it.
@@ -46,8 +46,8 @@ func (d Decision) Err() error {
 	return &DeniedError{Decision: d}
 }
 
-// decide makes the answer from what a store returned for a call of cost n.
-func decide(rules []rule, backlogs []Span, taken bool, n int64) Decision {
+// decision is the answer made from what a store returned for a call of cost n.
+func decision(rules []rule, backlogs []Span, taken bool, n int64) Decision {
 	d := Decision{Allowed: taken, States: make([]State, len(rules))}
 	for i, r := range rules {
 		b := backlogs[i]
@@ -60,7 +60,7 @@ func decide(rules []rule, backlogs []Span, taken bool, n int64) Decision {
 			continue
 		}
 		if wait := r.wait(b, n); wait > d.RetryAfter {
-			d.Denied, d.RetryAfter = r.name, wait
+			d.DeniedBy, d.RetryAfter = r.name, wait
 		}
 	}
 	return d

@@ -37,7 +37,7 @@
 // # Errors
 //
 // To be denied is a [Decision], not an error; [Decision.Err] makes one. [New] returns [ErrLimit]; calls return [ErrCost],
-// [ErrNoTenant], [ErrUnavailable], and what [Options].For and the context say. The middleware answers with the codes
+// [ErrNoTenant], [ErrUnavailable], and what [Options].Limits and the context say. The middleware answers with the codes
 // rate_limited (429) and rate_limit_unavailable (503); other errors are for httpx.WriteError, to which they are unexpected.
 //
 // # Concurrency

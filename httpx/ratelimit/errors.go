@@ -31,7 +31,7 @@ type DeniedError struct {
 }
 
 func (e *DeniedError) Error() string {
-	return fmt.Sprintf("ratelimit: denied by %s; try again in %v", e.Decision.Denied, e.Decision.RetryAfter.Round(time.Millisecond))
+	return fmt.Sprintf("ratelimit: denied by %s; try again in %v", e.Decision.DeniedBy, e.Decision.RetryAfter.Round(time.Millisecond))
 }
 
 // HTTPStatus returns 429.

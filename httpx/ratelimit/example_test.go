@@ -51,7 +51,7 @@ func ExampleLimiter_AllowN() {
 			fmt.Println(err)
 			return
 		}
-		fmt.Println(segments, d.Allowed, d.Denied, d.States[0].Remaining, d.States[1].Remaining, d.RetryAfter.Round(time.Minute))
+		fmt.Println(segments, d.Allowed, d.DeniedBy, d.States[0].Remaining, d.States[1].Remaining, d.RetryAfter.Round(time.Minute))
 	}
 	// Output:
 	// 8 true  2 992 0s
@@ -91,7 +91,7 @@ func ExampleOptions_plans() {
 		return nil, nil // those of New
 	}
 	lim, err := ratelimit.New(ratelimit.NewMemory(nil), "api", []ratelimit.Limit{{Rate: 10, Per: time.Hour}},
-		&ratelimit.Options{Tenant: tenant, For: limits})
+		&ratelimit.Options{Tenant: tenant, Limits: limits})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,7 +50,7 @@ func TestFailures(t *testing.T) {
 			if d.Allowed {
 				allowed++
 			} else {
-				require.Equal(t, "api.burst", d.Denied)
+				require.Equal(t, "api.burst", d.DeniedBy)
 				require.Equal(t, 400*time.Millisecond, d.RetryAfter, "10 a second are 2.5 a second here")
 			}
 		}
@@ -78,6 +79,8 @@ func TestLocalShareOfHugeLimits(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, d.Allowed)
 	require.Greater(t, d.RetryAfter, 100*365*24*time.Hour)
+	h := lim.Middleware(&ratelimit.MiddlewareOptions{Cost: 3, Key: func(*http.Request) (string, error) { return "k", nil }})(http.HandlerFunc(ok))
+	require.Equal(t, "9223372037", get(h, "/", "192.0.2.1:1").Header.Get("Retry-After"))
 }
 
 // A store that hangs costs the timeout three times, and then one call in each second.

@@ -34,7 +34,7 @@ type Limit struct {
 	Burst int64 `json:"burst,omitempty"`
 
 	// Key divides the limit: a bucket for each value, such as a user of the tenant that the other limits of the call count
-	// for. Options.For sets it. "" is one bucket.
+	// for. Options.Limits sets it. "" is one bucket.
 	Key string `json:"-"`
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -18,10 +19,10 @@ type Options struct {
 	// ErrNoTenant. Nil means that the key of a call is all that counts.
 	Tenant func(context.Context) (id string, ok bool)
 
-	// For returns the limits of one call, those of a tenant's plan for example, in place of the ones given to New; none
+	// Limits returns the limits of one call, those of a tenant's plan for example, in place of the ones given to New; none
 	// means those of New. What was taken of a limit of the same name counts: who had all of 1000 a day and gets 10000 has
 	// 9000 left. An error fails the call. It is asked for each call, so it should know the answer. Nil means those of New.
-	For func(context.Context) ([]Limit, error)
+	Limits func(context.Context) ([]Limit, error)
 
 	// Failure is what happens while the store does not answer. Zero means FailLocal.
 	Failure Failure
@@ -70,6 +71,7 @@ func New(store Store, name string, limits []Limit, opts *Options) (*Limiter, err
 	l := &Limiter{store: store, name: name, local: NewMemory(nil)}
 	if opts != nil {
 		l.opts = *opts
+		l.opts.Secret = slices.Clone(opts.Secret)
 	}
 	switch o := &l.opts; {
 	case store == nil:
@@ -99,7 +101,7 @@ func (l *Limiter) Allow(ctx context.Context, key string) (Decision, error) {
 // hashed. "" is everybody, or, with [Options].Tenant, the tenant. Either all limits have n left and give them, or none gives
 // any. An n of zero takes nothing and is always allowed: it shows what is left.
 //
-// A call that is denied is no error; see [Decision.Err]. Errors are [ErrCost], [ErrNoTenant], what [Options].For returned,
+// A call that is denied is no error; see [Decision.Err]. Errors are [ErrCost], [ErrNoTenant], what [Options].Limits returned,
 // [ErrLimit] if its limits are not valid, [ErrUnavailable], and that of a context that ended meanwhile. After an error
 // nothing is known to have been taken. A store whose answer gets lost may have counted the call all the same.
 func (l *Limiter) AllowN(ctx context.Context, key string, n int64) (Decision, error) {
@@ -128,7 +130,7 @@ func (l *Limiter) AllowN(ctx context.Context, key string, n int64) (Decision, er
 		outcome = "denied"
 	}
 	if l.opts.Metrics != nil {
-		l.opts.Metrics.Add(ctx, "httpx.ratelimit", 1, "limiter", l.name, "limit", d.Denied, "outcome", outcome, "by", by)
+		l.opts.Metrics.Add(ctx, "httpx.ratelimit", 1, "limiter", l.name, "limit", d.DeniedBy, "outcome", outcome, "by", by)
 	}
 	return d, err
 }
@@ -185,8 +187,8 @@ func (l *Limiter) target(ctx context.Context, key string) (group string, rules [
 			return "", nil, ErrNoTenant
 		}
 	}
-	if l.opts.For != nil {
-		limits, err := l.opts.For(ctx)
+	if l.opts.Limits != nil {
+		limits, err := l.opts.Limits(ctx)
 		if err != nil {
 			return "", nil, err
 		}
@@ -229,7 +231,7 @@ func (l *Limiter) hash(tenant, key string) string {
 	buf = strconv.AppendInt(buf, int64(len(tenant)), 10) // so that no other pair reads the same
 	buf = append(append(append(buf, ':'), tenant...), key...)
 	var sum [sha256.Size]byte
-	if l.opts.Secret == nil {
+	if len(l.opts.Secret) == 0 {
 		sum = sha256.Sum256(buf)
 	} else {
 		mac := hmac.New(sha256.New, l.opts.Secret)
@@ -258,7 +260,7 @@ func (l *Limiter) decide(ctx context.Context, group string, rules []rule, n int6
 			if l.breaker.succeeded() {
 				l.logger().InfoContext(ctx, "ratelimit: the store is back", "limiter", l.name)
 			}
-			return decide(rules, backlogs, taken, n), "store", nil
+			return decision(rules, backlogs, taken, n), "store", nil
 		}
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return Decision{}, "", ctx.Err() // the caller is gone, which says nothing about the store
@@ -285,7 +287,7 @@ func (l *Limiter) decide(ctx context.Context, group string, rules []rule, n int6
 	if err != nil {
 		return Decision{}, "", err
 	}
-	d = decide(local, backlogs, taken, n)
+	d = decision(local, backlogs, taken, n)
 	d.Fallback = true
 	return d, "local", nil
 }

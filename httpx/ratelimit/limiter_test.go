@@ -118,7 +118,7 @@ func TestLimitsOfAPlan(t *testing.T) {
 		"pro":  {{Rate: 5, Per: time.Hour}},
 		"odd":  {{Rate: -5, Per: time.Hour}},
 	}
-	opts := &ratelimit.Options{Tenant: tenantFrom, For: func(ctx context.Context) ([]ratelimit.Limit, error) {
+	opts := &ratelimit.Options{Tenant: tenantFrom, Limits: func(ctx context.Context) ([]ratelimit.Limit, error) {
 		id, _ := tenantFrom(ctx)
 		limits, ok := plans[id]
 		if !ok {
@@ -191,7 +191,7 @@ func TestDryRun(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, d.Allowed)
 		require.NoError(t, d.Err())
-		require.Equal(t, i >= 2, d.Denied == "api")
+		require.Equal(t, i >= 2, d.DeniedBy == "api")
 	}
 	store.Fail(errors.New("planned"))
 	d, err := lim.Allow(t.Context(), "k")

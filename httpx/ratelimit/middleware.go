@@ -62,8 +62,8 @@ func (l *Limiter) Middleware(opts *MiddlewareOptions) httpx.Middleware {
 				httpx.WriteError(w, r, err)
 				return
 			}
-			if d.Denied != "" {
-				httpx.InfoFrom(r.Context()).Log(slog.String("rate_limit", d.Denied))
+			if d.DeniedBy != "" {
+				httpx.InfoFrom(r.Context()).Log(slog.String("rate_limit", d.DeniedBy))
 			}
 			if !l.opts.DryRun {
 				describe(w.Header(), d.States)
@@ -81,7 +81,7 @@ func denied(d Decision) *httpx.Problem {
 	return &httpx.Problem{
 		Type: quotaExceeded, Status: http.StatusTooManyRequests, Code: "rate_limited", Err: d.Err(),
 		Detail:     fmt.Sprintf("Too many requests: try again in %d s.", seconds(d.RetryAfter)),
-		Extensions: map[string]any{"violated-policies": []string{d.Denied}},
+		Extensions: map[string]any{"violated-policies": []string{d.DeniedBy}},
 		Header:     retryAfter(d.RetryAfter),
 	}
 }
@@ -91,7 +91,13 @@ func retryAfter(d time.Duration) http.Header {
 }
 
 // seconds rounds up: who comes back after so many is not too early.
-func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+func seconds(d time.Duration) int64 {
+	n := int64(d / time.Second)
+	if d%time.Second > 0 {
+		n++
+	}
+	return n
+}
 
 // describe adds the fields of the draft, which are lists of strings with parameters (RFC 9651). q and w are the Rate and the
 // Per of a limit, in whole seconds. r is what is left now, and t when there will be more: until then a client cannot use

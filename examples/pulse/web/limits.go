@@ -27,7 +27,7 @@ func NewLimits(a *app.App, store ratelimit.Store, log *slog.Logger) (*Limits, er
 	}
 	api, err := ratelimit.New(store, "api", []ratelimit.Limit{{Rate: 600, Per: time.Minute}}, &ratelimit.Options{
 		Tenant: tenancy.IDFrom, Logger: log,
-		For: func(ctx context.Context) ([]ratelimit.Limit, error) {
+		Limits: func(ctx context.Context) ([]ratelimit.Limit, error) {
 			n, err := a.RequestsPerMinute(ctx)
 			return []ratelimit.Limit{{Rate: n, Per: time.Minute}}, err
 		},
