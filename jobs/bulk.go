@@ -153,10 +153,11 @@ func (q *Queue) bulk(ctx context.Context, f Filter, opts *BulkOptions, how drive
 	}
 	for step := range slices.Chunk(ids, driver.MaxBatch) {
 		n, err := sweeper.ResolveMatching(ctx, step, f, how)
+		b.Changed += n
 		if err != nil {
 			return b, fmt.Errorf("jobs: %s all: %w", how, err)
 		}
-		b.Changed, b.Skipped = b.Changed+n, b.Skipped+len(step)-n
+		b.Skipped += len(step) - n
 		progress()
 	}
 	return b, nil

@@ -51,8 +51,9 @@ type Driver interface {
 	// that is not 1 to MaxBatch are errors, here and wherever a driver pages.
 	List(ctx context.Context, q ListQuery) ([]Stored, error)
 
-	// Resolve requeues, deletes or cancels jobs and answers how many of the
-	// ids it found in a state that the resolution is for.
+	// Resolve requeues, deletes or cancels jobs, one after the other and perhaps in
+	// several steps, and answers how many of the ids it found in a state that the
+	// resolution is for; with an error, until then.
 	Resolve(ctx context.Context, ids []string, how Resolution) (int, error)
 }
 

@@ -1,6 +1,7 @@
 package jobstest
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -209,6 +210,30 @@ func searchCases() []testCase {
 					s.equal("found "+j.ID, true, times[j.ID] == 1 || taken[j.ID])
 				}
 			}
+		}},
+		{"large jobs are all found and resolved, once", "they are read a few at a time, so that workers get their turn", func(s *suite) {
+			body := append([]byte(`{"v":1,"kind":"mail","args":{"text":"`), bytes.Repeat([]byte("x"), 200<<10)...)
+			body = append(body, `"}}`...)
+			want := map[string][]string{"runs": {}, "waits": {}, "later": {}}
+			add := func(prefix string, delay time.Duration) {
+				for i := range 12 {
+					j := driver.Job{ID: fmt.Sprintf("%s%02d", prefix, i), Kind: "mail", Body: body, Delay: delay}
+					want[prefix] = append(want[prefix], j.ID)
+					s.push(j)
+				}
+			}
+			s.join("w", time.Minute)
+			add("runs", 0)
+			s.equal("taken", 12, len(s.take("w", 12)))
+			add("waits", 0)
+			add("later", time.Hour)
+			for prefix, state := range map[string]driver.State{"runs": driver.Running, "waits": driver.Ready, "later": driver.Scheduled} {
+				f := driver.Filter{State: state, Kind: "mail"}
+				s.equal("found", want[prefix], s.matching(f))
+				s.equal("cancelled", 12, s.resolveMatching(driver.Cancel, f, slices.Concat(want["runs"], want["waits"], want["later"])...))
+			}
+			s.equal("told", 12, len(s.exchange("w", 0).Cancel))
+			s.stats(driver.Stats{Running: 12})
 		}},
 		{"the longest dead come first", "their turn was first", func(s *suite) {
 			s.push(plain("c"), plain("b"), plain("a"))

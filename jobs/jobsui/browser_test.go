@@ -333,7 +333,7 @@ func (s *stage) looksAtWorkers(b *testenv.Browser) {
 		require.Contains(s, text(b), word)
 	}
 	b.Open(s.url + "mail/job?id=running-acme")
-	require.Contains(s, text(b), "Runs since")
+	require.Contains(s, text(b), "Started")
 	b.Follow(`a[href^="workers#"]`)
 	require.Contains(s, b.Eval(`document.querySelector("tr:target").textContent`), "worker-7f6d9c5b8-kx2lp/1")
 	b.Open(s.url + "mail/job?id=retried")

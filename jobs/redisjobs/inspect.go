@@ -216,18 +216,29 @@ func (d *Driver) Resolve(ctx context.Context, ids []string, how driver.Resolutio
 	return d.resolve(ctx, ids, driver.Filter{}, how)
 }
 
-// resolve goes without a filter if that names no state.
+// resolve goes without a filter if that names no state. It makes as many calls as
+// the script wants.
 func (d *Driver) resolve(ctx context.Context, ids []string, f driver.Filter, how driver.Resolution) (int, error) {
 	if how != driver.Requeue && how != driver.Delete && how != driver.Cancel {
 		return 0, errors.New("redisjobs: resolve: unknown resolution")
 	}
-	args := make([]any, 0, 7+len(ids))
-	args = append(args, string(how), d.channel())
-	args = appendFilter(args, f)
-	args = append(args, anys(ids)...)
-	r, err := d.do(ctx, resolve, "", args...)
-	if err != nil {
-		return 0, err
+	total := 0
+	for len(ids) > 0 {
+		args := make([]any, 0, 7+len(ids))
+		args = append(args, string(how), d.channel())
+		args = appendFilter(args, f)
+		r, err := d.do(ctx, resolve, "", append(args, anys(ids)...)...)
+		if err != nil {
+			return total, err
+		}
+		found, looked := int(r.int()), int(r.int())
+		if r.err == nil && (looked < 1 || looked > len(ids)) {
+			r.fail()
+		}
+		if r.err != nil {
+			return total, r.err
+		}
+		total, ids = total+found, ids[looked:]
 	}
-	return int(r.int()), r.err
+	return total, nil
 }

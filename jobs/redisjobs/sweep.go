@@ -99,11 +99,11 @@ func (d *Driver) matchRunning(ctx context.Context, f driver.Filter, c matchCurso
 	if len(page) == 0 {
 		return nil, "", nil
 	}
-	ids, _, _, err := d.match(ctx, f, "ready", matchCursor{}, page)
-	if err != nil || !more {
+	ids, unfinished, seen, err := d.match(ctx, f, "ready", matchCursor{}, page)
+	if err != nil || !more && !unfinished {
 		return ids, "", err
 	}
-	c.member = page[len(page)-1]
+	c.member = seen.member
 	return ids, c.String(), nil
 }
 

@@ -1,7 +1,6 @@
 -- match looks for the jobs that a filter selects: in a sorted set behind a
--- member, up to another one, or, of those that run, among ids. In a set it ends
--- sooner when it has read a mebibyte; of ids it looks at all, and so reads up to
--- 500 bodies and errors at once.
+-- member, up to another one, or, of those that run, among ids. It ends sooner when
+-- it has read a mebibyte.
 --
 -- KEYS: set ready due body meta dead done parkedat
 -- ARGV: state kind tenant error retried(0|1) limit score member last_score last_member {id}...
@@ -19,6 +18,11 @@ local job = matcher(k, {state = state, kind = kind, tenant = tenant, text = erro
 if state == 'running' then
   local answer = {'0', '', '', '', ''}
   for i = 11, #ARGV do
+    if job.bytes > 1048576 then
+      answer[1] = '1'
+      break
+    end
+    answer[3] = ARGV[i]
     if job.state(ARGV[i]) and job.rest(ARGV[i]) then answer[#answer + 1] = ARGV[i] end
   end
   return answer

@@ -1,11 +1,12 @@
 -- resolve requeues, deletes or cancels jobs. A requeued one has all its attempts
 -- before it, and its unique key if that is free. Workers are told of cancelled
 -- ones that run. With a state it leaves those alone that the filter does not
--- select; for that it may read the bodies and errors of all ids.
+-- select. Since workers wait for it, it looks at 150 ids at most, and at fewer if
+-- their bodies and errors have more than a mebibyte.
 --
 -- KEYS: ready due body meta clock unique window wake dead done result progress cancel parked parkedat flow flowdue flowend control
 -- ARGV: how(requeue|delete|cancel) channel state kind tenant error retried(0|1) {id}...
--- returns: {how many were in a state that this is for}
+-- returns: {how many were in a state that this is for, how many of the ids it looked at}
 -- flags: allow-oom
 -- include: clock route turn place meta flow cancel end match
 local ready, due, body, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -65,8 +66,12 @@ end
 
 local job = matcher(k, {state = state, kind = kind, tenant = tenant, text = error, retried = retried == '1'})
 local act = {requeue = requeue, delete = delete, cancel = cancel_one}
+local looked, bytes = 0, 0
 for i = 8, #ARGV do
   local id = ARGV[i]
+  bytes = bytes + redis.call('HSTRLEN', body, id) + redis.call('HSTRLEN', meta, id)
+  if looked == 150 or looked > 0 and bytes > 1048576 then break end
+  looked = looked + 1
   if (state == '' or job.state(id) and job.rest(id)) and act[how](id) then found = found + 1 end
 end
 if ends.flows then
@@ -79,4 +84,4 @@ end
 if told then
   redis.call('PUBLISH', channel, 'cancel')
 end
-return {found}
+return {found, looked}
