@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -147,12 +148,27 @@ func dataDir(t *testing.T) string {
 	return dir
 }
 
+// ports are those that freePort has given out.
+var ports sync.Map
+
+// freePort returns a port that nobody listens on, for one who binds it later,
+// and again after a kill. It is none of those that Linux, and others, give to
+// connections meanwhile unless they are told otherwise.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	const first, end = 20000, 32768
+	for range 1000 {
+		port := first + rand.IntN(end-first)
+		if _, given := ports.LoadOrStore(port, true); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
+			require.NoError(t, l.Close())
+			return strconv.Itoa(port)
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // call sends a request as a team and decodes the answer.

@@ -73,7 +73,7 @@ func New(d Deps) (*App, error) {
 	if a.notifier, err = newNotifier(d); err != nil {
 		return nil, fmt.Errorf("notify: %w", err)
 	}
-	if a.Registry, err = registry.New(d.DB, nil); err != nil {
+	if a.Registry, err = registry.New(d.DB, &registry.Options{Roles: roles()}); err != nil {
 		return nil, err
 	}
 	if a.Keys, err = a.Registry.Resolver(nil, registry.ByAPIKey()); err != nil {

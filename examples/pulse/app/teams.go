@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/ashlar-go/ashlar/examples/pulse/uptime"
@@ -37,11 +38,28 @@ func (in SignUpIn) Validate() error {
 	return err
 }
 
-// Roles are what a team makes of its members, of the roles that the registry
-// has where nothing else is said. Owner is none of them: only an owner makes or
-// unmakes owners, and in pulse those who act are API keys. The owner is who
-// signed up, for good.
-func Roles() []string { return []string{"admin", "member"} }
+// roles are what the members of a team may.
+func roles() map[string][]string {
+	return map[string][]string{registry.Owner: {"*"}, "admin": {"*"}, "member": {"read"}}
+}
+
+// Grants returns the roles that a key may give to members and take from them:
+// those that may nothing that the key may not. Owner is none of them: only an
+// owner makes or unmakes owners, and in pulse those who act are API keys. The
+// owner is who signed up, for good.
+func Grants(key registry.APIKey) (names []string) {
+	if !key.Can("members.write") {
+		return nil
+	}
+	for role, permissions := range roles() {
+		exceeds := slices.ContainsFunc(permissions, func(p string) bool { return !key.Can(p) })
+		if role != registry.Owner && !exceeds {
+			names = append(names, role)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
 
 // SignUp makes a team with its owner, its first API key and whom its alerts
 // reach, all of it or nothing.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -81,21 +82,33 @@ func storable(r *http.Request) bool {
 	return true
 }
 
+// nav are the links to the pages that a key may see, the one it sees among them.
+type nav struct {
+	Page           string // "members" or "audit"
+	Members, Audit bool
+}
+
+func navOn(ctx context.Context, page string) nav {
+	key, _ := registry.KeyFrom(ctx)
+	return nav{page, key.Can(readMembers), key.Can(readAudit)}
+}
+
 // membersView is the page of members.
 type membersView struct {
+	Nav         nav
 	Team        registry.Tenant
 	Members     []registry.Member
 	Invitations []registry.Invitation
-	Roles       []string
-	May         bool   // change them
-	Next, Later string // where the next page of members and of invitations begins; empty: there is none
-	After, From string // where this one begins
-	Notice      string // why a change was refused
+	Roles       []string // that the key may give and take
+	May         bool     // revoke invitations
+	Next, Later string   // where the next page of members and of invitations begins; empty: there is none
+	After, From string   // where this one begins
+	Notice      string   // why a change was refused
 }
 
-// MayChange tells whether members of a role have buttons: those of an owner
-// would be refused whatever the key may.
-func (v membersView) MayChange(role string) bool { return v.May && slices.Contains(v.Roles, role) }
+// MayChange tells whether members of a role have buttons: where the registry
+// would refuse whatever is pressed, there is nothing to press.
+func (v membersView) MayChange(role string) bool { return slices.Contains(v.Roles, role) }
 
 func membersPage(a *app.App) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +131,7 @@ func showMembers(w http.ResponseWriter, r *http.Request, a *app.App, status int,
 // members reads one page in both lists: behind a member and behind an address.
 func members(ctx context.Context, a *app.App, after, from string) (v membersView, err error) {
 	key, _ := registry.KeyFrom(ctx)
-	v = membersView{Roles: app.Roles(), May: key.Can("members.write"), After: after, From: from}
+	v = membersView{Nav: navOn(ctx, "members"), Roles: app.Grants(key), May: key.Can("members.write"), After: after, From: from}
 	if v.Team, err = a.Registry.Get(ctx); err != nil {
 		return v, err
 	}
@@ -174,6 +187,7 @@ func changeMembers(a *app.App) http.Handler {
 
 // auditView is a page of the audit log.
 type auditView struct {
+	Nav     nav
 	Team    registry.Tenant
 	Entries []auditLine
 	Subject string // of all entries, if not empty
@@ -186,11 +200,11 @@ type auditLine struct {
 	Fields []auditField
 }
 
-type auditField struct{ Name, Old, New string } // as JSON; empty: it was not there, or both: the log leaves it out
+type auditField struct{ Name, Old, New string } // empty: it was not there, or both: the log leaves it out
 
 func auditPage(a *app.App) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := auditView{Subject: r.FormValue("subject")}
+		v := auditView{Nav: navOn(r.Context(), "audit"), Subject: r.FormValue("subject")}
 		before, err := strconv.ParseInt(r.FormValue("before"), 10, 64)
 		if err != nil && r.FormValue("before") != "" || before < 0 {
 			httpx.WriteError(w, r, httpx.NewProblem(http.StatusBadRequest, "invalid", "before is the number of an entry."))
@@ -220,7 +234,17 @@ func auditPage(a *app.App) http.Handler {
 func fieldsOf(e tenancy.AuditEntry) (fields []auditField) {
 	for _, name := range slices.Sorted(maps.Keys(e.Changes)) {
 		c := e.Changes[name]
-		fields = append(fields, auditField{name, string(c.Old), string(c.New)})
+		fields = append(fields, auditField{name, plain(c.Old), plain(c.New)})
 	}
 	return fields
+}
+
+// plain is a value of the log for people: a text without its quotes, unless it
+// is empty; everything else as JSON.
+func plain(value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil && text != "" {
+		return text
+	}
+	return string(value)
 }
