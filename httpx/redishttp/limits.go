@@ -5,6 +5,7 @@ import (
 	_ "embed" // for the script
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -16,7 +17,7 @@ import (
 var takeSource string
 
 // argsPerBucket is the number of ARGV of lua/take.lua for each of its KEYS.
-const argsPerBucket = 6
+const argsPerBucket = 5
 
 // LimitsOptions configures [NewLimits]. Nil and the zero value are ready for use.
 type LimitsOptions struct {
@@ -74,9 +75,9 @@ func (s *limits) Take(ctx context.Context, group string, takes []ratelimit.Take)
 	keys, args := make([]string, len(takes)), make([]any, 0, argsPerBucket*len(takes))
 	for i, t := range takes {
 		keys[i] = s.key(group, t.Key)
-		args = append(args, t.Add.Micros, t.Add.Parts, t.Room.Micros, t.Room.Parts, t.Rate, t.Per)
+		args = append(args, t.Add.Micros, t.Add.Parts, t.Room.Micros, t.Room.Parts, limit(t))
 	}
-	answer, err := s.take.Run(ctx, s.rdb, keys, args...).Int64Slice()
+	answer, err := s.take.Run(ctx, s.rdb, keys, args...).Slice()
 	if err != nil {
 		return nil, false, fmt.Errorf("redishttp: take: %w", err)
 	}
@@ -84,10 +85,23 @@ func (s *limits) Take(ctx context.Context, group string, takes []ratelimit.Take)
 		return nil, false, fmt.Errorf("redishttp: take: %d numbers for %d buckets", len(answer), len(takes))
 	}
 	backlogs := make([]ratelimit.Span, len(takes))
+	taken, ok := answer[0].(int64)
 	for i := range backlogs {
-		backlogs[i] = ratelimit.Span{Micros: answer[1+2*i], Parts: answer[2+2*i]}
+		micros, ok1 := answer[1+2*i].(int64)
+		parts, ok2 := answer[2+2*i].(int64)
+		backlogs[i], ok = ratelimit.Span{Micros: micros, Parts: parts}, ok && ok1 && ok2
 	}
-	return backlogs, answer[0] == 1, nil
+	if !ok {
+		return nil, false, errors.New("redishttp: take: the answer is not made of numbers")
+	}
+	return backlogs, taken == 1, nil
+}
+
+// limit is what a bucket was left with, which the script compares.
+func limit(t ratelimit.Take) string {
+	buf := make([]byte, 0, 32)
+	buf = append(strconv.AppendInt(buf, t.Rate, 10), ':')
+	return string(strconv.AppendInt(buf, t.Per, 10))
 }
 
 // Reset implements [ratelimit.Store].
