@@ -2,6 +2,7 @@ package tenancy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -59,4 +60,18 @@ func ExamplePlacement() {
 	// where is acme
 	// where is globex
 	// where is umbrella
+}
+
+// A tenant that is being moved to another database must not be written to in this one. It needs PostgreSQL, so it is compiled
+// and not run.
+func ExampleDB_Restrict() {
+	var db *tenancy.DB // made by New, with Options.Place and Options.System
+	ctx := tenancy.WithID(context.Background(), "t-1")
+	check(db.At("").Restrict(ctx, tenancy.ReadOnly)) // nobody writes any more, from here on
+	err := db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+		_, err := tx.Exec(ctx, `insert into notes (body) values ($1)`, "too late")
+		return err
+	})
+	fmt.Println(errors.Is(err, tenancy.ErrReadOnly))
+	check(db.At("").Restrict(ctx, tenancy.NoAccess)) // the tenant lives elsewhere: ErrMoved
 }

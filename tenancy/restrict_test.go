@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
@@ -235,4 +236,28 @@ func TestRestrictAt(t *testing.T) {
 	require.ErrorIs(t, write(), tenancy.ErrMoved)
 	require.NoError(t, db.At("db0").Restrict(ctx, tenancy.ReadWrite))
 	require.NoError(t, write())
+}
+
+// TestRestrictionsAreOnDisk before Restrict returns: what follows cannot be taken back by a crash of the server.
+func TestRestrictionsAreOnDisk(t *testing.T) {
+	t.Parallel()
+	_, pg := openPlaced(t)
+	_, err := pg.Owner.Exec(t.Context(), `create table seen (setting text);
+		grant insert on seen to tenancy_system;
+		create function note() returns trigger language plpgsql as $$ begin insert into seen values (current_setting('synchronous_commit')); return null; end $$;
+		create trigger note after insert or update on tenancy.restriction for each row execute function note()`)
+	require.NoError(t, err)
+	cfg := pg.System.Config()
+	cfg.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
+	system, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(system.Close)
+	db, err := tenancy.New(pg.App, &tenancy.Options{System: system, Place: everywhere})
+	require.NoError(t, err)
+	acme := tenancy.WithID(t.Context(), "acme")
+	require.NoError(t, db.Restrict(acme, tenancy.ReadOnly))
+	require.NoError(t, db.Restrict(acme, tenancy.NoAccess))
+	var seen []string
+	require.NoError(t, pg.Owner.QueryRow(t.Context(), `select array_agg(setting) from seen`).Scan(&seen))
+	require.Equal(t, []string{"on", "on"}, seen)
 }
