@@ -50,7 +50,7 @@ func (d Decision) Err() error {
 func decision(rules []rule, backlogs []Span, taken bool, n int64) Decision {
 	d := Decision{Allowed: taken, States: make([]State, len(rules))}
 	for i, r := range rules {
-		b := backlogs[i]
+		b := r.within(backlogs[i])
 		s := State{Name: r.name, Limit: r.given, Remaining: r.remaining(b), Reset: r.reset(b)}
 		if s.Remaining < r.burst {
 			s.Next = r.wait(b, s.Remaining+1)

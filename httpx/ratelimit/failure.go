@@ -10,8 +10,8 @@ import (
 type Failure int
 
 const (
-	// FailLocal counts in this process, each limit divided by [Options].Processes. It is the default: calls go on, and
-	// nobody gets further than the limit times the number of processes.
+	// FailLocal counts in this process, each limit divided by [Options].Processes, but never so far that a call cannot pass
+	// at all. It is the default: calls go on, and nobody gets more than the limit of each process.
 	FailLocal Failure = iota
 
 	// FailOpen allows everything: for limits that save work. Not for what stands before a login, a sign-up or money:

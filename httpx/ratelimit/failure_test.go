@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -158,12 +159,23 @@ func TestNonsenseFromTheStore(t *testing.T) {
 	_, err := lim.Allow(t.Context(), "k")
 	require.ErrorIs(t, err, ratelimit.ErrUnavailable)
 	require.ErrorContains(t, err, "answers for 0 of 1 buckets")
+
+	for _, b := range []ratelimit.Span{{Micros: -1}, {Micros: math.MaxInt64}, {Parts: -1}, {Micros: 1, Parts: math.MaxInt64}, {Micros: math.MinInt64, Parts: math.MinInt64}} {
+		lim := limiter(t, nonsense{answer: []ratelimit.Span{b}}, ratelimit.Limit{Rate: 7, Per: time.Second})
+		d, err := lim.Allow(t.Context(), "k")
+		require.NoError(t, err)
+		require.True(t, d.Allowed)
+		require.True(t, d.States[0].Remaining >= 0 && d.States[0].Remaining <= 7, "%v: %+v", b, d)
+	}
 }
 
-type nonsense struct{ ratelimit.Store }
+type nonsense struct {
+	ratelimit.Store
+	answer []ratelimit.Span
+}
 
-func (nonsense) Take(context.Context, string, []ratelimit.Take) ([]ratelimit.Span, bool, error) {
-	return nil, true, nil
+func (n nonsense) Take(context.Context, string, []ratelimit.Take) ([]ratelimit.Span, bool, error) {
+	return n.answer, true, nil
 }
 
 func TestReset(t *testing.T) {

@@ -98,6 +98,15 @@ func (r rule) local(n, cost int64) rule {
 	return r
 }
 
+// within is a backlog as it can be: what a store says is not trusted to be one.
+func (r rule) within(b Span) Span {
+	b = Span{max(b.Micros, 0), min(max(b.Parts, 0), r.rate-1)}
+	if r.room.less(b) {
+		return r.room
+	}
+	return b
+}
+
 // remaining is how many whole units fit beside a backlog.
 func (r rule) remaining(b Span) int64 {
 	micros, parts := r.room.Micros-b.Micros, r.room.Parts-b.Parts

@@ -39,10 +39,9 @@ func check(t *testing.T, r rule, n, micros, parts int64) {
 	require.True(t, add.Parts >= 0 && add.Parts < r.rate)
 	require.Zero(t, value(r.room).Cmp(units(r.burst)), "room")
 
-	b := Span{min(max(micros, 0), r.room.Micros), min(max(parts, 0), r.rate-1)}
-	if r.room.less(b) {
-		b = r.room
-	}
+	b := r.within(Span{micros, parts})
+	require.False(t, b.Micros < 0 || b.Parts < 0 || b.Parts >= r.rate || r.room.less(b), "within")
+	require.Equal(t, b, r.within(b))
 	sum := b.plus(add, r.rate)
 	require.Zero(t, value(sum).Cmp(new(big.Rat).Add(value(b), value(add))), "sum")
 	require.True(t, sum.Parts >= 0 && sum.Parts < r.rate)

@@ -27,8 +27,8 @@ const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exc
 
 // Middleware lets requests pass as AllowN does, and answers the others: 429 with the code rate_limited, 503 with the code
 // rate_limit_unavailable where the limiter is [FailClosed], both with Retry-After in whole seconds, rounded up. All answers
-// have the fields RateLimit-Policy and RateLimit of draft-ietf-httpapi-ratelimit-headers-11, added to those of other
-// limiters that the request passes. Put a limit per address before authentication, one per tenant behind it; a route that
+// that limits decided about have the fields RateLimit-Policy and RateLimit of draft-ietf-httpapi-ratelimit-headers-11, added
+// to those of other limiters that the request passes; in a dry run there are none. Put a limit per address before authentication, one per tenant behind it; a route that
 // costs more gets a Middleware of its own. The access log says which limit denied.
 //
 // It panics when opts have a negative cost, or no key and there is no Options.Tenant.

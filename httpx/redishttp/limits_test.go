@@ -2,6 +2,7 @@ package redishttp_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func TestKeys(t *testing.T) {
 	require.NoError(t, err)
 	lim, err := ratelimit.New(store, "login", []ratelimit.Limit{
 		{Name: "minute", Rate: 5, Per: time.Minute}, {Name: "soon", Rate: 5, Per: 50 * time.Millisecond}, {Name: "user", Rate: 1, Per: time.Hour, Key: "ann@example.com"},
-	}, nil)
+	}, &ratelimit.Options{Timeout: -1})
 	require.NoError(t, err)
 	d, err := lim.Allow(ctx, "203.0.113.7")
 	require.NoError(t, err)
@@ -187,6 +188,14 @@ func TestForeignValues(t *testing.T) {
 		require.NoError(t, err, value)
 		require.LessOrEqual(t, backlogs[0].Micros, int64(3e12), value)
 		require.Positive(t, rdb.PTTL(ctx, "limits:{g}:k").Val(), "%q was replaced by one that expires", value)
+	}
+	later := strconv.FormatInt(time.Now().Add(time.Hour).UnixMicro(), 10)
+	for range 2 { // of the very limit, with more parts of a microsecond than it has
+		require.NoError(t, rdb.Set(ctx, "limits:{g}:k", later+":999:1:1000000000000", 0).Err())
+		backlogs, taken, err := store.Take(ctx, "g", []ratelimit.Take{take})
+		require.NoError(t, err)
+		require.True(t, taken)
+		require.Zero(t, backlogs[0].Parts)
 	}
 	require.NoError(t, rdb.Del(ctx, "limits:{g}:k").Err())
 	require.NoError(t, rdb.LPush(ctx, "limits:{g}:k", "list").Err())

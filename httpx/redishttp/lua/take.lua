@@ -35,7 +35,7 @@ for i = 1, #KEYS do
 	if parts > 0 then
 		local rate = tonumber(string.match(limit, '%d+'))
 		if parts >= rate then
-			micros, parts = micros + 1, parts - rate
+			micros, parts = micros + 1, math.min(parts - rate, rate - 1) -- more than that was not left by this script
 		end
 	end
 	if micros > room or micros == room and parts > roomparts then
