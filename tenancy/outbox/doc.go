@@ -32,6 +32,8 @@
 // restoring a dump, setting the database back in time or a failover that lost such events, relays stop with ErrLogChanged
 // until Rebase has been called, and has come to its end.
 //
+// Pending asks a sink how much it lacks, e.g. before a tenant goes on in another database.
+//
 // Maintain keeps events for seven days, in one partition a day, and as long as a sink needs them.
 //
 // # Tenancy

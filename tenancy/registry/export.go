@@ -43,8 +43,8 @@ const archiveSettings = `select set_config('datestyle', 'ISO, YMD', true), set_c
 // security binds to the tenant. Rows are streamed, so memory stays small; the transaction lasts as long as w takes.
 //
 // Always left out, and listed in Manifest.Left: the outbox (an imported event would be delivered twice), the inbox (see
-// ExportOptions.Marks), credentials (API keys, invitations, impersonations), names and custom domains (they belong to this database), tables and columns that
-// the app role may not read. Generated columns are computed anew.
+// ExportOptions.Marks), credentials (API keys, invitations, impersonations), names and custom domains (they belong to this
+// database), tables and columns that the app role may not read. Generated columns are computed anew.
 //
 // The actor of ctx needs the permission tenant.export, whatever System says, and acts for nobody else, or ctx is Trusted;
 // else the error is ErrForbidden. Who exports is known before w gets its first byte: the event tenant.exported and its
