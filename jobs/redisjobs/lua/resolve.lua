@@ -2,7 +2,7 @@
 -- before it, and its unique key if that is free. Workers are told of cancelled
 -- ones that run. With a state it leaves those alone that the filter does not
 -- select. Since workers wait for it, it looks at 150 ids at most, and at fewer if
--- their bodies and errors have more than a mebibyte.
+-- their bodies and errors have more than half a mebibyte.
 --
 -- KEYS: ready due body meta clock unique window wake dead done result progress cancel parked parkedat flow flowdue flowend control
 -- ARGV: how(requeue|delete|cancel) channel state kind tenant error retried(0|1) {id}...
@@ -70,7 +70,7 @@ local looked, bytes = 0, 0
 for i = 8, #ARGV do
   local id = ARGV[i]
   bytes = bytes + redis.call('HSTRLEN', body, id) + redis.call('HSTRLEN', meta, id)
-  if looked == 150 or looked > 0 and bytes > 1048576 then break end
+  if looked == 150 or looked > 0 and bytes > 524288 then break end
   looked = looked + 1
   if (state == '' or job.state(id) and job.rest(id)) and act[how](id) then found = found + 1 end
 end
