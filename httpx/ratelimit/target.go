@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -61,13 +62,16 @@ func (l *Limiter) hash(tenant, key string) string {
 	buf := make([]byte, 0, 128)
 	buf = strconv.AppendInt(buf, int64(len(tenant)), 10) // so that no other pair reads the same
 	buf = append(append(append(buf, ':'), tenant...), key...)
-	var sum [sha256.Size]byte
-	if len(l.opts.Secret) == 0 {
-		sum = sha256.Sum256(buf)
-	} else {
+	if len(l.opts.Secret) > 0 {
 		mac := hmac.New(sha256.New, l.opts.Secret)
-		mac.Write(buf)
-		mac.Sum(sum[:0])
+		mac.Write(bytes.Clone(buf)) // so that buf stays on the stack
+		return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:hashSize])
 	}
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
+	sum := sha256.Sum256(buf)
+	var text [(hashSize*8 + 5) / 6]byte
+	base64.RawURLEncoding.Encode(text[:], sum[:hashSize])
+	return string(text[:])
 }
+
+// hashSize is the number of bytes of a hash that are used: of 2^64 keys two would meet in one bucket.
+const hashSize = 16
