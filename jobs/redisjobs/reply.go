@@ -79,7 +79,11 @@ func readFailures(failures, texts string) []driver.Failure {
 	var list []driver.Failure
 	for one := range strings.SplitSeq(strings.TrimSuffix(failures, ";"), ";") {
 		var n [4]int64
-		for i, field := range strings.SplitN(one, ",", len(n)) {
+		fields := strings.Split(one, ",")
+		if len(fields) != len(n) {
+			return list
+		}
+		for i, field := range fields {
 			v, err := strconv.ParseInt(field, 10, 64)
 			if err != nil || v < 0 {
 				return list

@@ -128,7 +128,7 @@ func TestWorkersLeaveNothing(t *testing.T) {
 
 // FuzzMeta reads any meta; what lua/part_meta.lua writes comes back.
 func FuzzMeta(f *testing.F) {
-	for _, text := range []string{"", "2 1 no", "02 1 2,1700000000000,5,2;1,0,0,3; noyes", "00 1  ", "01 0 1,1,1,9; x", "0 1 x", "01 1 ,,,; ", "01 1 -1,1,1,1; x"} {
+	for _, text := range []string{"", "2 1 no", "02 1 2,1700000000000,5,2;1,0,0,3; noyes", "00 1  ", "01 0 1,1,1,9; x", "0 1 x", "01 1 ,,,; ", "01 1 -1,1,1,1; x", "00  0;0"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
