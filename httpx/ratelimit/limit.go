@@ -49,6 +49,7 @@ type rule struct {
 	rate, per  int64 // per is in microseconds
 	burst      int64
 	unit, room Span // of one unit; of all of them
+	most       Span // that a backlog can be; the room but for rule.local
 }
 
 func (l Limit) rule(limiter string) (rule, error) {
@@ -74,6 +75,7 @@ func (l Limit) rule(limiter string) (rule, error) {
 		return rule{}, fmt.Errorf("%w %s: Burst %d takes more than ten years to fill up", ErrLimit, r.name, r.burst)
 	}
 	r.unit, r.room, r.given.Burst = r.span(1), r.span(r.burst), r.burst
+	r.most = r.room
 	return r, nil
 }
 
@@ -90,10 +92,12 @@ func (r rule) span(n int64) Span {
 }
 
 // local is the rule for one of n processes that share the limit without talking to each other: an nth of it, but never so
-// little that a call of this cost can not pass at all.
+// little that a call of this cost can not pass at all. The room depends on the cost and what a bucket may hold does not: else a
+// cheap call would cut what a dear one left, and give units back.
 func (r rule) local(n, cost int64) rule {
-	r.burst = max(r.burst/n, cost, 1)
 	r.per *= n
+	r.most = r.span(r.burst)
+	r.burst = max(r.burst/n, cost, 1)
 	r.unit, r.room = r.span(1), r.span(r.burst)
 	return r
 }
@@ -101,8 +105,8 @@ func (r rule) local(n, cost int64) rule {
 // within is a backlog as it can be: what a store says is not trusted to be one.
 func (r rule) within(b Span) Span {
 	b = Span{max(b.Micros, 0), min(max(b.Parts, 0), r.rate-1)}
-	if r.room.less(b) {
-		return r.room
+	if r.most.less(b) {
+		return r.most
 	}
 	return b
 }

@@ -24,6 +24,7 @@ func FuzzRule(f *testing.F) {
 			return
 		}
 		n = min(max(n, 0), r.burst)
+		require.Equal(t, r.room, r.most)
 		check(t, r, n, micros, parts)
 		check(t, r.local(min(max(processes, 1), 10_000), n), n, micros, parts)
 	})
@@ -40,7 +41,7 @@ func check(t *testing.T, r rule, n, micros, parts int64) {
 	require.Zero(t, value(r.room).Cmp(units(r.burst)), "room")
 
 	b := r.within(Span{micros, parts})
-	require.False(t, b.Micros < 0 || b.Parts < 0 || b.Parts >= r.rate || r.room.less(b), "within")
+	require.False(t, b.Micros < 0 || b.Parts < 0 || b.Parts >= r.rate || r.most.less(b), "within")
 	require.Equal(t, b, r.within(b))
 	sum := b.plus(add, r.rate)
 	require.Zero(t, value(sum).Cmp(new(big.Rat).Add(value(b), value(add))), "sum")
@@ -49,7 +50,7 @@ func check(t *testing.T, r rule, n, micros, parts int64) {
 
 	left := new(big.Rat).Sub(value(r.room), value(b))
 	left.Quo(left, units(1))
-	require.Equal(t, new(big.Int).Quo(left.Num(), left.Denom()).Int64(), r.remaining(b), "remaining")
+	require.Equal(t, max(new(big.Int).Quo(left.Num(), left.Denom()).Int64(), 0), r.remaining(b), "remaining")
 	require.Equal(t, roundUp(value(b)), r.reset(b), "reset")
 	require.Equal(t, roundUp(new(big.Rat).Sub(value(sum), value(r.room))), r.wait(b, n), "wait")
 }

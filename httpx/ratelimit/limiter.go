@@ -244,7 +244,7 @@ func takes(rules []rule, n int64) []Take {
 		if n != 1 {
 			add = r.span(n)
 		}
-		all[i] = Take{Key: r.key, Add: add, Room: r.room, Rate: r.rate, Per: r.per}
+		all[i] = Take{Key: r.key, Add: add, Room: r.room, Rate: r.rate, Per: r.per, most: r.most}
 	}
 	return all
 }

@@ -58,7 +58,7 @@ func (m *Memory) Take(ctx context.Context, group string, takes []Take) ([]Span, 
 	for i, t := range takes {
 		b := m.backlog(now, group, t)
 		backlogs[i] = b
-		if t.Room.less(b.plus(t.Add, t.Rate)) {
+		if t.Add != (Span{}) && t.Room.less(b.plus(t.Add, t.Rate)) {
 			taken = false
 		}
 	}
@@ -89,7 +89,7 @@ func (m *Memory) Reset(ctx context.Context, group string, keys []string) error {
 
 func bucketID(group, key string) string { return group + " " + key }
 
-// backlog is what a bucket has now, in the parts of the take and no more than its room.
+// backlog is what a bucket has now, in the parts of the take and no more than there can be.
 func (m *Memory) backlog(now int64, group string, t Take) Span {
 	b := m.buckets[bucketID(group, t.Key)]
 	if b == nil {
@@ -99,14 +99,18 @@ func (m *Memory) backlog(now int64, group string, t Take) Span {
 	if s.Micros < 0 {
 		return Span{}
 	}
+	most := t.Room
+	if most.less(t.most) {
+		most = t.most
+	}
 	if b.rate != t.Rate || b.per != t.Per {
 		micros := float64(s.Micros) + float64(s.Parts)/float64(b.rate)
 		micros = math.Ceil(micros * (float64(t.Per) * float64(b.rate)) / (float64(t.Rate) * float64(b.per)))
-		s = Span{int64(min(micros, float64(t.Room.Micros)+1)), 0}
+		s = Span{int64(min(micros, float64(most.Micros)+1)), 0}
 	}
-	if t.Room.less(s) {
-		m.keep(now, b.id, t.Room, t)
-		return t.Room
+	if most.less(s) {
+		m.keep(now, b.id, most, t)
+		return most
 	}
 	return s
 }

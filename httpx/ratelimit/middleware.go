@@ -28,8 +28,9 @@ const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exc
 // Middleware lets requests pass as AllowN does, and answers the others: 429 with the code rate_limited, 503 with the code
 // rate_limit_unavailable where the limiter is [FailClosed], both with Retry-After in whole seconds, rounded up. All answers
 // that limits decided about have the fields RateLimit-Policy and RateLimit of draft-ietf-httpapi-ratelimit-headers-11, added
-// to those of other limiters that the request passes; in a dry run there are none. Put a limit per address before authentication, one per tenant behind it; a route that
-// costs more gets a Middleware of its own. The access log says which limit denied.
+// to those of other limiters that the request passes; in a dry run there are none. Put a limit per address before
+// authentication, one per tenant behind it; a route that costs more gets a Middleware of its own. The access log says which
+// limit denied.
 //
 // It panics when opts have a negative cost, or no key and there is no Options.Tenant.
 func (l *Limiter) Middleware(opts *MiddlewareOptions) httpx.Middleware {
@@ -101,7 +102,8 @@ func seconds(d time.Duration) int64 {
 
 // describe adds the fields of the draft, which are lists of strings with parameters (RFC 9651). q and w are the Rate and the
 // Per of a limit, in whole seconds. r is what is left now, and t when there will be more: until then a client cannot use
-// more than r, which is what the draft means by it, and Retry-After is never earlier.
+// more than r, which is what the draft means by it. Retry-After is never earlier than the t of a limit that denies; those
+// that would have let the request pass may have a later one.
 func describe(h http.Header, states []State) {
 	if len(states) == 0 {
 		return

@@ -240,3 +240,18 @@ func TestMiddlewareAroundReadAndWrite(t *testing.T) {
 type reports struct{ errs []error }
 
 func (r *reports) Report(_ context.Context, err error, _ []byte) { r.errs = append(r.errs, err) }
+
+// Retry-After is when the same request passes: not before the limit that denies has more, whatever the others say.
+func TestRetryAfterIsOfTheLimitThatDenies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := byIP(t, ratelimit.NewMemory(nil), nil, ratelimit.Limit{Name: "second", Rate: 1, Per: 2 * time.Second},
+			ratelimit.Limit{Name: "day", Rate: 10, Per: 24 * time.Hour})(http.HandlerFunc(ok))
+		require.Equal(t, http.StatusNoContent, get(h, "/", "192.0.2.1:1").StatusCode)
+		resp := get(h, "/", "192.0.2.1:1")
+		require.Equal(t, http.StatusTooManyRequests, resp.StatusCode)
+		require.Equal(t, `"api.second";r=0;t=2, "api.day";r=9;t=8640`, resp.Header.Get("RateLimit"))
+		require.Equal(t, "2", resp.Header.Get("Retry-After"))
+		<-time.After(2 * time.Second)
+		require.Equal(t, http.StatusNoContent, get(h, "/", "192.0.2.1:1").StatusCode)
+	})
+}

@@ -30,6 +30,8 @@ type Take struct {
 	// backlog that was left by another Rate or Per is worth as many units now: it becomes
 	// ceil((micros+parts/oldRate) * (Per*oldRate) / (Rate*oldPer)) microseconds, in float64, before it is compared with Room.
 	Rate, Per int64
+
+	most Span // that a backlog becomes, in place of Room, if longer than that: what a Limiter falls back to has more
 }
 
 // Span is a length of time: whole microseconds, and parts of one, fewer than the Rate of the [Take]. With them each rate

@@ -170,6 +170,12 @@ func TestRedisIsFull(t *testing.T) {
 	d, err = lim.Allow(ctx, "new")
 	require.NoError(t, err)
 	require.True(t, !d.Allowed && d.Fallback, "counted in this process")
+
+	_, err = lim.Allow(ctx, "newer") // the third failure in a row
+	require.NoError(t, err)
+	d, err = lim.Allow(ctx, "k")
+	require.NoError(t, err)
+	require.True(t, d.Allowed && d.Fallback, "for a second everybody is counted in this process")
 }
 
 // What is flushed is given back; that the scripts are flushed is not noticed.

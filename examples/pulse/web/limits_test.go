@@ -84,7 +84,7 @@ func TestSignUpsAreLimitedByAddress(t *testing.T) {
 
 func TestRequestsAreLimitedByTeam(t *testing.T) {
 	t.Parallel()
-	w, _, _ := limited(t)
+	w, _, server := limited(t)
 	sign := func(slug string) (*httpxtest.Client, string) {
 		var out app.SignUpOut
 		w.client.Post("/signup", app.SignUpIn{Team: slug, Slug: slug, Email: "ops@" + slug + ".example"}).RequireStatus(http.StatusCreated).JSON(&out)
@@ -104,4 +104,8 @@ func TestRequestsAreLimitedByTeam(t *testing.T) {
 	acme.Get("/team/members").RequireProblem(http.StatusTooManyRequests, "rate_limited")
 	require.Equal(t, `"api";q=600;w=60`, policy(globex), "of the free plan")
 	w.client.Get("/plan").RequireStatus(http.StatusUnauthorized)
+
+	server.Kill() // and it goes on
+	denied(t, 3, func() *http.Response { return &http.Response{StatusCode: acme.Get("/plan").Status} })
+	require.Equal(t, `"api";q=600;w=60`, policy(globex))
 }
