@@ -17,7 +17,9 @@ type Options struct {
 
 	// Limits returns the limits of one call, those of a tenant's plan for example, in place of the ones given to New; none
 	// means those of New. What was taken of a limit of the same name counts: who had all of 1000 a day and gets 10000 has
-	// 9000 left. An error fails the call. It is asked for each call, so it should know the answer. Nil means those of New.
+	// 9000 left. Limits that differ from call to call of one key, not from day to day, need names of their own: a bucket
+	// that is asked for with a smaller Burst keeps no more than that, and the rest is given back. An error fails the call.
+	// It is asked for each call, so it should know the answer. Nil means those of New.
 	Limits func(context.Context) ([]Limit, error)
 
 	// Failure is what happens while the store does not answer. Zero means FailLocal.

@@ -98,7 +98,7 @@ func FuzzLimitWalk(f *testing.F) {
 	})
 }
 
-// What is stored shows neither whom it is about nor any more than two numbers, goes away when it says nothing any more, and
+// What is stored shows neither whom it is about nor any more than four numbers, goes away when it says nothing any more, and
 // is in one slot for each decision.
 func TestKeys(t *testing.T) {
 	t.Parallel()
