@@ -321,3 +321,37 @@ func TestPurgesMeetWritersAndEachOther(t *testing.T) {
 		}
 	}
 }
+
+// TestPurgeOfAMovedTenantIsAnother than that of the tenant, whose deletion it does not begin, and which has a reason of its own.
+func TestPurgeOfAMovedTenantIsAnother(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, "open/0001_open.sql")
+	acme := h.fill(t, "acme")
+	require.NoError(t, h.db.Restrict(acme, tenancy.NoAccess))
+	_, err := h.reg.Purge(acme, "moved", &registry.PurgeOptions{Moved: true, Grace: -1})
+	require.ErrorIs(t, err, registry.ErrPurgeIncomplete)
+	h.deleting(t, "acme", 0)
+	require.NoError(t, h.reg.SetState(acme, registry.StateChange{To: registry.Active}), "its deletion has not begun")
+	h.deleting(t, "acme", 0)
+	ignore := []string{"app.forgotten", "app.half", "app.summary", "foreigners.things"}
+	report, err := h.reg.Purge(acme, "gone", &registry.PurgeOptions{Grace: -1, Ignore: ignore})
+	require.NoError(t, err)
+	require.Equal(t, "gone", report.Reason)
+	require.False(t, report.Moved)
+}
+
+// TestPurgeStopsWhenATenantComesBack, before it deletes what the tenant has brought along.
+func TestPurgeStopsWhenATenantComesBack(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	acme := h.fill(t, "acme")
+	require.NoError(t, h.db.Restrict(acme, tenancy.NoAccess))
+	before := len(h.rows(t, "app.orders", "tenant_id", "acme"))
+	_, err := h.Owner.Exec(t.Context(), `create function app.let_in() returns trigger language plpgsql as $$
+		begin delete from tenancy.restriction where tenant = 'acme'; return null; end $$;
+		create trigger let_in after delete on app.orders for each statement execute function app.let_in()`)
+	require.NoError(t, err)
+	_, err = h.reg.Purge(acme, "moved", &registry.PurgeOptions{Moved: true, Grace: -1, Chunk: 1})
+	require.ErrorIs(t, err, registry.ErrTransition)
+	require.Len(t, h.rows(t, "app.orders", "tenant_id", "acme"), before-1)
+}

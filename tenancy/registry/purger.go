@@ -45,7 +45,7 @@ func (p *purger) start(ctx context.Context, id, reason string) error {
 		if err := p.due(ctx, tx, id); err != nil {
 			return err
 		}
-		b, err := tenancy.One[begun](ctx, tx, purgeStartSQL, id, reason, string(text))
+		b, err := tenancy.One[begun](ctx, tx, purgeStartSQL, id, reason, string(text), p.opts.moved())
 		if err != nil {
 			return err
 		}
@@ -75,11 +75,24 @@ func (p *purger) due(ctx context.Context, tx *tenancy.Tx, id string) error {
 	return err
 }
 
-// The row is locked, so that nobody calls the deletion off meanwhile.
 const movedDueSQL = `select coalesce((select access = 'none' and at <= now() - $2::interval from tenancy.restriction where tenant = $1), false)
 	from registry.tenants where id = $1 for update`
 
+// The row is locked, so that nobody calls the deletion off meanwhile.
 const purgeDueSQL = `select state = 'deleting' and state_at <= now() - $2::interval from registry.tenants where id = $1 for update`
+
+// shutOut refuses to go on with a tenant that has moved and is let in again: the rows may be its present ones. It is not let in
+// before the unit ends.
+func (p *purger) shutOut(ctx context.Context, tx *tenancy.Tx) error {
+	if !p.opts.moved() {
+		return nil
+	}
+	out, err := tenancy.One[bool](ctx, tx, `select access = 'none' from tenancy.restriction where tenant = $1 for share`, p.report.Tenant)
+	if errors.Is(err, tenancy.ErrNotFound) || err == nil && !out {
+		err = fmt.Errorf("%w: the tenant is not shut out of this database any more", ErrTransition)
+	}
+	return err
+}
 
 // deleteAll empties the tables, those first that refer to others.
 func (p *purger) deleteAll(ctx context.Context) error {
@@ -162,6 +175,9 @@ func (p *purger) chunks(ctx context.Context, sql, count string) error {
 	for {
 		var n int64
 		err := p.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
+			if err := p.shutOut(ctx, tx); err != nil {
+				return err
+			}
 			tag, err := tx.Exec(ctx, sql, p.report.Tenant, p.opts.chunk())
 			if err != nil {
 				return err
@@ -182,6 +198,9 @@ func (p *purger) chunks(ctx context.Context, sql, count string) error {
 
 // finish counts what is left, in one snapshot with the end of the purge, and writes the report.
 func (p *purger) finish(ctx context.Context, tx *tenancy.Tx) error {
+	if err := p.shutOut(ctx, tx); err != nil {
+		return err
+	}
 	r := p.report
 	r.Tables, r.Kept, r.Findings = nil, nil, nil
 	tx.Defer(`select from registry.tenants where id = $1 for update`, r.Tenant) // an export that is being announced is counted
