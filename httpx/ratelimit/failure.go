@@ -62,6 +62,15 @@ func (b *breaker) allow() bool {
 	return true
 }
 
+// left takes note of a call that ended before the store answered: it leaves the attempt to the next one.
+func (b *breaker) left() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failures >= breakerFailures {
+		b.until = time.Time{}
+	}
+}
+
 // succeeded reports whether the store was given up until now.
 func (b *breaker) succeeded() bool {
 	b.mu.Lock()

@@ -149,6 +149,17 @@ func TestCallersThatLeave(t *testing.T) {
 		d, err = lim.Allow(t.Context(), "k")
 		require.NoError(t, err)
 		require.True(t, d.Fallback)
+
+		// One that leaves while it tries whether the store is back leaves the attempt to the next.
+		<-time.After(time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Millisecond, cancel)
+		_, err = lim.Allow(ctx, "k")
+		require.ErrorIs(t, err, context.Canceled)
+		store.Fail(nil)
+		d, err = lim.Allow(t.Context(), "k")
+		require.NoError(t, err)
+		require.False(t, d.Fallback)
 	})
 }
 

@@ -198,6 +198,7 @@ func (l *Limiter) decide(ctx context.Context, group string, rules []rule, n int6
 			return decision(rules, backlogs, taken, n), "store", nil
 		}
 		if errors.Is(ctx.Err(), context.Canceled) {
+			l.breaker.left()
 			return Decision{}, "", ctx.Err() // the caller is gone, which says nothing about the store
 		}
 		if l.breaker.failed() {
