@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -22,6 +23,10 @@ type farStore struct {
 	taken []int
 	held  int // now
 	peak  int // the most that were held
+
+	whose   map[string]string // held: tenants by id
+	of      map[string]int    // how many of each tenant
+	largest int               // the most that were held of one
 }
 
 func (f *farStore) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch, error) {
@@ -33,6 +38,17 @@ func (f *farStore) Exchange(ctx context.Context, x driver.Exchange) (driver.Batc
 	f.taken = append(f.taken, len(batch.Jobs))
 	f.held += len(batch.Jobs) - len(x.Done)
 	f.peak = max(f.peak, f.held)
+	if f.whose == nil {
+		f.whose, f.of = map[string]string{}, map[string]int{}
+	}
+	for _, out := range x.Done {
+		f.of[f.whose[out.ID]]--
+	}
+	for _, job := range batch.Jobs {
+		f.whose[job.ID] = job.Tenant
+		f.of[job.Tenant]++
+		f.largest = max(f.largest, f.of[job.Tenant])
+	}
 	return batch, err
 }
 
@@ -108,10 +124,13 @@ func TestWorkersOfTenantsHoldFewJobsAhead(t *testing.T) {
 	for _, c := range []struct {
 		name            string
 		opts            *jobs.Options
+		tenants         int // whose the jobs are; zero: nobody's
 		atLeast, atMost int
 	}{
-		{"no tenants", &jobs.Options{}, 300, 508},
-		{"tenants", withTenants(), 150, 180},
+		{"no tenants", &jobs.Options{}, 0, 300, 508},
+		{"tenants", withTenants(), 0, 150, 180},
+		{"one tenant", withTenants(), 1, 150, 180},
+		{"twenty tenants", withTenants(), 20, 300, 508},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.opts.Concurrency = 8
@@ -125,15 +144,29 @@ func TestWorkersOfTenantsHoldFewJobsAhead(t *testing.T) {
 				})
 				items := make([]jobs.Item, 5000)
 				for i := range items {
-					items[i] = jobs.Item{Args: Note{N: i}, Options: &jobs.EnqueueOptions{NoTenant: true}}
+					items[i] = jobs.Item{Args: Note{N: i}, Options: &jobs.EnqueueOptions{NoTenant: c.tenants == 0}}
 				}
-				_, err = b.q.EnqueueMany(b.Context(), items)
-				require.NoError(b, err)
+				if c.tenants > 1 { // then they do not take turns all the time
+					_, err = b.q.EnqueueMany(c.opts.WithTenant(b.Context(), "large"), items[:2000])
+					require.NoError(b, err)
+				}
+				for i := range max(c.tenants, 1) {
+					ctx := b.Context()
+					if c.tenants > 0 {
+						ctx = c.opts.WithTenant(ctx, fmt.Sprint("tenant", i))
+					}
+					n := len(items) / max(c.tenants, 1)
+					_, err = b.q.EnqueueMany(ctx, items[i*n:(i+1)*n])
+					require.NoError(b, err)
+				}
 				stop := run(b, q)
 				b.sleep(time.Second)
 				b.stats(jobs.Stats{})
 				require.Greater(b, far.peak, c.atLeast)
 				require.LessOrEqual(b, far.peak, c.atMost)
+				if c.opts.WithTenant != nil {
+					require.LessOrEqual(b, far.largest, 180)
+				}
 				require.NoError(b, stop())
 			})
 		})

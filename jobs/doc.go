@@ -50,8 +50,8 @@
 // Tenants take turns when a worker takes jobs from the store. It takes some
 // before it has a handler free for them, the more the faster handlers return,
 // and these are not overtaken: up to 500, but where tenants take turns
-// (Options.WithTenant) it holds no more than 180 in all, or Options.Concurrency
-// if that is more. So many jobs of a large tenant, and one, may start in a
+// (Options.WithTenant) it holds no more than 180 of one tenant, or of those
+// without one, or Options.Concurrency if that is more. So many jobs of a large tenant, and one, may start in a
 // process before the first one of a small tenant that was enqueued meanwhile,
 // and for handlers of a millisecond and more about as many as run at a time.
 //

@@ -65,9 +65,33 @@ func (w *worker) exchange(now time.Time, b books) {
 		w.call = &driver.Exchange{
 			Worker: w.id, Seq: w.seq, Done: done, Notes: notes, Want: min(max(w.room(b), 0), driver.MaxBatch),
 		}
+		w.share(w.call)
 	}
 	w.calling = true
 	w.calls <- call{w.epoch, *w.call}
+}
+
+// share bounds what a call may bring of each tenant, so that nobody has too many
+// of the jobs held, and derives how many to hold in all: as many as it takes for
+// the one that has most of them now to have that many.
+func (w *worker) share(x *driver.Exchange) {
+	most := w.q.opts.mostEach()
+	if most == 0 {
+		return
+	}
+	held, largest := w.pool.shares()
+	if x.Each = most - largest; x.Each <= 0 {
+		x.Each, x.Want = 0, 0
+	}
+	w.span = most * max(held, 1) / max(largest, 1)
+}
+
+// mostAhead bounds how many jobs wait for slots.
+func (w *worker) mostAhead() int {
+	if w.q.opts.mostEach() == 0 {
+		return driver.MaxBatch
+	}
+	return min(max(w.span-w.pool.size, 0), driver.MaxBatch)
 }
 
 // answered starts the jobs of an answer.
@@ -121,7 +145,7 @@ func (w *worker) ahead(now time.Time, took time.Duration) {
 	w.rate += (float64(b.ran-w.rated)/float64(passed) - w.rate) * weight
 	w.rated, w.ratedAt = b.ran, now
 	finish := min(w.rate, float64(w.pool.size)/float64(b.typical)) * float64(w.trip)
-	w.prefetch = min(int(3*finish), w.q.opts.mostAhead(), mostAheadBytes/max(w.size, 1))
+	w.prefetch = min(int(3*finish), w.mostAhead(), mostAheadBytes/max(w.size, 1))
 }
 
 // start gives jobs to the slots, or back if there is nothing to run them under.

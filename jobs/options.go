@@ -197,13 +197,14 @@ func (o *Options) concurrency() int {
 	return max(o.Concurrency, 0)
 }
 
-// mostAhead bounds how many jobs wait for slots. Whether those that come have a
-// tenant does not matter: one that comes next may, and waits behind them.
-func (o *Options) mostAhead() int {
+// mostEach bounds how many jobs of one tenant a worker holds; zero is no bound.
+// Those without a tenant count as one's: one that comes next may have one, and
+// waits behind them.
+func (o *Options) mostEach() int {
 	if o == nil || o.WithTenant == nil {
-		return driver.MaxBatch
+		return 0
 	}
-	return max(fairHold-o.concurrency(), 0)
+	return max(fairHold, o.concurrency())
 }
 
 func (o *Options) maxAttempts() int {

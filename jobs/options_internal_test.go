@@ -3,10 +3,13 @@ package jobs
 import (
 	"context"
 	"math"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ashlar-go/ashlar/jobs/driver"
 )
 
 func TestBackoffIsBounded(t *testing.T) {
@@ -35,9 +38,42 @@ func TestBackoffIsBounded(t *testing.T) {
 func TestWorkersOfTenantsHoldFewJobs(t *testing.T) {
 	t.Parallel()
 	with := func(ctx context.Context, _ string) context.Context { return ctx }
-	require.Equal(t, 500, (*Options)(nil).mostAhead(), "without tenants")
-	require.Equal(t, 500, (&Options{Concurrency: 64}).mostAhead(), "without tenants")
-	for slots, ahead := range map[int]int{-1: 180, 1: 179, 64: 116, 179: 1, 180: 0, 181: 0, 500: 0} {
-		require.Equal(t, ahead, (&Options{Concurrency: slots, WithTenant: with}).mostAhead(), "%d slots", slots)
+	require.Zero(t, (*Options)(nil).mostEach(), "without tenants")
+	require.Zero(t, (&Options{Concurrency: 64}).mostEach(), "without tenants")
+	for slots, each := range map[int]int{-1: 180, 1: 180, 64: 180, 180: 180, 181: 181, 500: 500} {
+		require.Equal(t, each, (&Options{Concurrency: slots, WithTenant: with}).mostEach(), "%d slots", slots)
+	}
+}
+
+func TestWorkersOfManyTenantsHoldMore(t *testing.T) {
+	t.Parallel()
+	q := &Queue{opts: &Options{Concurrency: 64, WithTenant: func(ctx context.Context, _ string) context.Context { return ctx }}}
+	for _, c := range []struct {
+		held              []int // of each tenant
+		each, want, ahead int   // what may be asked for, and held beyond the slots by that
+	}{
+		{nil, 180, 400, 116},
+		{[]int{100}, 80, 400, 116},
+		{[]int{180}, 0, 0, 116},
+		{[]int{200}, 0, 0, 116},
+		{[]int{50, 50}, 130, 400, 296},
+		{[]int{90, 10}, 90, 400, 136},
+		{[]int{5, 5, 5, 5, 5, 5, 5, 5, 5, 5}, 175, 400, 500},
+		{[]int{0, 0, 1}, 179, 400, 116},
+	} {
+		w := &worker{q: q, pool: newPool(q, 64)}
+		for tenant, n := range c.held {
+			for range n {
+				a := &attempt{job: driver.Stored{Tenant: strconv.Itoa(tenant)}}
+				if len(w.pool.slots) < 64 {
+					w.pool.slots = append(w.pool.slots, a)
+				} else {
+					w.pool.waiting = append(w.pool.waiting, a)
+				}
+			}
+		}
+		x := &driver.Exchange{Want: 400}
+		w.share(x)
+		require.Equal(t, []int{c.each, c.want, c.ahead}, []int{x.Each, x.Want, w.mostAhead()}, c.held)
 	}
 }

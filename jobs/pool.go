@@ -219,6 +219,23 @@ func (p *pool) each(f func(*attempt)) {
 	}
 }
 
+// shares counts the jobs that run or wait, and those of the tenant that has most
+// of them.
+func (p *pool) shares() (held, largest int) {
+	p.mu.Lock()
+	list := slices.Concat(p.slots, p.waiting)
+	p.mu.Unlock()
+	by := map[string]int{}
+	for _, a := range list {
+		if a != nil {
+			held++
+			by[a.job.Tenant]++
+			largest = max(largest, by[a.job.Tenant])
+		}
+	}
+	return held, largest
+}
+
 // holding returns the ids of all that the store should think is held.
 func (p *pool) holding() []string {
 	p.mu.Lock()

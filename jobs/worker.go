@@ -51,6 +51,7 @@ type worker struct {
 	ratedAt  time.Time        // and when that was
 	size     int              // of a job in the latest answer, on average
 	prefetch int              // jobs to hold beyond the slots
+	span     int              // jobs to hold at most, by whose those are that it had
 	strange  int              // beats in a row whose count differed from ours
 	suspect  string           // the job it holds that one more crash buries; "": none
 
@@ -74,11 +75,11 @@ const (
 	linger = time.Millisecond
 
 	// mostAheadBytes bounds the size of the jobs that wait for slots.
-	// Options.mostAhead bounds their number.
+	// mostAhead bounds their number.
 	mostAheadBytes = 8 << 20
 
-	// fairHold is how many jobs a worker holds at most where tenants take turns,
-	// unless it has more slots: nothing overtakes what it holds.
+	// fairHold is how many jobs of one tenant a worker holds at most where tenants
+	// take turns, unless it has more slots: nothing overtakes what it holds.
 	fairHold = 180
 
 	// noteEvery bounds how often progress is told to the store.

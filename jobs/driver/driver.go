@@ -126,6 +126,7 @@ const (
 // Stored is a job as the store hands it out.
 type Stored struct {
 	ID       string
+	Tenant   string
 	Body     []byte
 	Attempts int    // failed attempts so far
 	Crashes  int    // workers that died holding it
@@ -154,6 +155,11 @@ type Exchange struct {
 	Done   []Outcome // at most MaxBatch
 	Notes  []Note    // at most MaxBatch; of jobs that the worker does not hold: ignored
 	Want   int       // at most MaxBatch
+
+	// Each bounds how many of the jobs one tenant may have; jobs without a tenant
+	// count as one's. A store may hand out fewer than that allows, but no fewer
+	// than the lesser of Want and Each while there are so many. Zero: no bound.
+	Each int
 }
 
 // Note is the progress of a held job. The latest of a job counts, until the

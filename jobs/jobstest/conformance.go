@@ -62,7 +62,7 @@ type testCase struct {
 func (f Features) cases() []testCase {
 	all := slices.Concat(
 		pushCases(), takenCases(), boundCases(), pageBounds(), fairnessCases(), priorityCases(), uniqueCases(), keyBackCases(), replaceCases(),
-		exchangeCases(), replayCases(), leaseCases(), auditCases(), timeCases(), inspectCases(),
+		exchangeCases(), shareCases(), replayCases(), leaseCases(), auditCases(), timeCases(), inspectCases(),
 	)
 	for _, part := range []struct {
 		lacks bool

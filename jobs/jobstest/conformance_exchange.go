@@ -70,6 +70,47 @@ func exchangeCases() []testCase {
 	}
 }
 
+func shareCases() []testCase {
+	return []testCase{
+		{"an exchange hands out no more than Each of a tenant", "what a worker holds of a large tenant is ahead of what comes", func(s *suite) {
+			seq := uint64(100)
+			take := func(want, each int, done ...string) (taken []string, largest int) {
+				s.Helper()
+				seq++
+				x := driver.Exchange{Worker: "w", Seq: seq, Want: want, Each: each}
+				for _, id := range done {
+					x.Done = append(x.Done, driver.Outcome{ID: id, Action: driver.Return})
+				}
+				batch, err := s.d.Exchange(s.Context(), x)
+				s.must(err)
+				of := map[string]int{}
+				for _, job := range batch.Jobs {
+					of[job.Tenant]++
+					largest = max(largest, of[job.Tenant])
+				}
+				return ids(batch.Jobs), largest
+			}
+			s.join("w", time.Minute)
+			s.push(many("alone", "large", 100)...)
+			taken, _ := take(50, 7)
+			s.equal("one tenant's", ids(s.list(driver.Running, 0, 100)), taken)
+			s.equal("as many as it may have", 7, len(taken))
+			rest, _ := take(100, 0)
+			s.equal("no bound", 93, len(rest))
+
+			for i := range 10 {
+				s.push(many(fmt.Sprint("t", i, "-"), fmt.Sprint("tenant", i), 10)...)
+			}
+			s.push(many("none", "", 10)...)
+			taken, largest := take(60, 8)
+			s.equal("all that are wanted, in turns", []int{60, 6}, []int{len(taken), largest})
+
+			back, largest := take(60, 5, append(taken, rest[:20]...)...)
+			s.equal("what came back counts", true, largest <= 5 && len(back) >= 5)
+		}},
+	}
+}
+
 func replayCases() []testCase {
 	return []testCase{
 		{"a repeated exchange is answered again, not done again", "the answer may get lost after the deed", func(s *suite) {

@@ -29,7 +29,7 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 				}
 			}
 			d.promote()
-			l.seq, l.last = x.Seq, d.take(x.Worker, x.Want)
+			l.seq, l.last = x.Seq, d.take(x.Worker, x.Want, x.Each)
 		}
 		for _, id := range l.last {
 			if j := d.held(x.Worker, id); j != nil {
@@ -123,8 +123,9 @@ func (d *Driver) bury(j *job) {
 }
 
 // take hands out jobs, and parks on the way what is held back.
-func (d *Driver) take(worker string, want int) []string {
+func (d *Driver) take(worker string, want, each int) []string {
 	var ids []string
+	turns := map[string]int{}
 	g, ready := d.gate(), d.in(driver.Ready)
 	want = min(max(want, 0), driver.MaxBatch, g.queue)
 	start := func(j *job) {
@@ -134,6 +135,7 @@ func (d *Driver) take(worker string, want int) []string {
 		d.charge(j)
 		g.spend(j)
 		ids = append(ids, j.ID)
+		turns[j.Tenant]++
 	}
 
 	// Parked jobs go ahead of those of their tenant that came later, and take
@@ -144,14 +146,14 @@ func (d *Driver) take(worker string, want int) []string {
 	}
 	for _, j := range d.in(driver.Parked) {
 		switch holds := g.holds(j); {
-		case holds == "" && len(ids) < share:
+		case holds == "" && len(ids) < share && (each <= 0 || turns[j.Tenant] < each):
 			start(j)
 		case holds != "" && holds != j.group:
 			d.park(j, holds)
 		}
 	}
 	for _, j := range ready {
-		if len(ids) == want {
+		if len(ids) == want || each > 0 && turns[j.Tenant] == each { // those behind it must not overtake it
 			break
 		}
 		d.order.passed(j)
@@ -176,7 +178,7 @@ func (d *Driver) park(j *job, group string) {
 
 func (d *Driver) stored(j *job) driver.Stored {
 	s := driver.Stored{
-		ID: j.ID, Body: slices.Clone(j.Body), Attempts: j.attempts, Crashes: j.crashes, Error: j.err,
+		ID: j.ID, Tenant: j.Tenant, Body: slices.Clone(j.Body), Attempts: j.attempts, Crashes: j.crashes, Error: j.err,
 	}
 	if f, step := d.step(j.ID); f != nil && step.state == driver.Running {
 		s.Since = step.since

@@ -198,7 +198,7 @@ func (w *walk) lookUp(ids []string, seen map[string]driver.Stored) error {
 			state = driver.Ready
 		}
 		want := driver.Stored{
-			ID: id, Body: j.Body, Attempts: j.attempts, Crashes: j.crashes, Error: j.err,
+			ID: id, Tenant: j.Tenant, Body: j.Body, Attempts: j.attempts, Crashes: j.crashes, Error: j.err,
 			State: j.state, At: got.At, Worker: j.worker, Progress: []byte(j.progress),
 		}
 		if j.state == driver.Done {

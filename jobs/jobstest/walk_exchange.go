@@ -37,6 +37,9 @@ func (w *walk) exchange() error {
 	}
 	w.m.workers[worker].seq++
 	x := driver.Exchange{Worker: worker, Seq: w.m.workers[worker].seq, Want: one(w, []int{0, 1, 1, 2, 3, 5, 50})}
+	if x.Want > 3 {
+		x.Each = one(w, []int{0, 1, 4, 20})
+	}
 	for _, j := range w.m.heldBy(worker) {
 		switch w.rand.IntN(4) {
 		case 0, 1:
@@ -55,8 +58,8 @@ func (w *walk) exchange() error {
 func (w *walk) call(x driver.Exchange, twice bool) error {
 	before := time.Now()
 	batch, err := w.d.Exchange(w.ctx, x)
-	w.logf("exchange of %s: %s notes %d want %d: got %v ready %d next %s cancel %v, %v",
-		x.Worker, showDone(x.Done), len(x.Notes), x.Want, ids(batch.Jobs), batch.Ready, batch.Next, batch.Cancel, err)
+	w.logf("exchange of %s: %s notes %d want %d each %d: got %v ready %d next %s cancel %v, %v",
+		x.Worker, showDone(x.Done), len(x.Notes), x.Want, x.Each, ids(batch.Jobs), batch.Ready, batch.Next, batch.Cancel, err)
 	if err != nil {
 		return err
 	}
@@ -104,7 +107,11 @@ func (w *walk) took(x driver.Exchange, batch driver.Batch, before time.Time) err
 	if len(batch.Jobs) > x.Want {
 		return w.differ("%d jobs where %d were wanted", len(batch.Jobs), x.Want)
 	}
+	turns := map[string]int{}
 	for _, got := range batch.Jobs {
+		if turns[got.Tenant]++; x.Each > 0 && turns[got.Tenant] > x.Each {
+			return w.differ("%d jobs of tenant %q where %d may be one's", turns[got.Tenant], got.Tenant, x.Each)
+		}
 		j := w.m.jobs[got.ID]
 		if j == nil {
 			return w.differ("job %q was never pushed", got.ID)
@@ -112,7 +119,7 @@ func (w *walk) took(x driver.Exchange, batch driver.Batch, before time.Time) err
 		if why := w.m.start(j, x.Worker, after); why != "" {
 			return w.differ("job %s may not start: %s", got.ID, why)
 		}
-		want := driver.Stored{ID: j.ID, Body: j.Body, Attempts: j.attempts, Crashes: j.crashes, Error: j.err}
+		want := driver.Stored{ID: j.ID, Tenant: j.Tenant, Body: j.Body, Attempts: j.attempts, Crashes: j.crashes, Error: j.err}
 		if err := w.equal("job", show(want), show(got)); err != nil {
 			return err
 		}
@@ -157,7 +164,7 @@ func (w *walk) passedOver(taken []driver.Stored, now time.Time) string {
 
 // show is a Stored for people.
 func show(s driver.Stored) string {
-	text := fmt.Sprintf("%s %s of %s, attempts %d crashes %d error %q", s.State, s.ID, s.Body, s.Attempts, s.Crashes, s.Error)
+	text := fmt.Sprintf("%s %s of %q %s, attempts %d crashes %d error %q", s.State, s.ID, s.Tenant, s.Body, s.Attempts, s.Crashes, s.Error)
 	text += fmt.Sprintf(" at %s worker %q progress %q result %q", s.At.Format(time.RFC3339Nano), s.Worker, s.Progress, s.Result)
 	return text + fmt.Sprintf(" failures %v started %s took %s", s.Failures, s.Started.Format(time.RFC3339Nano), s.Took)
 }

@@ -157,6 +157,9 @@ var plantedFaults = map[string]func(*faulty){
 			x.Seq = uint64(f.calls)
 		}
 	},
+	"a tenant gets more than its share": func(f *faulty) {
+		f.onExchange = func(_ *faulty, x *driver.Exchange) { x.Each = 0 }
+	},
 	"a lease goes on without its worker": func(f *faulty) {
 		f.onBeat = func(f *faulty, b *driver.Beat) { b.Lease = max(b.Lease, time.Hour) }
 	},
@@ -441,7 +444,7 @@ func TestWalksFindFaults(t *testing.T) {
 					plant(f)
 					return f
 				}
-				for seed := range uint64(100) {
+				for seed := range uint64(200) {
 					if failure := tryWalk(t.Context(), open, seed, walkSteps, 20, true); failure != "" {
 						require.Contains(t, failure, errWalk.Error())
 						t.Logf("found by seed %d, shown in %d lines: %.300s", seed, strings.Count(failure, "\n"), failure)

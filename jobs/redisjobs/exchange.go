@@ -13,7 +13,7 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 	if err := bounded("exchange", max(len(x.Done), len(x.Notes))); err != nil {
 		return driver.Batch{}, err
 	}
-	args := make([]any, 5, 5+len(x.Done)+2*len(x.Notes))
+	args := make([]any, 6, 6+len(x.Done)+2*len(x.Notes))
 	finished, settled := 0, 0
 	for i := range x.Done {
 		if o := &x.Done[i]; o.Action == driver.Finish && o.Keep <= 0 && len(o.Result) == 0 {
@@ -31,7 +31,7 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 		args = append(args, n.ID, n.Data)
 	}
 	args[0], args[1], args[2] = x.Worker, x.Seq, min(x.Want, driver.MaxBatch)
-	args[3], args[4] = finished, settled
+	args[3], args[4], args[5] = max(x.Each, 0), finished, settled
 	r, err := d.do(ctx, exchange, x.Worker, args...)
 	if err != nil {
 		return driver.Batch{}, err
@@ -49,7 +49,8 @@ func (d *Driver) Exchange(ctx context.Context, x driver.Exchange) (driver.Batch,
 		batch.Jobs = make([]driver.Stored, 0, len(r.items)/2)
 	}
 	for len(r.items) > 0 && r.err == nil {
-		s := driver.Stored{ID: r.text(), Body: bodyOf(r.text())}
+		s := driver.Stored{ID: r.text()}
+		s.Tenant, s.Body = readStored(r.text())
 		if extras&1 != 0 {
 			setMeta(&s, r.text())
 			s.Failures = nil // there is one at most, without its time

@@ -50,7 +50,7 @@ func (d *Driver) List(ctx context.Context, q driver.ListQuery) ([]driver.Stored,
 	for len(r.items) > 0 && r.err == nil {
 		s := driver.Stored{ID: r.text(), State: q.State}
 		at := r.text()
-		s.Body = bodyOf(r.text())
+		s.Tenant, s.Body = readStored(r.text())
 		setMeta(&s, r.text())
 		setTime(&s, at, r.text())
 		page = append(page, s)
@@ -184,7 +184,7 @@ func (d *Driver) Find(ctx context.Context, ids []string) ([]driver.Stored, error
 	for i, id := range ids {
 		s := driver.Stored{ID: id, State: driver.State(r.text())}
 		at := r.text()
-		s.Body = bodyOf(r.text())
+		s.Tenant, s.Body = readStored(r.text())
 		setMeta(&s, r.text())
 		setTime(&s, at, r.text())
 		note, since := r.text(), r.text()

@@ -226,22 +226,23 @@ func scopeDigit(s driver.UniqueScope) byte {
 // routeSize is the length of a route without its tenant.
 const routeSize = 5
 
-// bodyOf is the body of what stored made. What somebody else put there comes
-// back as it is: what reads it will say so.
-func bodyOf(stored string) []byte {
+// readStored reads what stored made. What somebody else put there comes back as
+// the body: what reads that will say so.
+func readStored(stored string) (tenant string, body []byte) {
 	if len(stored) < routeSize {
-		return []byte(stored)
+		return "", []byte(stored)
 	}
-	tenant, err := strconv.ParseUint(stored[2:routeSize], 10, 16)
-	n := int(tenant)
+	length, err := strconv.ParseUint(stored[2:routeSize], 10, 16)
+	n := int(length)
 	if err != nil || routeSize+n >= len(stored) {
-		return []byte(stored)
+		return "", []byte(stored)
 	}
+	tenant = stored[routeSize : routeSize+n]
 	rest := stored[routeSize+n:]
 	if rest[0] == whole {
-		return []byte(rest[1:])
+		return tenant, []byte(rest[1:])
 	}
-	return append(append(make([]byte, 0, len(opening)+len(rest)), opening...), rest...)
+	return tenant, append(append(make([]byte, 0, len(opening)+len(rest)), opening...), rest...)
 }
 
 // millis rounds up: a job is never early.

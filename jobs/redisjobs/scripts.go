@@ -46,7 +46,7 @@ var (
 	fire      = command{"fire", storeKeys + " cron ticks", "name tick known(0|1) " + jobArgs}
 	exchange  = command{
 		"exchange", "ready due body meta clock unique window wake held " + endKeys + " " + limitKeys + " " + flowKeys,
-		"worker seq want finished settled {id}... {id action delay error keep result took}... {id note}...",
+		"worker seq want each finished settled {id}... {id action delay error keep result took}... {id note}...",
 	}
 	beat = command{
 		"beat", "lease held cancel history body meta done result unique window flow flows flowend workers",

@@ -131,7 +131,7 @@ func TestScriptCheckCatchesFaults(t *testing.T) {
 		"computed key":               {"local next_at = nil", "redis.call('DEL', KEYS[#KEYS])"},
 		"argument swapped":           {"local worker, seq, want", "local seq, worker, want"},
 		"argument added":             {"-- ARGV: worker", "-- ARGV: queue worker"},
-		"arguments shifted":          {"unpack(ARGV, 6,", "unpack(ARGV, 7,"},
+		"arguments shifted":          {"unpack(ARGV, 7,", "unpack(ARGV, 8,"},
 		"banned library":             {"local next_at = nil", "local next_at = bit.band(1, 1)"},
 		"no returns":                 {"-- returns:", "-- gives:"},
 	} {

@@ -4,7 +4,7 @@
 -- Without that field the lease is gone: reclaim removes it first.
 --
 -- KEYS: ready due body meta clock unique window wake held dead done result progress cancel control run rate parked parkedat open flow flowdue flowend
--- ARGV: worker seq want finished settled {id}... {id action delay error keep result took}... {id note}...
+-- ARGV: worker seq want each finished settled {id}... {id action delay error keep result took}... {id note}...
 -- returns: {"lost"} or {"ok", ready left, ms to next or -1, 1 metas + 2 since, cancelled, {id}..., {id stored meta since, if there are}...}
 -- flags: allow-oom
 -- include: clock route turn place meta limit flow cancel end
@@ -15,10 +15,10 @@ local result, progress, cancel = KEYS[12], KEYS[13], KEYS[14]
 local control, run, rate = KEYS[15], KEYS[16], KEYS[17]
 local parked, parkedat, open = KEYS[18], KEYS[19], KEYS[20]
 local flow, flowdue, flowend = KEYS[21], KEYS[22], KEYS[23]
-local worker, seq, want = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local finished, settled = tonumber(ARGV[4]), tonumber(ARGV[5])
+local worker, seq, want, each = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local finished, settled = tonumber(ARGV[5]), tonumber(ARGV[6])
 
-local holds = redis.call('HMGET', held, '@', unpack(ARGV, 6, 5 + finished))
+local holds = redis.call('HMGET', held, '@', unpack(ARGV, 7, 6 + finished))
 if not holds[1] then
   return {'lost'}
 end
@@ -60,7 +60,7 @@ local function finish()
   for i = 1, finished do
     local hold = holds[i + 1]
     if hold then
-      local id = ARGV[5 + i]
+      local id = ARGV[6 + i]
       n = n + 1
       mine[n] = id
       local routed = with_route[hold]
@@ -171,6 +171,19 @@ local function tick(found, count)
   end
 end
 
+-- How many of n ready jobs to hand out so that no tenant gets more than each of
+-- them. A tenant's are a UNIT apart, or more, unless they were put in front,
+-- which shows in the first score, or there are weights.
+local function fair(n)
+  if n <= each then return n end
+  local score = tonumber(redis.call('ZRANGE', ready, 0, 0, 'WITHSCORES')[2])
+  if not score then return n end
+  local turn = score % BAND
+  if turn < UNIT or turn % UNIT > 0 or weights_of(control) then return each end
+  local near = redis.call('ZCOUNT', ready, '-inf', '(' .. int(score + each * UNIT))
+  return math.max(each, math.min(n, near))
+end
+
 -- Hands out ready jobs, up to n; what is held back is parked on the way.
 local function take(n)
   local found = redis.call('ZRANGE', ready, 0, n - 1)
@@ -217,7 +230,7 @@ if holds[1] == seq then
   next_at = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
 else
   if finished > 0 then finish() end
-  local at = 6 + finished
+  local at = 7 + finished
   for i = at, at + 7 * settled - 1, 7 do
     settle(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4]), ARGV[i + 5], ARGV[i + 6])
   end
@@ -236,6 +249,7 @@ else
   end
   next_at = promote()
   if limits then
+    if each > 0 then want = math.min(want, each) end
     limits.flush() -- before the limits are asked
     want = math.min(want, (limits.queue()))
     if want > 0 and redis.call('EXISTS', open) == 1 then
@@ -244,6 +258,7 @@ else
       limits.draw(share, body, hand_out)
     end
   end
+  if each > 0 and not limits then want = fair(want) end
   local rounds = limits and 5 or 1
   while want > taken and rounds > 0 and not drained do
     take(want - taken)
