@@ -32,7 +32,8 @@ const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exc
 // authentication, one per tenant behind it; a route that costs more gets a Middleware of its own. The access log says which
 // limit denied.
 //
-// It panics when opts have a negative cost, or no key and there is no Options.Tenant.
+// It panics when opts have a negative cost, one above the burst of a limit given to New while there is no Options.Limits, or
+// no key and there is no Options.Tenant.
 func (l *Limiter) Middleware(opts *MiddlewareOptions) httpx.Middleware {
 	key, cost := func(*http.Request) (string, error) { return "", nil }, int64(1)
 	if opts != nil && opts.Key != nil {
@@ -45,6 +46,11 @@ func (l *Limiter) Middleware(opts *MiddlewareOptions) httpx.Middleware {
 	}
 	if cost < 0 {
 		panic("ratelimit: MiddlewareOptions.Cost is negative")
+	}
+	for _, r := range l.rules {
+		if l.opts.Limits == nil && cost > r.burst {
+			panic(fmt.Sprintf("ratelimit: MiddlewareOptions.Cost is %d, and %s has a burst of %d: no request could pass", cost, r.name, r.burst))
+		}
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

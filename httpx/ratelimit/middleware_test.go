@@ -180,6 +180,7 @@ func TestMiddlewareRefuses(t *testing.T) {
 	lim := limiter(t, ratelimit.NewMemory(nil), ratelimit.Limit{Rate: 1, Per: time.Hour})
 	require.PanicsWithValue(t, "ratelimit: Middleware needs MiddlewareOptions.Key or Options.Tenant: whose requests are counted?", func() { lim.Middleware(nil) })
 	require.Panics(t, func() { lim.Middleware(&ratelimit.MiddlewareOptions{Key: ratelimit.ByClientIP, Cost: -1}) })
+	require.Panics(t, func() { lim.Middleware(&ratelimit.MiddlewareOptions{Key: ratelimit.ByClientIP, Cost: 2}) }, "more than there ever is")
 
 	h := lim.Middleware(&ratelimit.MiddlewareOptions{Key: func(*http.Request) (string, error) {
 		return "", httpx.NewProblem(http.StatusUnauthorized, "no_key", "")

@@ -4,7 +4,7 @@
 -- limit has changed.
 --
 -- There is no #! line: without one a server that is full still runs this, and refuses the first write. So it denies what is
--- to be denied, and writes for all buckets or for none.
+-- to be denied, and writes for all buckets or for none. Only what is to be cut may stay uncut then: the next call does it.
 --
 -- KEYS: bucket...
 -- ARGV: {micros parts room_micros room_parts limit}...
@@ -43,19 +43,19 @@ for i = 1, #KEYS do
 	end
 	after[2 * i], after[2 * i + 1] = micros, parts
 end
-local function keep(i, micros, parts)
+local function keep(call, i, micros, parts)
 	local value = string.format('%.0f:%.0f:%s', now + micros, parts, ARGV[5 * i])
-	redis.call('SET', KEYS[i], value, 'PX', math.ceil(micros / 1000) + 1)
+	if value ~= held[i] then call('SET', KEYS[i], value, 'PX', math.ceil(micros / 1000) + 1) end
 end
 if before[1] == 0 then
 	for _, i in ipairs(cut or {}) do
-		keep(i, before[2 * i], before[2 * i + 1])
+		keep(redis.pcall, i, before[2 * i], before[2 * i + 1])
 	end
 	return before
 end
 for i = 1, #KEYS do
 	if after[2 * i] > 0 or after[2 * i + 1] > 0 then
-		keep(i, after[2 * i], after[2 * i + 1])
+		keep(redis.call, i, after[2 * i], after[2 * i + 1])
 	end
 end
 return after
