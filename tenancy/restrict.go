@@ -51,7 +51,8 @@ const (
 //
 // The database holds units to it that a DB with Options.Place runs for the tenant, under System too, in every process,
 // whatever that process believes about the tenant's place or state. A DB without Options.Place is not asked, so that a mover can
-// write what everybody else may not; nor are system units of no tenant.
+// write what everybody else may not; nor are system units of no tenant. A replica knows of the restriction when it has replayed
+// it: until then it lets readers (TxOptions.Replica) in, also after ErrMoved elsewhere. Prepared transactions are not waited for.
 func (db *DB) Restrict(ctx context.Context, to Access) error {
 	id, _ := IDFrom(ctx)
 	if id == "" {
@@ -97,8 +98,12 @@ func (db *DB) outwait(ctx context.Context) error {
 	return err
 }
 
-// restricted makes ErrMoved or ErrReadOnly of what the database said to a unit of a restricted tenant, or returns nil.
+// restricted makes ErrMoved or ErrReadOnly of what the database said to a unit of a restricted tenant, or returns nil. What is
+// one of them already stays, also from a unit of another DB: it is no reason to run this one again.
 func (o TxOptions) restricted(s Session, err error) error {
+	if errors.Is(err, ErrMoved) || errors.Is(err, ErrReadOnly) {
+		return err
+	}
 	var answer *pgconn.PgError
 	if !errors.As(err, &answer) {
 		return nil

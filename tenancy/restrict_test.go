@@ -141,6 +141,27 @@ func TestRestrictToNothing(t *testing.T) {
 	}))
 }
 
+// TestRestrictionOfAnotherDB is no reason to run the unit around it again, as if its own primary had become a replica.
+func TestRestrictionOfAnotherDB(t *testing.T) {
+	t.Parallel()
+	db, pg := openPlaced(t)
+	acme, globex := tenancy.WithID(t.Context(), "acme"), tenancy.WithID(t.Context(), "globex")
+	outer, err := tenancy.New(pg.App, &tenancy.Options{Seal: newSeal(t, "k1")})
+	require.NoError(t, err)
+	for access, want := range map[tenancy.Access]error{tenancy.ReadOnly: tenancy.ErrReadOnly, tenancy.NoAccess: tenancy.ErrMoved} {
+		require.NoError(t, db.Restrict(acme, access))
+		runs := 0
+		require.ErrorIs(t, outer.Do(globex, func(ctx context.Context, tx *tenancy.Tx) error {
+			runs++
+			_, err := tx.Exec(ctx, insertNote, "outer")
+			require.NoError(t, err)
+			_, err = db.Exec(acme, insertNote, "x")
+			return err
+		}), want)
+		require.Equal(t, 1, runs)
+	}
+}
+
 // TestRestrictWaitsForOpenUnits, of a neighbour too, since nobody can tell whose they are; and nobody waits for it.
 func TestRestrictWaitsForOpenUnits(t *testing.T) {
 	t.Parallel()
