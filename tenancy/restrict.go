@@ -24,8 +24,12 @@ const (
 // codeMoved is the SQLSTATE of tenancy.admit.
 const codeMoved = "TN421"
 
-// restrictPoll is how often Restrict looks whether the units of before have ended.
-const restrictPoll = 10 * time.Millisecond
+// Pauses between two looks of Restrict whether the units of before have ended: the first, and the longest. A look reads the
+// locks of the whole server.
+const (
+	minRestrictPoll = 10 * time.Millisecond
+	maxRestrictPoll = 250 * time.Millisecond
+)
 
 var (
 	//go:embed restrict.sql
@@ -49,6 +53,9 @@ const (
 // waited for. Nobody waits for Restrict. If ctx ends earlier, the restriction stays; call Restrict again, with ReadWrite to
 // lift it. Every call can be repeated.
 //
+// Inside of a unit, of whatever DB and database, Restrict is an error: it could wait for its own caller. It cannot tell of a
+// transaction that ctx does not carry, as those of Begin, and waits for it as for any other.
+//
 // The database holds units to it that a DB with Options.Place runs for the tenant, under System too, in every process,
 // whatever that process believes about the tenant's place or state. A DB without Options.Place is not asked, so that a mover can
 // write what everybody else may not; nor are system units of no tenant. A replica knows of the restriction when it has replayed
@@ -64,7 +71,8 @@ func (db *DB) Restrict(ctx context.Context, to Access) error {
 	if _, ok := db.core.driver.(*pgDriver); !ok {
 		return errors.New("tenancy: Restrict needs PostgreSQL")
 	}
-	if db.core.open(ctx) != nil {
+	// The database of another DB's unit may be the same one. In the hooks of such a unit TxFrom finds none, not even one around it.
+	if _, open := TxFrom(ctx); open || db.core.open(ctx) != nil {
 		return errors.New("tenancy: Restrict inside of a unit would wait for it")
 	}
 	h := &DB{core: db.core, at: db.at}
@@ -90,8 +98,9 @@ func (db *DB) Restrict(ctx context.Context, to Access) error {
 // in its first snapshot.
 func (db *DB) outwait(ctx context.Context) error {
 	running, err := One[[]string](ctx, db, runningSQL)
-	for still := len(running) > 0; err == nil && still; {
-		if still, err = One[bool](ctx, db, stillSQL, running); err == nil && still && !pause(ctx, restrictPoll) {
+	poll := minRestrictPoll
+	for still := len(running) > 0; err == nil && still; poll = min(2*poll, maxRestrictPoll) {
+		if still, err = One[bool](ctx, db, stillSQL, running); err == nil && still && !pause(ctx, poll) {
 			return context.Cause(ctx)
 		}
 	}
