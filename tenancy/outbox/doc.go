@@ -30,7 +30,7 @@
 //
 // A crash of PostgreSQL and a failover to a replica that has the events which the sink has change nothing. After
 // restoring a dump, setting the database back in time or a failover that lost such events, relays stop with ErrLogChanged
-// until Rebase has been called, and has come to its end.
+// until Rebase has been called, and has come to its end. Pending answers the same.
 //
 // Pending asks a sink how much it lacks, e.g. before a tenant goes on in another database.
 //

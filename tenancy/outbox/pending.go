@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"strconv"
 
 	"github.com/ashlar-go/ashlar/tenancy"
 )
@@ -16,7 +17,7 @@ var pendingSQL string
 // database than the common one, whatever place the tenant has now.
 //
 // Zero for every sink, when nobody emits any more, says that what comes elsewhere comes later. See tenancy.DB.Restrict.
-// Errors: ErrLogChanged, those of the sink and of PostgreSQL.
+// Errors: ErrLogChanged where a relay ends with it, those of the sink and of PostgreSQL.
 func Pending(ctx context.Context, db *tenancy.DB, sink Sink) (int64, error) {
 	tenant, _ := tenancy.IDFrom(ctx)
 	ctx = tenancy.WithID(ctx, "") // whose place is nothing to the sink
@@ -28,24 +29,18 @@ func Pending(ctx context.Context, db *tenancy.DB, sink Sink) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var upto *string
-	if at.upto != "" {
-		s := string(at.upto)
-		upto = &s
-	}
 	type result struct {
 		Log    string
+		Known  bool
 		Events int64
 	}
 	is, err := tenancy.One[result](tenancy.System(ctx, "outbox pending"), db, pendingSQL,
-		tenant, string(at.from), upto, at.seq, at.floor)
-	switch {
-	case err != nil:
+		tenant, string(at.from), at.until(), at.seq, at.floor, strconv.FormatUint(at.anchor.xid, 10), at.anchor.id)
+	if err != nil {
 		return 0, fmt.Errorf("outbox: pending: %w", err)
-	case at.moved > 0:
-		return 0, logChanged("a Rebase of the sink has stopped half-way; call it again")
-	case at.log != "" && at.log != is.Log:
-		return 0, logChanged("position of %s, database is %s", at.log, is.Log)
+	}
+	if err := at.in(is.Log, is.Known); err != nil {
+		return 0, err
 	}
 	return is.Events, nil
 }

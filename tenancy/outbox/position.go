@@ -38,6 +38,30 @@ type anchor struct {
 	at  int64 // microseconds since 1970
 }
 
+// in returns ErrLogChanged if the position is no place in a log, by its id and by whether it has the anchor; see outbox_tick.
+func (p position) in(log string, known bool) error {
+	switch {
+	case p.moved > 0:
+		return logChanged("a Rebase of the sink has stopped half-way; call it again")
+	case p.log != "" && p.log != log:
+		return logChanged("position of %s, database is %s", p.log, log)
+	case !known && p.anchor.id != "":
+		return logChanged("event %s, which the sink has, is not there; or the sink was set back by more than events are kept", p.anchor.id)
+	case !known:
+		return logChanged("the outbox has events of another database")
+	}
+	return nil
+}
+
+// until is upto as a statement takes it: nil if it is empty.
+func (p position) until() *string {
+	if p.upto == "" {
+		return nil
+	}
+	text := string(p.upto)
+	return &text
+}
+
 // beginning is the snapshot before all transactions.
 const beginning = snapshot("1:1:")
 

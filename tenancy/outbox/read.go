@@ -46,29 +46,18 @@ type tick struct {
 func read(ctx context.Context, db *tenancy.DB, at position, limit int) (tick, error) {
 	ctx, cancel := context.WithTimeout(tenancy.System(ctx, "outbox relay"), readTime)
 	defer cancel()
-	if at.moved > 0 {
-		return tick{}, logChanged("a Rebase of the sink has stopped half-way; call it again")
-	}
-	var upto *string
-	if at.upto != "" {
-		s := string(at.upto)
-		upto = &s
-	}
 	// One statement, so its snapshot is also the end of the tick. Its writes, none, need no read-only transaction, which
 	// would cost BEGIN and COMMIT.
 	rows, err := tenancy.All[row](ctx, db, sqltext.Tick,
-		string(at.from), upto, max(at.seq, at.floor), limit, int64(maxDeliverBytes), strconv.FormatUint(at.anchor.xid, 10), at.anchor.id)
+		string(at.from), at.until(), max(at.seq, at.floor), limit, int64(maxDeliverBytes), strconv.FormatUint(at.anchor.xid, 10), at.anchor.id)
 	if err != nil {
 		return tick{}, fmt.Errorf("outbox: read: %w", err)
 	}
 	t := tick{upto: snapshot(rows[0].Upto), log: rows[0].Log, now: rows[0].Now, rows: rows}
+	if err := at.in(t.log, rows[0].Known); err != nil {
+		return tick{}, err
+	}
 	switch {
-	case at.log != "" && at.log != t.log:
-		return tick{}, logChanged("position of %s, database is %s", at.log, t.log)
-	case !rows[0].Known && at.anchor.id != "":
-		return tick{}, logChanged("event %s, which the sink has, is not there; or the sink was set back by more than events are kept", at.anchor.id)
-	case !rows[0].Known:
-		return tick{}, logChanged("the outbox has events of another database")
 	case strings.HasPrefix(t.log, "none/"):
 		if err := identify(ctx, db); err != nil {
 			return tick{}, err
