@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,10 +36,10 @@ func TestFailures(t *testing.T) {
 		}
 
 		closed := limiterWith(t, store, &ratelimit.Options{Failure: ratelimit.FailClosed}, limits...)
-		for i := range 10 {
+		for range 10 {
 			d, err := closed.Allow(t.Context(), "k")
 			require.ErrorIs(t, err, ratelimit.ErrUnavailable)
-			require.Equal(t, i < 3, errors.Is(err, errPlanned), "the store's error while it is asked")
+			require.ErrorIs(t, err, errPlanned)
 			require.Zero(t, d)
 		}
 
@@ -116,7 +118,7 @@ func TestBreaker(t *testing.T) {
 		<-time.After(time.Second)
 		require.Zero(t, call(false))
 		require.Zero(t, call(false))
-		require.Equal(t, 1, strings.Count(logs.String(), "the store does not answer"), logs.String())
+		require.Equal(t, 1, strings.Count(logs.String(), "the store fails"), logs.String())
 		require.Equal(t, 1, strings.Count(logs.String(), "the store is back"))
 	})
 }
@@ -139,27 +141,142 @@ func TestCallersThatLeave(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, d.Fallback, "the store was not given up")
 
+		// Nor does what is too short for them, even if it is nearly as long as the timeout.
+		lim = limiterWith(t, store, nil, ratelimit.Limit{Rate: 10, Per: time.Second})
 		store.Hang()
-		for range 3 { // a caller with little time sees that the store is slow
-			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		for _, d := range []time.Duration{time.Millisecond, 99 * time.Millisecond, 99 * time.Millisecond, 99 * time.Millisecond} {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
 			_, err := lim.Allow(ctx, "k")
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			cancel()
 		}
+		store.Fail(nil)
 		d, err = lim.Allow(t.Context(), "k")
 		require.NoError(t, err)
-		require.True(t, d.Fallback)
+		require.False(t, d.Fallback, "the store was not given up")
 
-		// One that leaves while it tries whether the store is back leaves the attempt to the next.
-		<-time.After(time.Second)
-		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(time.Millisecond, cancel)
-		_, err = lim.Allow(ctx, "k")
-		require.ErrorIs(t, err, context.Canceled)
+		// Who leaves while it tries whether the store is back leaves the attempt to the next.
+		store.Hang()
+		for range 3 {
+			d, err = lim.Allow(t.Context(), "k")
+			require.NoError(t, err)
+			require.True(t, d.Fallback)
+		}
+		for _, leave := range []func(ctx context.Context) (context.Context, context.CancelFunc){
+			func(ctx context.Context) (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancel(ctx)
+				time.AfterFunc(time.Millisecond, cancel)
+				return ctx, cancel
+			},
+			func(ctx context.Context) (context.Context, context.CancelFunc) {
+				return context.WithTimeout(ctx, time.Millisecond)
+			},
+		} {
+			<-time.After(time.Second)
+			ctx, cancel := leave(t.Context())
+			_, err = lim.Allow(ctx, "k")
+			require.ErrorIs(t, err, ctx.Err())
+			cancel()
+		}
 		store.Fail(nil)
 		d, err = lim.Allow(t.Context(), "k")
 		require.NoError(t, err)
 		require.False(t, d.Fallback)
+	})
+}
+
+// dueCtx is a context past its deadline that has not noticed yet.
+type dueCtx struct{ context.Context }
+
+func (dueCtx) Deadline() (time.Time, bool) { return time.Now(), true }
+
+func TestDeadlineThatTheStoreSeesFirst(t *testing.T) {
+	t.Parallel()
+	store := httpxtest.NewLimits()
+	store.Fail(os.ErrDeadlineExceeded)
+	_, err := limiter(t, store, ratelimit.Limit{Rate: 10, Per: time.Second}).Allow(dueCtx{t.Context()}, "k")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+// Errors that come at once cost nobody a wait: everybody goes on asking, and who can be answered is.
+func TestQuickFailuresOpenNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logs bytes.Buffer
+		store := httpxtest.NewLimits()
+		lim := limiterWith(t, store, &ratelimit.Options{Logger: slog.New(slog.NewTextHandler(&logs, nil))}, ratelimit.Limit{Rate: 1000, Per: time.Second})
+		call := func(fallback bool) {
+			t.Helper()
+			d, err := lim.Allow(t.Context(), "k")
+			require.NoError(t, err)
+			require.Equal(t, fallback, d.Fallback)
+		}
+		for range 100 {
+			store.Fail(errPlanned)
+			for range 10 {
+				call(true)
+			}
+			store.Fail(nil)
+			call(false)
+			<-time.After(100 * time.Millisecond)
+		}
+		require.Equal(t, 1100, store.Takes())
+		require.InDelta(t, 10, strings.Count(logs.String(), "the store fails"), 1, "once a second:\n%s", logs.String())
+		require.Equal(t, strings.Count(logs.String(), "the store fails"), strings.Count(logs.String(), "the store is back"))
+
+		// One that hung and now fails at once hangs no more.
+		store.Hang()
+		for range 4 {
+			call(true)
+		}
+		<-time.After(time.Second)
+		store.Fail(errPlanned)
+		call(true)
+		store.Fail(nil)
+		call(false)
+	})
+}
+
+// parts is a store of which one part may hang: that of the group that was asked for first.
+type parts struct {
+	*httpxtest.Limits
+	first string
+}
+
+func (p *parts) Take(ctx context.Context, group string, takes []ratelimit.Take) ([]ratelimit.Span, bool, error) {
+	if p.first == "" {
+		p.first = group
+	}
+	if group == p.first {
+		return p.Limits.Take(ctx, group, takes)
+	}
+	return p.Memory.Take(ctx, group, takes)
+}
+
+// A part of the store that hangs costs those whose keys are there, and no others.
+func TestPartOfTheStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &parts{Limits: httpxtest.NewLimits()}
+		lim := limiterWith(t, store, nil, ratelimit.Limit{Rate: 1000, Per: time.Second})
+		call := func(key string, fallback bool) {
+			d, err := lim.Allow(t.Context(), key)
+			if err != nil || d.Fallback != fallback {
+				t.Errorf("%s: %+v, %v", key, d, err)
+			}
+		}
+		call("hangs", false)
+		store.Hang()
+		var all sync.WaitGroup
+		defer all.Wait()
+		for i := range 100 {
+			all.Go(func() {
+				<-time.After(time.Duration(i) * 10 * time.Millisecond)
+				call("hangs", true)
+			})
+		}
+		for range 20 {
+			<-time.After(50*time.Millisecond + time.Microsecond)
+			call("works", false)
+		}
 	})
 }
 

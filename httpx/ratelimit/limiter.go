@@ -29,9 +29,9 @@ type Options struct {
 	// more than 10000 is refused.
 	Processes int
 
-	// Timeout bounds the wait for the store. Zero means 100 ms: longer than the pauses of a process with a CPU quota,
-	// which would look like failures. After three failures in a row nobody waits for a second. Negative means no bound but
-	// that of the context.
+	// Timeout bounds the wait for the store; it should be shorter than what callers have, since a call whose own context
+	// ends first fails with its error. Zero means 100 ms: longer than the pauses of a process with a CPU quota, which would
+	// look like failures. Negative means no bound but those of the context and the store.
 	Timeout time.Duration
 
 	// Secret is mixed into the names that the store sees. Keys are hashed before: without a secret, who reads the store
@@ -49,7 +49,8 @@ type Options struct {
 		Add(ctx context.Context, name string, n float64, kv ...string)
 	}
 
-	// Logger is told when the store is given up and when it is back. Nil means slog.Default().
+	// Logger is told when three calls in a row have failed and when the store is back, once a second at most. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
@@ -62,6 +63,8 @@ type Limiter struct {
 	local   *Memory
 	breaker breaker
 }
+
+const defaultTimeout = 100 * time.Millisecond
 
 // New makes a limiter over a store, which may be shared with others. name is the prefix of the limits' names: 1 to 32 of
 // A-Z a-z 0-9 _ -. A call has to pass all of the limits. New does no I/O. Its errors are [ErrLimit], or name the argument.
@@ -81,7 +84,10 @@ func New(store Store, name string, limits []Limit, opts *Options) (*Limiter, err
 	case o.Processes < 0 || o.Processes > 10_000:
 		return nil, fmt.Errorf("ratelimit: New: Options.Processes is %d, want 0 to 10000", o.Processes)
 	case o.Timeout == 0:
-		o.Timeout = 100 * time.Millisecond
+		o.Timeout = defaultTimeout
+	}
+	if l.breaker.slow = l.opts.Timeout / 2; l.opts.Timeout < 0 {
+		l.breaker.slow = defaultTimeout / 2
 	}
 	var err error
 	if l.rules, err = l.compile(limits); err != nil {
@@ -190,6 +196,7 @@ func (l *Limiter) decide(ctx context.Context, group string, rules []rule, n int6
 	}
 	cause := errGivenUp
 	if l.breaker.allow() {
+		start := time.Now()
 		backlogs, taken, err := l.ask(ctx, group, rules, n)
 		if err == nil {
 			if l.breaker.succeeded() {
@@ -197,15 +204,12 @@ func (l *Limiter) decide(ctx context.Context, group string, rules []rule, n int6
 			}
 			return decision(rules, backlogs, taken, n), "store", nil
 		}
-		if errors.Is(ctx.Err(), context.Canceled) {
+		if ended := ended(ctx); ended != nil {
 			l.breaker.left()
-			return Decision{}, "", ctx.Err() // the caller is gone, which says nothing about the store
+			return Decision{}, "", ended
 		}
-		if l.breaker.failed() {
-			l.logger().WarnContext(ctx, "ratelimit: the store does not answer", "limiter", l.name, "failure", l.opts.Failure.String(), "error", err)
-		}
-		if ctx.Err() != nil {
-			return Decision{}, "", ctx.Err()
+		if l.breaker.failed(start) {
+			l.logger().WarnContext(ctx, "ratelimit: the store fails", "limiter", l.name, "failure", l.opts.Failure.String(), "error", err)
 		}
 		cause = err
 	}
@@ -228,6 +232,14 @@ func (l *Limiter) decide(ctx context.Context, group string, rules []rule, n int6
 	return d, "local", nil
 }
 
+// ended is the error of a context that has ended, or is past its deadline: connections notice that a moment before it does.
+func ended(ctx context.Context) error {
+	if at, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(at) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
+
 func (l *Limiter) ask(ctx context.Context, group string, rules []rule, n int64) ([]Span, bool, error) {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
@@ -238,7 +250,7 @@ func (l *Limiter) ask(ctx context.Context, group string, rules []rule, n int64) 
 	return backlogs, taken, err
 }
 
-var errGivenUp = errors.New("it failed a moment ago")
+var errGivenUp = errors.New("it hung a moment ago")
 
 func takes(rules []rule, n int64) []Take {
 	all := make([]Take, len(rules))

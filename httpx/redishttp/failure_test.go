@@ -3,6 +3,7 @@ package redishttp_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -69,14 +70,19 @@ func away(t *testing.T, all map[ratelimit.Failure]*ratelimit.Limiter) {
 	require.Equal(t, 5, allowed[ratelimit.FailLocal], "ten an hour for two processes")
 }
 
-// counting tells how often the server was asked.
+// counting tells how often the server was asked, and for what the last time.
 type counting struct {
 	ratelimit.Store
-	n atomic.Int64
+	n     atomic.Int64
+	mu    sync.Mutex
+	group string
 }
 
 func (c *counting) Take(ctx context.Context, group string, takes []ratelimit.Take) ([]ratelimit.Span, bool, error) {
 	c.n.Add(1)
+	c.mu.Lock()
+	c.group = group
+	c.mu.Unlock()
 	return c.Store.Take(ctx, group, takes)
 }
 
@@ -146,20 +152,15 @@ func TestRedisIsFrozen(t *testing.T) {
 // A full server denies whom it denied before, and lets the limiter do without it for the others.
 func TestRedisIsFull(t *testing.T) {
 	t.Parallel()
-	_, rdb := server(t, "--maxmemory", "4mb", "--maxmemory-policy", "noeviction")
+	_, rdb := server(t, "--maxmemory-policy", "noeviction")
 	ctx := t.Context()
 	lim, err := ratelimit.New(limits(t, rdb), "api", []ratelimit.Limit{{Rate: 10, Per: time.Hour}}, &ratelimit.Options{Timeout: -1})
 	require.NoError(t, err)
 	d, err := lim.AllowN(ctx, "k", 10)
 	require.NoError(t, err)
 	require.False(t, d.Fallback)
-	for _, size := range []int{100_000, 1000, 1} {
-		for i := 0; err == nil; i++ {
-			err = rdb.Set(ctx, fmt.Sprint("filler", size, "-", i), make([]byte, size), 0).Err()
-		}
-		require.ErrorContains(t, err, "OOM")
-		err = nil
-	}
+	require.NoError(t, rdb.ConfigSet(ctx, "maxmemory", "1").Err())
+	require.ErrorContains(t, rdb.Set(ctx, "filler", "", 0).Err(), "OOM")
 	d, err = lim.Allow(ctx, "k")
 	require.NoError(t, err)
 	require.False(t, d.Allowed)
@@ -178,16 +179,65 @@ func TestRedisIsFull(t *testing.T) {
 	d, err = lim.Allow(ctx, "new")
 	require.NoError(t, err)
 	require.True(t, !d.Allowed && d.Fallback, "counted in this process")
-
-	for d.Allowed = false; !d.Allowed; { // more than once if that second passes between two calls
-		for range 3 {
-			_, err = lim.Allow(ctx, "newer")
-			require.NoError(t, err)
-		}
-		d, err = lim.Allow(ctx, "k")
+	for range 20 { // however many those are, the server still decides about the others
+		d, err = lim.Allow(ctx, "newer")
 		require.NoError(t, err)
+		require.True(t, d.Fallback)
 	}
-	require.True(t, d.Fallback, "after three failures in a row everybody is counted in this process")
+	d, err = lim.Allow(ctx, "k")
+	require.NoError(t, err)
+	require.True(t, !d.Allowed && !d.Fallback)
+}
+
+// A master of a Cluster that hangs takes with it the keys that are there and no others.
+func TestClusterMasterIsFrozen(t *testing.T) {
+	t.Parallel()
+	cluster := testenv.RedisCluster(t, 3)
+	for _, n := range cluster.Nodes {
+		require.NoError(t, n.Client().ConfigSet(t.Context(), "cluster-require-full-coverage", "no").Err())
+	}
+	rdb := cluster.Client()
+	store := &counting{Store: limits(t, rdb)}
+	lim, err := ratelimit.New(store, "api", []ratelimit.Limit{{Rate: 1, Per: time.Hour}}, &ratelimit.Options{Timeout: 2 * time.Second})
+	require.NoError(t, err)
+	keys := map[bool][]string{} // by whether they will hang
+	for i := range 60 {
+		key := fmt.Sprint(i)
+		d, err := lim.Allow(t.Context(), key)
+		require.NoError(t, err)
+		require.False(t, d.Fallback)
+		node, err := rdb.MasterForKey(t.Context(), "limits:{"+store.group+"}:api")
+		require.NoError(t, err)
+		hangs := node.Options().Addr == cluster.Nodes[0].Addr
+		keys[hangs] = append(keys[hangs], key)
+	}
+	cluster.Nodes[0].Pause()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var all sync.WaitGroup
+		for _, key := range keys[true] {
+			all.Go(func() {
+				d, err := lim.Allow(t.Context(), key)
+				if err != nil || !d.Fallback {
+					t.Errorf("a key of the master that hangs: %+v, %v", d, err)
+				}
+			})
+		}
+		all.Wait()
+	}()
+	calls := 0
+	for extra := 0; extra < 10; calls++ { // some of them after the others have failed
+		d, err := lim.Allow(t.Context(), keys[false][calls%len(keys[false])])
+		require.NoError(t, err)
+		require.True(t, !d.Allowed && !d.Fallback, "call %d: %+v", calls, d)
+		select {
+		case <-done:
+			extra++
+		case <-time.After(time.Millisecond):
+		}
+	}
+	t.Logf("%d calls for keys that hang, %d for others", len(keys[true]), calls)
 }
 
 // What is flushed is given back; that the scripts are flushed is not noticed.
