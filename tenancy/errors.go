@@ -39,13 +39,12 @@ var (
 	ErrStale = errors.New("tenancy: stale; somebody else has changed it meanwhile, load it again")
 
 	// ErrReadOnly reports a write for a tenant that DB.Restrict has made read-only in its database, because it is being
-	// moved. Nothing of the unit is kept, and it is not run again: the caller may, later. Do, InTx, Commit of a unit from Begin
-	// and statements outside of units answer it; a statement inside of one, the server's own error (SQLSTATE 25006).
+	// moved. Nothing of the unit is kept, and it is not run again: the caller may, later. Units and statements answer it, those
+	// of sqldb too; what runs on the bare connection (Tx.Conn), the server's own error (SQLSTATE 25006).
 	ErrReadOnly = errors.New("tenancy: the tenant is read-only in this database; it is being moved, try again later")
 
 	// ErrMoved reports a unit in a database from which DB.Restrict has locked its tenant out: what Options.Place answered is
-	// old. Nothing was done; once Options.Place knows better, the caller may run the unit again. A statement inside of a unit
-	// answers the server's own error instead (SQLSTATE TN421), see ErrReadOnly.
+	// old. Nothing was done; once Options.Place knows better, the caller may run the unit again.
 	ErrMoved = errors.New("tenancy: the tenant has moved to another database; look its place up again")
 
 	// ErrUnsafeRole reports a pool whose role row-level security does not bind; see DB.Check.

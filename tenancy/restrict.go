@@ -127,6 +127,19 @@ func (o TxOptions) restricted(s Session, err error) error {
 	return nil
 }
 
+// told is what the caller of a statement hears of err: TxOptions.restricted of it, else err itself.
+func (tx *Tx) told(err error) error {
+	if err == nil {
+		return nil
+	}
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if refusal := tx.opts.restricted(tx.session, err); refusal != nil {
+		return refusal
+	}
+	return err
+}
+
 // restricted is TxOptions.restricted for the unit. Its function may have dropped what the database said; then the error stays
 // what it is.
 func (tx *Tx) restricted(err error) error {

@@ -227,6 +227,124 @@ func TestRestrictLooksLessOften(t *testing.T) {
 	require.GreaterOrEqual(t, l.last.Sub(l.first), 300*time.Millisecond)
 }
 
+// TestRestrictedStatements: a statement inside of a unit says what the unit says, whoever ends the unit.
+func TestRestrictedStatements(t *testing.T) {
+	t.Parallel()
+	db, pg := openPlaced(t)
+	_, err := pg.Owner.Exec(t.Context(), `create table plain (body text); grant insert on plain to tenancy_app`) // COPY needs one without policies
+	require.NoError(t, err)
+	acme := tenancy.WithID(t.Context(), "acme")
+	for access, want := range map[tenancy.Access]error{tenancy.ReadOnly: tenancy.ErrReadOnly, tenancy.NoAccess: tenancy.ErrMoved} {
+		require.NoError(t, db.Restrict(acme, access))
+		for _, eager := range []bool{false, true} {
+			h := db.With(&tenancy.TxOptions{Eager: eager})
+			for name, run := range writes(t) {
+				ours := func(err error) {
+					t.Helper()
+					require.ErrorIs(t, err, want, "%s, %s, eager %v", name, access, eager)
+					var answer *pgconn.PgError
+					require.ErrorAs(t, err, &answer, "what the server said stays in it")
+				}
+				tx, err := h.Begin(acme)
+				if eager && access == tenancy.NoAccess {
+					ours(err)
+					continue
+				}
+				require.NoError(t, err)
+				t.Cleanup(func() { _ = tx.Rollback(acme) })
+				err = run(acme, tx)
+				require.NoError(t, tx.Rollback(acme))
+				ours(err)
+				require.ErrorIs(t, h.Do(acme, func(ctx context.Context, tx *tenancy.Tx) error {
+					err = run(ctx, tx)
+					return err
+				}), want, name)
+				ours(err)
+			}
+		}
+		tx, err := db.Begin(acme)
+		require.NoError(t, err)
+		tx.(interface{ Defer(string, ...any) }).Defer(insertNote, "x")
+		require.ErrorIs(t, tx.Commit(acme), want)
+	}
+}
+
+// writes are all the ways to write inside of a unit.
+func writes(t *testing.T) map[string]func(context.Context, pgx.Tx) error {
+	const insert = insertNote + " returning id"
+	return map[string]func(context.Context, pgx.Tx) error{
+		"Exec": func(ctx context.Context, tx pgx.Tx) error { _, err := tx.Exec(ctx, insertNote, "x"); return err },
+		"Exec of several": func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, `delete from notes; select 1`)
+			return err
+		},
+		"Exec with a mode": func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, insertNote, pgx.QueryExecModeExec, "x")
+			return err
+		},
+		"QueryRow": func(ctx context.Context, tx pgx.Tx) error {
+			var id int64
+			return tx.QueryRow(ctx, insert, "x").Scan(&id)
+		},
+		"Query": func(ctx context.Context, tx pgx.Tx) error {
+			rows, err := tx.Query(ctx, insert, "x")
+			if err != nil {
+				return err
+			}
+			rows.Close()
+			return rows.Err()
+		},
+		"Query with a mode": func(ctx context.Context, tx pgx.Tx) error {
+			rows, err := tx.Query(ctx, insert, pgx.QueryExecModeExec, "x")
+			if err != nil {
+				return err
+			}
+			_, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+			return err
+		},
+		"a batch's Exec": func(ctx context.Context, tx pgx.Tx) error {
+			results := tx.SendBatch(ctx, batchOf(insertNote, "x"))
+			defer results.Close()
+			_, err := results.Exec()
+			return err
+		},
+		"a batch's Query": func(ctx context.Context, tx pgx.Tx) error {
+			results := tx.SendBatch(ctx, batchOf(insert, "x"))
+			defer results.Close()
+			rows, err := results.Query()
+			if err != nil {
+				return err
+			}
+			rows.Next()
+			return rows.Err()
+		},
+		"a batch's QueryRow": func(ctx context.Context, tx pgx.Tx) error {
+			results := tx.SendBatch(ctx, batchOf(insert, "x"))
+			defer results.Close()
+			var id int64
+			return results.QueryRow().Scan(&id)
+		},
+		"a batch's Close": func(ctx context.Context, tx pgx.Tx) error { return tx.SendBatch(ctx, batchOf(insertNote, "x")).Close() },
+		"CopyFrom": func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.CopyFrom(ctx, pgx.Identifier{"plain"}, []string{"body"}, pgx.CopyFromRows([][]any{{"x"}}))
+			return err
+		},
+		"a savepoint's Exec": func(ctx context.Context, tx pgx.Tx) error {
+			sp, err := tx.Begin(ctx)
+			require.NoError(t, err)
+			_, err = sp.Exec(ctx, insertNote, "x")
+			require.NoError(t, sp.Rollback(ctx))
+			return err
+		},
+	}
+}
+
+func batchOf(sql string, args ...any) *pgx.Batch {
+	b := &pgx.Batch{}
+	b.Queue(sql, args...)
+	return b
+}
+
 // TestRestrictionOfAnotherDB is no reason to run the unit around it again, as if its own primary had become a replica.
 func TestRestrictionOfAnotherDB(t *testing.T) {
 	t.Parallel()

@@ -26,7 +26,7 @@ func (tx *Tx) reading(r *unitRows, err error) (pgx.Rows, error) {
 	tx.setRows(r)
 	if err != nil {
 		r.end()
-		return r, err
+		return r, cmp.Or(r.err, err)
 	}
 	return r, nil
 }
@@ -51,7 +51,7 @@ func (r *unitRows) end() {
 			r.err = err
 		}
 	}
-	_ = r.tx.note(r.err)
+	r.err = r.tx.note(r.err)
 	if !r.part {
 		r.tx.setRows(nil)
 		r.tx.busy.Store(false)
@@ -115,7 +115,7 @@ func (r *unitRows) Err() error {
 	if r.err != nil {
 		return r.err
 	}
-	return r.Rows.Err()
+	return r.tx.told(r.Rows.Err())
 }
 
 // Conn implements pgx.Rows.
@@ -169,7 +169,8 @@ func (b *unitBatch) Exec() (pgconn.CommandTag, error) {
 	if b.closed {
 		return pgconn.CommandTag{}, cmp.Or(b.err, errRowsClosed)
 	}
-	return b.results.Exec()
+	tag, err := b.results.Exec()
+	return tag, b.tx.told(err)
 }
 
 // Query implements pgx.BatchResults.
@@ -181,7 +182,7 @@ func (b *unitBatch) Query() (pgx.Rows, error) {
 		return failedRows{err}, err
 	}
 	rows, err := b.results.Query()
-	return &unitRows{Rows: rows, tx: b.tx, part: true}, err
+	return &unitRows{Rows: rows, tx: b.tx, part: true}, b.tx.told(err)
 }
 
 // QueryRow implements pgx.BatchResults.
@@ -203,8 +204,7 @@ func (b *unitBatch) end() error {
 		return b.err
 	}
 	b.closed = true
-	b.err = b.results.Close()
-	_ = b.tx.note(b.err)
+	b.err = b.tx.note(b.results.Close())
 	b.tx.setRows(nil)
 	b.tx.busy.Store(false)
 	return b.err

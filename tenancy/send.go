@@ -135,6 +135,7 @@ func (tx *Tx) send(ctx context.Context, queries []*pgx.QueuedQuery, events []Mes
 				err = deferredError(b.Steps[at.Index], err)
 			}
 		}
+		err = tx.told(err)
 		tx.fail(err, depth)
 		return nil, err
 	}
@@ -154,9 +155,9 @@ func (tx *Tx) fail(err error, depth int) {
 }
 
 // note records err if it spoiled the transaction, as an error of the server or the connection does and one of scanning or
-// encoding does not, and returns it.
+// encoding does not, and returns what the caller is told of it.
 func (tx *Tx) note(err error) error {
-	if err == nil {
+	if err = tx.told(err); err == nil {
 		return nil
 	}
 	var pgErr *pgconn.PgError

@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"testing"
+	"testing/fstest"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/sqldb"
 )
@@ -70,6 +72,42 @@ func TestTransactionOptions(t *testing.T) {
 	var level, ro string
 	require.NoError(t, strict.QueryRowContext(ctx, `select current_setting('transaction_isolation'), current_setting('transaction_read_only')`).Scan(&level, &ro))
 	require.Equal(t, []string{"serializable", "on"}, []string{level, ro})
+}
+
+// TestRestrictedTenant: statements of a transaction say what units say of a tenant that is being moved.
+func TestRestrictedTenant(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t, tenancy.Migrations, fstest.MapFS{"1.sql": {Data: []byte(notesSQL)}})
+	db, err := tenancy.New(pg.App, &tenancy.Options{System: pg.System, Place: func(context.Context, string) (tenancy.Placement, error) {
+		return tenancy.Placement{}, nil
+	}})
+	require.NoError(t, err)
+	std := sqldb.Open(db, nil)
+	t.Cleanup(func() { require.NoError(t, std.Close()) })
+	acme := tenancy.WithID(t.Context(), "acme")
+	const insert = `insert into notes (body) values ('a') returning id`
+	for access, want := range map[tenancy.Access]error{tenancy.ReadOnly: tenancy.ErrReadOnly, tenancy.NoAccess: tenancy.ErrMoved} {
+		require.NoError(t, db.Restrict(acme, access))
+		for name, write := range map[string]func(tx *sql.Tx) error{
+			"Exec":     func(tx *sql.Tx) error { _, err := tx.ExecContext(acme, insert); return err },
+			"QueryRow": func(tx *sql.Tx) error { return tx.QueryRowContext(acme, insert).Scan(new(int64)) },
+			"Query": func(tx *sql.Tx) error {
+				rows, err := tx.QueryContext(acme, insert)
+				if err != nil {
+					return err
+				}
+				defer rows.Close()
+				rows.Next()
+				return rows.Err()
+			},
+		} {
+			tx, err := std.BeginTx(acme, nil)
+			require.NoError(t, err)
+			err = write(tx)
+			require.NoError(t, tx.Rollback())
+			require.ErrorIs(t, err, want, name)
+		}
+	}
 }
 
 // TestFailedStatementRefusesCommit: as with PostgreSQL itself, but Commit says so.
