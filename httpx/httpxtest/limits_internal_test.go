@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,7 @@ func TestLimitsConformInRealTime(t *testing.T) {
 // plain is the shortest store that conforms, and one fault at a time makes it one that does not.
 type plain struct {
 	mu    sync.Mutex
+	busy  atomic.Int32
 	fault string
 	start time.Time
 	back  time.Duration
@@ -78,6 +80,14 @@ func (p *plain) Take(ctx context.Context, group string, takes []ratelimit.Take) 
 	if err := ctx.Err(); err != nil && p.fault != "does not look at the context" {
 		return nil, false, err
 	}
+	if p.fault == "denies when two calls meet" {
+		defer p.busy.Add(-1)
+		alone := p.busy.Add(1) == 1
+		runtime.Gosched()
+		if !alone {
+			return make([]ratelimit.Span, len(takes)), false, nil
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := (time.Since(p.start) - p.back).Microseconds()
@@ -118,8 +128,11 @@ func (p *plain) Take(ctx context.Context, group string, takes []ratelimit.Take) 
 	if fits {
 		return after, true, nil
 	}
-	if p.fault == "answers as if it had taken" {
+	switch p.fault {
+	case "answers as if it had taken":
 		return after, false, nil
+	case "denies without a reason":
+		return make([]ratelimit.Span, len(takes)), false, nil
 	}
 	return before, false, nil
 }
@@ -179,6 +192,8 @@ func TestLimitSuiteCatches(t *testing.T) {
 		"one bucket for all keys":               "Apart",
 		"one bucket for all limits":             "Apart",
 		"answers as if it had taken":            "RetryAfter",
+		"denies without a reason":               "Burst",
+		"denies when two calls meet":            "Concurrent",
 		"does not look at the context":          "Context",
 		"resets nothing":                        "Reset",
 		"resets all":                            "Reset",

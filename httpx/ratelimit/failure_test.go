@@ -300,10 +300,34 @@ func TestNonsenseFromTheStore(t *testing.T) {
 type nonsense struct {
 	ratelimit.Store
 	answer []ratelimit.Span
+	denies bool
 }
 
 func (n nonsense) Take(context.Context, string, []ratelimit.Take) ([]ratelimit.Span, bool, error) {
-	return n.answer, true, nil
+	return n.answer, !n.denies, nil
+}
+
+// A store that denies what fits by its own answer fails: whoever waited for it would ask at once, for ever.
+func TestDenialWithoutAReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, fits := range []ratelimit.Span{{}, {Micros: 1}, {Micros: -1}, {Micros: math.MinInt64, Parts: math.MinInt64}} {
+			store := nonsense{answer: []ratelimit.Span{fits}, denies: true}
+			limit := ratelimit.Limit{Rate: 2, Per: time.Second}
+			lim := limiterWith(t, store, &ratelimit.Options{Failure: ratelimit.FailClosed}, limit)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			for _, err := range []error{lim.Wait(ctx, "k", 1), lim.Wait(ctx, "k", 0)} {
+				require.ErrorIs(t, err, ratelimit.ErrUnavailable)
+				require.ErrorContains(t, err, "of api, which by its own answer fit")
+			}
+			start := time.Now()
+			lim = limiter(t, store, limit)
+			for range 12 {
+				require.NoError(t, lim.Wait(ctx, "k", 1))
+			}
+			require.Equal(t, 5*time.Second, time.Since(start), "by the limit in this process")
+			cancel()
+		}
+	})
 }
 
 func TestReset(t *testing.T) {

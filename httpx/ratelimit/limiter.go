@@ -62,6 +62,7 @@ type Limiter struct {
 	opts    Options
 	local   *Memory
 	breaker breaker
+	queue   queue
 }
 
 const defaultTimeout = 100 * time.Millisecond
@@ -139,28 +140,6 @@ func (l *Limiter) AllowN(ctx context.Context, key string, n int64) (Decision, er
 	return d, err
 }
 
-// Wait asks for n units until it gets them, and sleeps meanwhile; those who wait come in no order. It returns a
-// [*DeniedError] at once if the units do not come back before the deadline of ctx, the error of ctx if that ends, and those
-// of AllowN.
-func (l *Limiter) Wait(ctx context.Context, key string, n int64) error {
-	for {
-		d, err := l.AllowN(ctx, key, n)
-		if err != nil || d.Allowed {
-			return err
-		}
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d.RetryAfter {
-			return d.Err()
-		}
-		timer := time.NewTimer(d.RetryAfter)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
-		}
-	}
-}
-
 // Reset gives key all units of all limits back, after a login that succeeded for example. Where there are different
 // limits for different calls it resets those of ctx. Its errors are those of AllowN but for ErrCost, and those of the
 // store, whatever Options.Failure says.
@@ -197,12 +176,12 @@ func (l *Limiter) decide(ctx context.Context, group string, rules []rule, n int6
 	cause := errGivenUp
 	if l.breaker.allow() {
 		start := time.Now()
-		backlogs, taken, err := l.ask(ctx, group, rules, n)
+		d, err := l.ask(ctx, group, rules, n)
 		if err == nil {
 			if l.breaker.succeeded() {
 				l.logger().InfoContext(ctx, "ratelimit: the store is back", "limiter", l.name)
 			}
-			return decision(rules, backlogs, taken, n), "store", nil
+			return d, "store", nil
 		}
 		if ended := ended(ctx); ended != nil {
 			l.breaker.left()
@@ -240,14 +219,21 @@ func ended(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (l *Limiter) ask(ctx context.Context, group string, rules []rule, n int64) ([]Span, bool, error) {
+func (l *Limiter) ask(ctx context.Context, group string, rules []rule, n int64) (Decision, error) {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	backlogs, taken, err := l.store.Take(ctx, group, takes(rules, n))
-	if err == nil && len(backlogs) != len(rules) {
-		err = fmt.Errorf("ratelimit: the store answers for %d of %d buckets", len(backlogs), len(rules))
+	if err != nil {
+		return Decision{}, err
 	}
-	return backlogs, taken, err
+	if len(backlogs) != len(rules) {
+		return Decision{}, fmt.Errorf("ratelimit: the store answers for %d of %d buckets", len(backlogs), len(rules))
+	}
+	d := decision(rules, backlogs, taken, n)
+	if !d.Allowed && d.DeniedBy == "" {
+		return Decision{}, fmt.Errorf("ratelimit: the store denies %d of %s, which by its own answer fit", n, rules[0].name)
+	}
+	return d, nil
 }
 
 var errGivenUp = errors.New("it hung a moment ago")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -227,30 +226,4 @@ func TestMetrics(t *testing.T) {
 		"httpx.ratelimit limiter api limit  outcome allowed by open":         1,
 		"httpx.ratelimit limiter api limit  outcome unavailable by closed":   1,
 	}, m.n)
-}
-
-func TestWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		lim := limiter(t, ratelimit.NewMemory(nil), ratelimit.Limit{Rate: 10, Per: time.Second, Burst: 1})
-		start := time.Now()
-		for range 31 {
-			require.NoError(t, lim.Wait(t.Context(), "k", 1))
-		}
-		require.Equal(t, 3*time.Second, time.Since(start))
-
-		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		err := lim.Wait(short, "k", 1)
-		denied, ok := errors.AsType[*ratelimit.DeniedError](err)
-		require.True(t, ok, err)
-		require.Equal(t, 100*time.Millisecond, denied.Decision.RetryAfter)
-		require.EqualError(t, err, "ratelimit: denied by api; try again in 100ms")
-		require.Equal(t, 429, denied.HTTPStatus())
-		require.Equal(t, 3*time.Second, time.Since(start), "it did not wait in vain")
-
-		ended, stop := context.WithCancel(t.Context())
-		time.AfterFunc(10*time.Millisecond, stop)
-		require.ErrorIs(t, lim.Wait(ended, "k", 1), context.Canceled)
-		require.ErrorIs(t, lim.Wait(t.Context(), "k", 2), ratelimit.ErrCost)
-	})
 }

@@ -9,7 +9,8 @@ import "context"
 // one for all processes that share the store, and one that is empty need not be kept.
 type Store interface {
 	// Take adds each take to the backlog of its bucket if all of them fit, and adds nothing otherwise. It returns the
-	// backlogs in the order of the takes, as they are after that. takes are of different keys, and remain the caller's.
+	// backlogs in the order of the takes, as they are after that: beside those of a denial not everything fits, else a
+	// Limiter takes it for an error. takes are of different keys, and remain the caller's.
 	Take(ctx context.Context, group string, takes []Take) (backlogs []Span, taken bool, err error)
 
 	// Reset fills buckets up. Those that are full stay so.
