@@ -20,8 +20,9 @@ const (
 )
 
 var (
-	// ErrArchive reports an archive that is damaged, truncated, altered or, where a key is given, not signed with it.
-	ErrArchive error = &refusal{"registry: archive is damaged or not what its manifest says", http.StatusBadRequest, nil}
+	// ErrArchive reports an archive that is damaged, truncated, altered or, where a key is given, not signed with it; and one
+	// with marks of outbox.Once where none is given.
+	ErrArchive error = &refusal{"registry: archive is damaged, altered or not signed", http.StatusBadRequest, nil}
 
 	// ErrArchiveVersion reports an archive of another format, or with tables or columns that this database has not.
 	ErrArchiveVersion error = &refusal{"registry: archive does not fit this version or database", http.StatusConflict, nil}

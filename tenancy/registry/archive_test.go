@@ -18,6 +18,7 @@ import (
 
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/tenancy"
+	"github.com/ashlar-go/ashlar/tenancy/outbox"
 	"github.com/ashlar-go/ashlar/tenancy/registry"
 	"github.com/ashlar-go/ashlar/tenancy/tenancytest"
 )
@@ -343,6 +344,56 @@ func TestBadArchives(t *testing.T) {
 	require.ErrorIs(t, err, tenancy.ErrNoTenant)
 	_, err = h.load(there, good, &registry.ImportOptions{Skip: []string{"app.nothing"}})
 	require.ErrorContains(t, err, "app.nothing")
+}
+
+// TestMarksAreNotForged: an archive that its importer cannot tell from a forged one does not say what consumers have done.
+func TestMarksAreNotForged(t *testing.T) {
+	t.Parallel()
+	from, h := newHouse(t), newHouse(t)
+	acme := from.tenant(t, "acme")
+	once := func(ctx context.Context, db *tenancy.DB) (first bool) {
+		require.NoError(t, db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) (err error) {
+			first, err = outbox.Once(ctx, tx, "billing", "invoice 7")
+			return err
+		}))
+		return first
+	}
+	require.True(t, once(acme, from.db))
+	export := func(key []byte) []byte {
+		var b bytes.Buffer
+		_, err := from.reg.Export(registry.Trusted(acme), &b, &registry.ExportOptions{Marks: true, Key: key})
+		require.NoError(t, err)
+		return b.Bytes()
+	}
+	key := []byte("key")
+	unsigned, signed := export(nil), export(key)
+	altered := filesOf(t, signed)
+	altered["tables/tenancy.inbox.ndjson"] += "\n"
+	for name, c := range map[string]struct {
+		archive []byte
+		opts    *registry.ImportOptions
+		want    string // of the error, or "" for none
+		first   bool
+	}{
+		"unsigned":              {unsigned, nil, "name tenancy.inbox in ImportOptions.Skip", true},
+		"unsigned, key given":   {unsigned, &registry.ImportOptions{Key: key}, "manifest.hmac", true},
+		"unsigned, skipped":     {unsigned, &registry.ImportOptions{Skip: []string{"tenancy.inbox"}}, "", true},
+		"signed, not looked at": {signed, nil, "ImportOptions.Key", true},
+		"altered":               {pack(t, altered), &registry.ImportOptions{Key: key}, "bytes or hash differ", true},
+		"signed":                {signed, &registry.ImportOptions{Key: key}, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			there := h.tenant(t, strings.NewReplacer(" ", "-", ",", "").Replace(name))
+			_, err := h.load(there, c.archive, c.opts)
+			if c.want == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, registry.ErrArchive)
+				require.ErrorContains(t, err, c.want)
+			}
+			require.Equal(t, c.first, once(there, h.db), "the event is not passed over")
+		})
+	}
 }
 
 // FuzzImport reads archives that strangers made: whatever they are, there is an error and nothing else. The database, one in

@@ -26,7 +26,7 @@ type ExportOptions struct {
 	Skip []string
 
 	// Marks takes along what outbox.Once has marked as done. It is for a tenant that moves: a job that was delivered before may
-	// run again at the new place. False leaves the marks out, as is right for a copy.
+	// run again at the new place. False leaves the marks out, as is right for a copy. Import takes them from a signed archive only.
 	Marks bool
 
 	// Key signs the manifest with HMAC-SHA256, so that Import can tell your archives from forged ones.

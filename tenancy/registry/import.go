@@ -25,7 +25,8 @@ var ErrCollision error = &refusal{"registry: a value of the archive is taken in 
 // ImportOptions configures Import. Nil and the zero value mean the defaults.
 type ImportOptions struct {
 	// Key is the one that Export signed with; an archive without its signature is refused.
-	// Empty means that any archive is taken whose hashes are right.
+	// Empty means that any archive is taken whose hashes are right, but for one with marks (ExportOptions.Marks): whoever forges
+	// those makes consumers pass over events. Sign it, or name tenancy.inbox in Skip.
 	Key []byte
 
 	// Skip lists tables ("schema.table") of the archive that are not imported. Nil means none.
@@ -176,6 +177,9 @@ func (i *importer) targets() ([]*target, error) {
 		// Of tables that are never exported only a forged archive has rows: hosts without proof, keys that somebody knows.
 		if r := ruleOf(t.Name); t.Standing != protected || r.export != "" && !r.marks {
 			return nil, fmt.Errorf("%w: table %s is not protected here, or never part of an archive", ErrArchiveVersion, t.Name)
+		}
+		if ruleOf(t.Name).marks && len(i.opts.Key) == 0 {
+			return nil, fmt.Errorf("%w: it has marks of outbox.Once, which could be forged: sign it and give ImportOptions.Key, or name %s in ImportOptions.Skip", ErrArchive, t.Name)
 		}
 		for _, c := range f.Columns {
 			switch own := t.column(c.Name); {
