@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -185,7 +186,7 @@ func (s *session) kill(step string) {
 	require.Error(s, c.Wait())
 }
 
-// clears deletes what acme has left behind.
+// clears deletes what acme has left behind, so that it could come back.
 func (s *session) clears(m *mover) {
 	ctx := s.acme.tenant
 	n := func(pg *testenv.PG, table, tenant string) (n int64) {
@@ -219,6 +220,15 @@ func (s *session) clears(m *mover) {
 	require.Equal(s, registry.Active, t.State)
 	_, err = m.directory.PurgeReports(ctx)
 	require.NoError(s, err)
+
+	var archive bytes.Buffer
+	_, err = m.there.Export(registry.Trusted(ctx), &archive, &registry.ExportOptions{Skip: stays, Marks: true, Key: m.key})
+	require.NoError(s, err)
+	_, err = m.directory.Import(ctx, bytes.NewReader(archive.Bytes()), int64(archive.Len()), &registry.ImportOptions{Key: m.key})
+	require.NoError(s, err, "nothing is in the way of a move back")
+	for _, table := range []string{"entries", "tenancy.inbox"} {
+		require.Equal(s, n(s.own, table, "acme"), n(s.pool, table, "acme"), table)
+	}
 }
 
 // belongings are what acme has besides rows of the program.

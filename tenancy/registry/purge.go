@@ -25,10 +25,10 @@ type PurgeOptions struct {
 	// Negative means no time.
 	Grace time.Duration
 
-	// Moved deletes what a tenant has left behind that lives in another database now: its rows in the program's own tables.
-	// The tenant must have been shut out of this database (tenancy.DB.Restrict with NoAccess) for the grace period, and the
-	// restriction has to stay until the purge is done; else it stops with ErrTransition. What this package and package tenancy
-	// keep of it is kept, its state too; the event is tenant.cleared. False means that the tenant is deleted.
+	// Moved deletes what a tenant has left behind that lives in another database now: its rows in the program's own tables and its
+	// marks of outbox.Once. The tenant must have been shut out of this database (tenancy.DB.Restrict with NoAccess) for the grace
+	// period, and the restriction has to stay until the purge is done; else it stops with ErrTransition. What else this package
+	// and package tenancy keep of it is kept, its state too; the event is tenant.cleared. False means that the tenant is deleted.
 	Moved bool
 
 	// Ignore lists tables ("schema.table") with a tenant column that row-level security does not protect and that are known

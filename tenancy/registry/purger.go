@@ -219,7 +219,7 @@ func (p *purger) finish(ctx context.Context, tx *tenancy.Tx) error {
 	var counts []string
 	for _, t := range slices.Backward(p.tables) {
 		why := ruleOf(t.Name).keep
-		if p.opts.moved() && ours(t.Name) {
+		if p.stays(t) {
 			why = "the tenant lives elsewhere: directory, audit log, and transport that leaves by itself"
 		}
 		if why != "" {
@@ -292,15 +292,16 @@ func (p *PurgeReport) complete() bool {
 // deletes tells whether the purge deletes rows of a table: row-level security vouches for whose rows they are.
 func (p *purger) deletes(t *table) bool {
 	r := ruleOf(t.Name)
-	if p.opts.moved() && ours(t.Name) {
+	if p.stays(t) {
 		return false
 	}
 	return (r.keep == "" || r.only != "") && (t.Standing == protected || t.Standing == systemOnly) && t.Deletable
 }
 
-// ours tells whether a table is one of the library's own and not the program's.
-func ours(table string) bool {
-	return strings.HasPrefix(table, "registry.") || strings.HasPrefix(table, "tenancy.")
+// stays tells whether a table is one of the library's own that a move leaves where it was. Marks are copied, and those left behind
+// would be in the way of a move back.
+func (p *purger) stays(t *table) bool {
+	return p.opts.moved() && (strings.HasPrefix(t.Name, "registry.") || strings.HasPrefix(t.Name, "tenancy.")) && !ruleOf(t.Name).marks
 }
 
 // condition selects the rows that a purge deletes from a table with the alias t.

@@ -8,7 +8,7 @@ type rule struct {
 	replace bool   // import replaces what Create has made
 	keep    string // purge leaves rows
 	only    string // purge deletes only rows of this condition on alias t; keep says why
-	marks   bool   // exported all the same if ExportOptions.Marks is set
+	marks   bool   // exported all the same if ExportOptions.Marks is set, imported if signed, and purged when they have moved
 }
 
 // ruleOf returns the rule of a table; the zero rule for all tables but some of the library's own.
