@@ -2,6 +2,7 @@ package redishttp_test
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -176,30 +177,87 @@ func TestNewLimitsRefuses(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Values that somebody else wrote under our keys are not believed, and do no harm.
-func TestForeignValues(t *testing.T) {
+// foreign are values that somebody else wrote under our keys; later is a time in microseconds that is still to come.
+func foreign(later int64) []string {
+	values := []string{"", "x", "1", "1:2:3", "\x00\xff", "nan", "inf", strings.Repeat("1:", 1<<16)}
+	numbers := []string{
+		"0", "-5", "nan", "-nan", "inf", "1e400", "9e99", "0x10", "1.5", " 1", strconv.FormatInt(later, 10), strconv.FormatInt(later*1000, 10),
+		"999", "9007199254740993", "9223372036854775808", strings.Repeat("9", 60), strings.Repeat("9", 400),
+	}
+	for _, n := range numbers {
+		for _, full := range []string{n, strconv.FormatInt(later, 10)} {
+			values = append(values, full+":0:1:1", full+":"+n+":1:1000000000000", full+":0:"+n+":1", full+":0:1:"+n, full+":"+n+":"+n+":"+n)
+		}
+	}
+	return values
+}
+
+// plant holds a store to what it promises beside such a value: no error, no figure that the limit cannot have, and, once
+// somebody has been denied, nothing that is not back when the bucket would be full.
+func plant(ctx context.Context, rdb redis.UniversalClient, value string) error {
+	limit := ratelimit.Limit{Rate: 1, Per: 1_000_000 * time.Second, Burst: 3}
+	full := 3 * limit.Per
+	store, err := redishttp.NewLimits(rdb, nil)
+	if err != nil {
+		return err
+	}
+	lim, err := ratelimit.New(store, "api", []ratelimit.Limit{limit}, &ratelimit.Options{Failure: ratelimit.FailClosed, Timeout: -1})
+	if err != nil {
+		return err
+	}
+	if _, err := lim.Allow(ctx, "k"); err != nil {
+		return err
+	}
+	keys, err := rdb.Keys(ctx, "*").Result()
+	if err != nil || len(keys) != 1 {
+		return fmt.Errorf("the keys are %q: %w", keys, err)
+	}
+	if err := rdb.Set(ctx, keys[0], value, 0).Err(); err != nil {
+		return err
+	}
+	for _, n := range []int64{0, 1, 3, 2, 1, 1} {
+		d, err := lim.AllowN(ctx, "k", n)
+		if err != nil {
+			return fmt.Errorf("%d units: %w", n, err)
+		}
+		s := d.States[0]
+		if s.Remaining < 0 || s.Remaining > 3 || s.Next < 0 || s.Next > limit.Per || s.Reset < 0 || s.Reset > full || d.RetryAfter > full {
+			return fmt.Errorf("%d units: %+v", n, d)
+		}
+	}
+	left, err := rdb.Do(ctx, "PTTL", keys[0]).Int64()
+	if err != nil {
+		return err
+	}
+	if left < 0 || left > full.Milliseconds()+1 {
+		return fmt.Errorf("the key stays for %d ms", left)
+	}
+	return rdb.Del(ctx, keys[0]).Err()
+}
+
+// FuzzForeignValues: what somebody else wrote under our keys is not believed, and does no harm.
+func FuzzForeignValues(f *testing.F) {
+	rdb := client(f, testenv.Redis(f))
+	for _, value := range foreign(time.Now().Add(time.Hour).UnixMicro()) {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		require.NoError(t, rdb.FlushDB(t.Context()).Err())
+		require.NoError(t, plant(t.Context(), rdb, value), "%.200q", value)
+	})
+}
+
+func TestForeignTypes(t *testing.T) {
 	t.Parallel()
 	rdb, ctx := client(t, testenv.Redis(t)), t.Context()
-	store := limits(t, rdb)
-	take := ratelimit.Take{Key: "k", Add: ratelimit.Span{Micros: 1e12}, Room: ratelimit.Span{Micros: 3e12}, Rate: 1, Per: 1e12}
-	for _, value := range []string{"", "x", "1", "-5:0:1:1", "9e99:0:1:1", "99999999999999999999999999:0:1:1", "99999999999999:0:0:0", "99999999999999999:9:1:99999999999999999999", "1:2:3"} {
-		require.NoError(t, rdb.Set(ctx, "limits:{g}:k", value, 0).Err())
-		backlogs, _, err := store.Take(ctx, "g", []ratelimit.Take{take})
-		require.NoError(t, err, value)
-		require.LessOrEqual(t, backlogs[0].Micros, int64(3e12), value)
-		require.Positive(t, rdb.PTTL(ctx, "limits:{g}:k").Val(), "%q was replaced by one that expires", value)
-	}
-	later := strconv.FormatInt(time.Now().Add(time.Hour).UnixMicro(), 10)
-	for range 2 { // of the very limit, with more parts of a microsecond than it has
-		require.NoError(t, rdb.Set(ctx, "limits:{g}:k", later+":999:1:1000000000000", 0).Err())
-		backlogs, taken, err := store.Take(ctx, "g", []ratelimit.Take{take})
-		require.NoError(t, err)
-		require.True(t, taken)
-		require.Zero(t, backlogs[0].Parts)
-	}
-	require.NoError(t, rdb.Del(ctx, "limits:{g}:k").Err())
-	require.NoError(t, rdb.LPush(ctx, "limits:{g}:k", "list").Err())
-	_, taken, err := store.Take(ctx, "g", []ratelimit.Take{take})
+	lim, err := ratelimit.New(limits(t, rdb), "api", []ratelimit.Limit{{Rate: 1, Per: time.Hour}}, &ratelimit.Options{Failure: ratelimit.FailClosed, Timeout: -1})
 	require.NoError(t, err)
-	require.True(t, taken)
+	_, err = lim.Allow(ctx, "k")
+	require.NoError(t, err)
+	key := rdb.Keys(ctx, "*").Val()[0]
+	require.NoError(t, rdb.Del(ctx, key).Err())
+	require.NoError(t, rdb.LPush(ctx, key, "list").Err())
+	d, err := lim.Allow(ctx, "k")
+	require.NoError(t, err)
+	require.True(t, d.Allowed)
 }

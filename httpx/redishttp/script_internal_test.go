@@ -111,7 +111,7 @@ func TestWalkCatches(t *testing.T) {
 		"a clock in milliseconds":            {"time[1] * 1000000 + time[2]", "math.floor((time[1] * 1000000 + time[2]) / 1000) * 1000"},
 		"takes though another denies":        {"if before[1] == 0 then", "if false then"},
 		"drops parts of a microsecond":       {"parts + ARGV[at + 2]", "parts"},
-		"carries nothing":                    {"micros, parts = micros + 1, math", "parts = math"},
+		"carries nothing":                    {"micros, parts = micros + 1, parts - rate", "parts = parts - rate"},
 		"keeps the time in milliseconds":     {"now + micros, parts, ARGV[5 * i])", "math.ceil((now + micros) / 1000) * 1000, 0, ARGV[5 * i])"},
 		"keeps as many digits as %g":         {"'%.0f:%.0f:%s', now", "'%.14g:%.0f:%s', now"},
 		"believes a backlog of any length":   {"if micros > room or micros == room and parts > roomparts then --", "if false then --"},

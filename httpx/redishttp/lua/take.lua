@@ -1,7 +1,8 @@
 -- Adds to the backlogs of all buckets if everything fits, and to none otherwise. A bucket is a string of four numbers: when
 -- it is full again, in microseconds of this server's clock, parts of a microsecond, and the limit that it was left with, as
 -- rate:per. It expires when it is full. All numbers are whole and less than 2^53, so none is ever rounded, except where a
--- limit has changed.
+-- limit has changed. What is longer than four such numbers can be, or has more parts than its limit, was left by somebody
+-- else: the one is nothing, the other is cut, so that no number becomes infinite or none.
 --
 -- There is no #! line: without one a server that is full still runs this, and refuses the first write. So it denies what is
 -- to be denied, and writes for all buckets or for none. Only what is to be cut may stay uncut then: the next call does it.
@@ -18,12 +19,14 @@ for i = 1, #KEYS do
 	local room, roomparts, limit = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5]
 	local micros, parts = 0, 0
 	local full, rest, old = string.match(held[i] or '', '^(%d+):(%d+):([1-9]%d*:[1-9]%d*)$')
-	if full and tonumber(full) >= now then
+	if full and #held[i] <= 64 and tonumber(full) >= now then
 		micros, parts = full - now, tonumber(rest)
 		if old ~= limit then -- the units are worth another time
 			local rate, per = string.match(limit, '(%d+):(%d+)')
 			local oldrate, oldper = string.match(old, '(%d+):(%d+)')
 			micros, parts = math.ceil((micros + parts / oldrate) * (per * oldrate) / (rate * oldper)), 0
+		elseif parts > 0 then
+			parts = math.min(parts, string.match(limit, '%d+') - 1)
 		end
 		if micros > room or micros == room and parts > roomparts then -- the limit was lowered, or the clock put back
 			micros, parts, cut = room, roomparts, cut or {}
@@ -35,7 +38,7 @@ for i = 1, #KEYS do
 	if parts > 0 then
 		local rate = tonumber(string.match(limit, '%d+'))
 		if parts >= rate then
-			micros, parts = micros + 1, math.min(parts - rate, rate - 1) -- more than that was not left by this script
+			micros, parts = micros + 1, parts - rate
 		end
 	end
 	if micros > room or micros == room and parts > roomparts then
