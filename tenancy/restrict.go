@@ -49,9 +49,9 @@ const (
 // tenant to another database, see docs/moving-a-tenant.md, and it needs the system role there.
 //
 // When Restrict has returned nil, no unit that had more access is left: it waits for all transactions of that database that
-// began before, of any tenant, because nobody can tell whose they are; those of superusers, who are bound by nothing, are not
-// waited for. Nobody waits for Restrict. If ctx ends earlier, the restriction stays; call Restrict again, with ReadWrite to
-// lift it. Every call can be repeated.
+// began before, of any tenant and any role, superusers and a running dump among them, because nobody can tell whose they are.
+// Nobody waits for Restrict. If ctx ends earlier, the restriction stays; call Restrict again, with ReadWrite to lift it. Every call
+// can be repeated.
 //
 // Inside of a unit, of whatever DB and database, Restrict is an error: it could wait for its own caller. It cannot tell of a
 // transaction that ctx does not carry, as those of Begin, and waits for it as for any other.

@@ -390,6 +390,34 @@ func TestRestrictWaitsForOpenUnits(t *testing.T) {
 	}
 }
 
+// TestRestrictWaitsForRolesThatWereSet: the units of a pool that logs in as a superuser and sets its role are bound by the
+// restriction, and pg_stat_activity shows the superuser.
+func TestRestrictWaitsForRolesThatWereSet(t *testing.T) {
+	t.Parallel()
+	db, pg := openPlaced(t)
+	cfg, err := pgxpool.ParseConfig(strings.Replace(pg.AppURL, "ashlar_app@", "postgres@", 1))
+	require.NoError(t, err)
+	cfg.ConnConfig.RuntimeParams["role"] = "ashlar_app"
+	app, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(app.Close)
+	set, err := tenancy.New(app, &tenancy.Options{Seal: newSeal(t, "k1"), Place: everywhere})
+	require.NoError(t, err)
+	acme := tenancy.WithID(t.Context(), "acme")
+	require.NoError(t, set.Do(acme, func(ctx context.Context, tx *tenancy.Tx) error {
+		_, err := tx.Exec(ctx, `select from notes`)
+		require.NoError(t, err)
+		short, cancel := context.WithTimeout(acme, 100*time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, db.Restrict(short, tenancy.ReadOnly), context.DeadlineExceeded)
+		_, err = tx.Exec(ctx, insertNote, "x")
+		return err
+	}))
+	require.NoError(t, db.Restrict(acme, tenancy.ReadOnly))
+	_, err = set.Exec(acme, insertNote, "x")
+	require.ErrorIs(t, err, tenancy.ErrReadOnly)
+}
+
 // TestNothingIsWrittenBehindARestriction: what writers were told they have written is there when Restrict returns, and
 // nothing comes later. Planted: the restriction without its wait.
 func TestNothingIsWrittenBehindARestriction(t *testing.T) {
