@@ -45,7 +45,7 @@
 //
 // Run reports errors and goes on: to the log, to Options.Errors, and to the counter outbox.errors. It returns nil when its
 // context is done, and ErrLogChanged. The other functions return the errors of PostgreSQL.
-// Maintain and Rebase are refused inside a unit of work, Maintain also as a role that sees nothing.
+// Maintain, Rebase and Pending are refused inside a unit of work, Maintain also as a role that sees nothing.
 //
 // # Concurrency
 //

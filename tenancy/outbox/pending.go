@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -17,8 +18,11 @@ var pendingSQL string
 // database than the common one, whatever place the tenant has now.
 //
 // Zero for every sink, when nobody emits any more, says that what comes elsewhere comes later. See tenancy.DB.Restrict.
-// Errors: ErrLogChanged where a relay ends with it, those of the sink and of PostgreSQL.
+// Inside a unit of work it is refused. Errors: ErrLogChanged where a relay ends with it, those of the sink and of PostgreSQL.
 func Pending(ctx context.Context, db *tenancy.DB, sink Sink) (int64, error) {
+	if _, open := tenancy.TxFrom(ctx); open {
+		return 0, errors.New("outbox: Pending inside a unit of work might not see the latest events")
+	}
 	tenant, _ := tenancy.IDFrom(ctx)
 	ctx = tenancy.WithID(ctx, "") // whose place is nothing to the sink
 	stored, err := sink.Position(ctx)

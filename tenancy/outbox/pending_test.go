@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashlar-go/ashlar/tenancy"
@@ -50,6 +51,23 @@ func TestPending(t *testing.T) {
 	other, _ := open(t)
 	_, err = outbox.Pending(t.Context(), other, sink.Sink)
 	require.ErrorIs(t, err, outbox.ErrLogChanged)
+}
+
+// TestPendingInsideOfAUnit is refused: in a snapshot of before, nothing that came later is pending.
+func TestPendingInsideOfAUnit(t *testing.T) {
+	t.Parallel()
+	db, _ := open(t)
+	acme := tenancy.WithID(t.Context(), "acme")
+	system := tenancy.System(t.Context(), "test")
+	old := db.With(&tenancy.TxOptions{Isolation: pgx.RepeatableRead})
+	require.NoError(t, old.Do(system, func(ctx context.Context, tx *tenancy.Tx) error {
+		_, err := tx.Exec(ctx, `select`)
+		require.NoError(t, err)
+		require.NoError(t, change(acme, db, "a", func() {}))
+		_, err = outbox.Pending(ctx, db, &tenancytest.Sink{})
+		require.ErrorContains(t, err, "inside a unit of work")
+		return nil
+	}))
 }
 
 // counting looks after each delivery.
