@@ -84,8 +84,9 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*config, e
 	flags.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address of the HTTP `host:port`")
 	flags.StringVar(&c.data, "data", ".data/pulse", "`folder` for the data of servers that pulse starts, and for mail in the dev inbox")
 	flags.StringVar(&c.base, "base", "", "`URL` under which the world reaches this server (default http://<listen>)")
-	flags.Func("proxies", "`networks` of the proxies in front, like 10.0.0.0/8,fd00::/8; without them sign-ups through a proxy count as one address's", func(text string) (err error) {
-		c.proxies, err = parseNetworks(text)
+	flags.Func("proxies", "`networks` of the proxies in front, like 10.0.0.0/8,fd00::/8, once or several times; without them all who come through a proxy count as one address", func(text string) error {
+		more, err := parseNetworks(text)
+		c.proxies = append(c.proxies, more...)
 		return err
 	})
 	flags.BoolVar(&c.allowPrivate, "allow-private", false, "let monitors reach loopback and private addresses")

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,4 +127,11 @@ func TestInboxIsForThisMachine(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, c.local(), args)
 	}
+}
+
+func TestProxiesAddUp(t *testing.T) {
+	t.Parallel()
+	c, err := parse(strings.Fields("-proxies 10.0.0.0/8,fd00::/8 -proxies 192.0.2.0/24"), func(string) string { return "" }, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.0.2.0/24")}, c.proxies)
 }

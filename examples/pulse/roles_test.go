@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestRolesInSeparateProcesses(t *testing.T) {
 			require.NoError(t, cmd.Wait(), "%s: %s", role, logs)
 		})
 	}
-	api := startCommand(t, port, env, "api", "-listen", "127.0.0.1:"+port, "-data", dir)
+	api := startCommand(t, port, env, "api", "-listen", "127.0.0.1:"+port, "-data", dir, "-proxies", "127.0.0.0/8", "-proxies", "10.0.0.0/8")
 	var team struct {
 		Key string `json:"api_key"`
 	}
@@ -70,9 +71,33 @@ func TestRolesInSeparateProcesses(t *testing.T) {
 	text, err := io.ReadAll(metrics.Body)
 	require.NoError(t, err)
 	require.Contains(t, string(text), `jobs_store_up{queue="pulse"} 1`)
+	behindProxies(t, api)
 	signalled := time.Now()
 	require.NoError(t, api.cmd.Process.Signal(os.Interrupt))
 	api.end(signalled)
+}
+
+// behindProxies: clients that come through proxies are told apart, by what a proxy wrote and not by what a client did.
+func behindProxies(t *testing.T, p *program) {
+	t.Helper()
+	signUp := func(forwarded string) int {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", p.base+"/signup", strings.NewReader(`{"team":"x","slug":"../x","email":"x@x.example"}`)) // counts, though refused
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Forwarded-For", forwarded)
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res.StatusCode
+	}
+	require.Equal(t, 422, signUp("198.51.100.7"))
+	for n := 1; signUp("198.51.100.7, 10.1.2.3") != 429; n++ {
+		require.Less(t, n, 40, "20 are allowed, and some more while Redis is too slow for its timeout")
+	}
+	require.Equal(t, 422, signUp("198.51.100.8"))
+	for n := 1; signUp("198.51.100."+strconv.Itoa(100+n)+", 198.51.100.8") != 429; n++ {
+		require.Less(t, n, 40, "what a client makes up is not believed")
+	}
 }
 
 func TestHelpIsNoError(t *testing.T) {

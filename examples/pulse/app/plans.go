@@ -31,7 +31,8 @@ func catalog() billing.Catalog {
 	}
 }
 
-// requestRate is how many requests a minute a team may make of the API: its plan's, or a number of its own.
+// requestRate is how many requests a minute a team may make of the API: its plan's, or a number of its own. What comes from
+// one address is limited before, see web.Limits; who has more than that needs several.
 var requestRate = registry.Setting[int64]{
 	Name: "api.requests_per_minute", Default: 600, Plans: map[string]int64{"pro": 6000},
 	Check: func(n int64) error {

@@ -1,12 +1,15 @@
 package web_test
 
 import (
+	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -15,6 +18,7 @@ import (
 	"github.com/ashlar-go/ashlar/examples/pulse/web"
 	"github.com/ashlar-go/ashlar/httpx"
 	"github.com/ashlar-go/ashlar/httpx/httpxtest"
+	"github.com/ashlar-go/ashlar/httpx/ratelimit"
 	"github.com/ashlar-go/ashlar/httpx/redishttp"
 	"github.com/ashlar-go/ashlar/internal/testenv"
 	"github.com/ashlar-go/ashlar/tenancy"
@@ -82,6 +86,42 @@ func TestSignUpsAreLimitedByAddress(t *testing.T) {
 	require.Equal(t, 20, passed)
 }
 
+// guessed is a key like this one, with a right checksum, that nobody has.
+func guessed(key string) string {
+	body := []byte(key[:strings.LastIndexByte(key, '_')])
+	body[len(body)-1] = map[bool]byte{true: '3', false: '4'}[body[len(body)-1] == '4']
+	return fmt.Sprintf("%s_%08x", body, crc32.ChecksumIEEE(body))
+}
+
+// Who guesses API keys is denied before they are looked up, on the API and on the pages; others are not.
+func TestGuessesAreLimitedByAddress(t *testing.T) {
+	t.Parallel()
+	w, _, server := limited(t)
+	var out app.SignUpOut
+	w.client.Post("/signup", app.SignUpIn{Team: "x", Slug: "acme", Email: "ops@x.example"}).RequireStatus(http.StatusCreated).JSON(&out)
+	guesser, other := w.client.With("X-Forwarded-For", "198.51.100.7"), w.client.With("X-Forwarded-For", "198.51.100.8")
+	guess, right := "Bearer "+guessed(out.APIKey), "Bearer "+out.APIKey
+	guesser.With("Authorization", guess).Get("/plan").RequireStatus(http.StatusUnauthorized)
+
+	rdb := redis.NewClient(&redis.Options{Addr: server.Addr, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { rdb.Close() })
+	counts, err := redishttp.NewLimits(rdb, nil)
+	require.NoError(t, err)
+	address, err := ratelimit.New(counts, "address", []ratelimit.Limit{{Rate: 6000, Per: time.Minute}}, &ratelimit.Options{Timeout: -1})
+	require.NoError(t, err)
+	for _, c := range []struct{ path, key string }{{"/plan", guess}, {"/plan", right}, {"/team/members", guess}, {"/team/audit", right}} {
+		denied(t, 1000, func() *http.Response {
+			d, err := address.AllowN(t.Context(), "198.51.100.7", 0)
+			require.NoError(t, err)
+			_, err = address.AllowN(t.Context(), "198.51.100.7", d.States[0].Remaining) // as if he had guessed as often
+			require.NoError(t, err)
+			return &http.Response{StatusCode: guesser.With("Authorization", c.key).Get(c.path).Status}
+		})
+		other.With("Authorization", right).Get(c.path).RequireStatus(http.StatusOK)
+	}
+	guesser.Get("/status/acme").RequireStatus(http.StatusOK)
+}
+
 func TestRequestsAreLimitedByTeam(t *testing.T) {
 	t.Parallel()
 	w, _, server := limited(t)
@@ -93,7 +133,9 @@ func TestRequestsAreLimitedByTeam(t *testing.T) {
 	acme, id := sign("acme")
 	globex, _ := sign("globex")
 	policy := func(c *httpxtest.Client) string {
-		return c.Get("/plan").RequireStatus(http.StatusOK).Header.Get("RateLimit-Policy")
+		policies := c.Get("/plan").RequireStatus(http.StatusOK).Header.Values("RateLimit-Policy")
+		require.Len(t, policies, 2, "of the address and of the team")
+		return policies[1]
 	}
 	// A number of the team's own, before it is asked for the first time: it is remembered for a while.
 	require.NoError(t, registry.Setting[int64]{Name: "api.requests_per_minute"}.Set(tenancy.WithID(t.Context(), id), w.app.Registry, 3))

@@ -33,9 +33,12 @@ const pageSize = 50
 // password of HTTP Basic, under any name.
 func teamPages(mux *http.ServeMux, a *app.App, l *Limits) {
 	changes := http.NewCrossOriginProtection() // a browser would send the key along with another site's form
-	mux.Handle("GET /team/members", signedIn(a, readMembers, l.ofTeam(membersPage(a))))
-	mux.Handle("POST /team/members", changes.Handler(signedIn(a, readMembers, l.ofTeam(changeMembers(a)))))
-	mux.Handle("GET /team/audit", signedIn(a, readAudit, l.ofTeam(auditPage(a))))
+	page := func(permission string, h http.Handler) http.Handler {
+		return l.ofAddress(signedIn(a, permission, l.ofTeam(h)))
+	}
+	mux.Handle("GET /team/members", page(readMembers, membersPage(a)))
+	mux.Handle("POST /team/members", changes.Handler(page(readMembers, changeMembers(a))))
+	mux.Handle("GET /team/audit", page(readAudit, auditPage(a)))
 	mux.Handle("GET /team", http.RedirectHandler("/team/members", http.StatusSeeOther))
 }
 

@@ -83,7 +83,7 @@ func New(a *app.App, o Options) http.Handler {
 
 // public is for everybody: signing up, and the status pages.
 func public(mux *http.ServeMux, a *app.App, l *Limits) {
-	mux.Handle("POST /signup", l.ofAddress(httpx.Write(nil, a.SignUp, &httpx.WriteOptions{Status: http.StatusCreated})))
+	mux.Handle("POST /signup", l.ofSignUp(httpx.Write(nil, a.SignUp, &httpx.WriteOptions{Status: http.StatusCreated})))
 
 	bySlug := tenant(a.Pages)
 	mux.Handle("GET /status/{slug}", bySlug(httpx.Read(a.Status, &httpx.ReadOptions{
@@ -113,7 +113,7 @@ func team(mux *http.ServeMux, a *app.App, l *Limits) {
 		"GET /plan":                  httpx.Read(a.Plan, nil),
 		"POST /checkout":             httpx.Write(nil, a.Checkout, nil),
 	} {
-		mux.Handle(pattern, byKey(l.ofTeam(h)))
+		mux.Handle(pattern, l.ofAddress(byKey(l.ofTeam(h))))
 	}
 }
 
