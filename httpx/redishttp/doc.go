@@ -1,5 +1,5 @@
-// Package redishttp keeps what packages of httpx store in Redis 7 or later, Valkey, or a Cluster of either: so far the
-// buckets of package ratelimit. See there for what they guarantee.
+// Package redishttp keeps what packages of httpx store in Redis 7 or later, or Valkey, alone, behind Sentinels or as a
+// Cluster: so far the buckets of package ratelimit. See there for what they guarantee.
 //
 // Each decision is one script in one round trip, on Redis' own clock. All its keys have one hash tag, the group that the
 // limiter makes of tenant and key, so a Cluster spreads whoever is limited over its nodes. A key holds four numbers, is gone

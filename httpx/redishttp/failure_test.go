@@ -2,6 +2,7 @@ package redishttp_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -187,6 +188,41 @@ func TestRedisIsFull(t *testing.T) {
 	d, err = lim.Allow(ctx, "k")
 	require.NoError(t, err)
 	require.True(t, !d.Allowed && !d.Fallback)
+}
+
+// Behind Sentinels the limits go on in this process until the replica has taken over, and then with what that had heard of.
+func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
+	f := testenv.RedisFailover(t)
+	rdb, ctx := f.Client(), t.Context()
+	all := tenAnHour(t, rdb)
+	unbounded, err := ratelimit.New(limits(t, rdb), "api-local", []ratelimit.Limit{{Rate: 10, Per: time.Hour}}, &ratelimit.Options{Failure: ratelimit.FailClosed, Timeout: -1})
+	require.NoError(t, err)
+	take := func(key string, n int64) ratelimit.Decision {
+		d, err := unbounded.AllowN(ctx, key, n)
+		require.NoError(t, err)
+		return d
+	}
+	require.EqualValues(t, 4, take("heard", 6).States[0].Remaining)
+	master := f.Master.Client().Conn()
+	require.NoError(t, master.Set(ctx, "heard", "", time.Minute).Err())
+	heard, err := master.Wait(ctx, 1, 0).Result() // 0: as long as it takes
+	require.NoError(t, errors.Join(err, master.Close()))
+	require.EqualValues(t, 1, heard)
+	f.Replica.Pause()
+	require.NoError(t, f.Master.Client().ClientKillByFilter(ctx, "TYPE", "replica").Err()) // what is on its way would still arrive
+	require.EqualValues(t, 1, take("heard", 3).States[0].Remaining)
+	require.EqualValues(t, 1, take("lost", 9).States[0].Remaining)
+
+	f.Master.Kill()
+	away(t, all)
+	f.Replica.Resume()
+	for _, lim := range all {
+		until(t, lim, "k", false)
+	}
+	require.EqualValues(t, 0, take("heard", 4).States[0].Remaining, "what was not replicated may be taken again, and no more")
+	require.False(t, take("heard", 1).Allowed)
+	require.EqualValues(t, 0, take("lost", 10).States[0].Remaining)
 }
 
 // A master of a Cluster that hangs takes with it the keys that are there and no others.
