@@ -15,8 +15,8 @@ var checkSQL string
 
 // Check reports whether the roles of the pools are bound by row-level security and the database verifies Options.Seal, for
 // readiness checks and the start of a program. The error wraps ErrUnsafeRole if a role is a superuser, has BYPASSRLS, owns
-// a protected table or is no member of tenancy_app (the system pool: tenancy_system), or if the app's role can become one
-// that does, or tenancy_system, through what it is a member of. It wraps ErrUnsealed if Options.Seal is set and the database
+// a protected table or is no member of tenancy_app (the system pool: tenancy_system), or if the app's pool can become such a
+// role, or tenancy_system, through what it logged in as or is a member of. It wraps ErrUnsealed if Options.Seal is set and the database
 // has no key at all; a seal that the database refuses is an error of PostgreSQL (42501).
 //
 // The pools of Options.Replicas are held to the same as the app's; one that cannot be reached is only logged, because the

@@ -44,6 +44,15 @@ func TestCheckRefusesRolesThatSeeEverything(t *testing.T) {
 		t.Cleanup(pool.Close)
 		return pool
 	}
+	as := func(pool *pgxpool.Pool, role string) *pgxpool.Pool {
+		t.Helper()
+		cfg := pool.Config()
+		cfg.ConnConfig.RuntimeParams["role"] = role
+		pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		return pool
+	}
 	for name, c := range map[string]struct {
 		app, system, replica *pgxpool.Pool
 		want                 string // "" = safe
@@ -52,6 +61,10 @@ func TestCheckRefusesRolesThatSeeEverything(t *testing.T) {
 		"both roles":             {app: login("tenancy_app, tenancy_system"), want: "can become tenancy_system, which sees all tenants"},
 		"app and owner":          {app: login("tenancy_app, ashlar_owner"), want: "can become ashlar_owner, which owns tables"},
 		"app and superuser":      {app: login("tenancy_app, postgres"), want: "can become postgres, which is a superuser"},
+		"a superuser's role":     {app: as(superuser, "ashlar_app"), want: "ashlar_app can become postgres, which is a superuser"},
+		"a member's role":        {app: as(login("tenancy_app, tenancy_system"), "tenancy_app"), want: "tenancy_app can become tenancy_system, which sees all tenants"},
+		"an owner's role":        {app: as(login("ashlar_app, ashlar_owner"), "ashlar_app"), want: "ashlar_app can become ashlar_owner, which owns tables"},
+		"a harmless role":        {app: as(login("ashlar_app"), "ashlar_app")},
 		"both roles, system":     {app: pg.App, system: login("tenancy_app, tenancy_system")},
 		"superuser, replica":     {app: pg.App, replica: superuser, want: "a replica's pool: tenancy: role is not bound by row-level security: postgres is a superuser"},
 		"system, replica":        {app: pg.App, replica: pg.System, want: "is no member of tenancy_app"},

@@ -92,19 +92,29 @@ func (a *archive) read(name string) ([]byte, error) {
 	return text, nil
 }
 
-// check reads a table's file to its end. Reading no further than the manifest says keeps a zip bomb small.
+// check reads a table's file to its end.
 func (a *archive) check(t ManifestTable) error {
+	return a.verified(t, func(file io.Reader) error {
+		if _, err := io.Copy(io.Discard, file); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrArchive, t.Name, err)
+		}
+		return nil
+	})
+}
+
+// verified has read take a table's file to its end, and compares what it took with the manifest: each time, because the
+// archive may be rewritten between two reads. Reading no further than the manifest says keeps a zip bomb small.
+func (a *archive) verified(t ManifestTable, read func(file io.Reader) error) error {
 	f, err := a.zip.Open(t.File)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrArchive, err)
 	}
 	defer f.Close()
-	hash := sha256.New()
-	n, err := io.Copy(hash, io.LimitReader(f, t.Bytes+1))
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w: %s: %w", ErrArchive, t.Name, err)
-	case n != t.Bytes || hex.EncodeToString(hash.Sum(nil)) != t.SHA256:
+	hash, count := sha256.New(), new(counter)
+	if err := read(io.TeeReader(io.LimitReader(f, t.Bytes+1), io.MultiWriter(hash, count))); err != nil {
+		return err
+	}
+	if int64(*count) != t.Bytes || hex.EncodeToString(hash.Sum(nil)) != t.SHA256 {
 		return fmt.Errorf("%w: %s: bytes or hash differ", ErrArchive, t.Name)
 	}
 	return nil
@@ -113,12 +123,11 @@ func (a *archive) check(t ManifestTable) error {
 // rows calls fn with each row of a table: its values in the order of the manifest's columns, nil for null.
 // fn may keep them.
 func (a *archive) rows(t ManifestTable, fn func(values []*string) error) error {
-	f, err := a.zip.Open(t.File)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrArchive, err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
+	return a.verified(t, func(file io.Reader) error { return parseRows(t, file, fn) })
+}
+
+func parseRows(t ManifestTable, file io.Reader, fn func(values []*string) error) error {
+	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, maxRow)
 	var n int64
 	for lines.Scan() {

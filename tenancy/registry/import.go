@@ -44,8 +44,9 @@ const (
 )
 
 // Import writes an archive of Export into the tenant of ctx, whose id may be another than the exported one: every row
-// gets the id of ctx. The manifest, its signature and all hashes are checked before the database is touched; then
-// everything happens in one unit of work, so that a failed import leaves nothing behind and can be run again.
+// gets the id of ctx. The manifest, its signature and all hashes are checked before the database is touched, the
+// hashes again while rows are read, so the archive may lie where others write; then everything happens in one unit of work, so
+// that a failed import leaves nothing behind and can be run again.
 // Rows are streamed in batches. The tenant exists, e.g. just made by Create; its members, settings and quotas are replaced
 // by those of the archive, and the other tables must have no rows of it. It keeps its own id, slug, name, plan and state,
 // and entries of the audit log are not imported.
