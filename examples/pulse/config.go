@@ -177,11 +177,11 @@ func (c *config) check(rest []string) error {
 
 // local reports whether only this machine reaches the server. The dev inbox
 // shows the mail of all teams to whoever asks, so it is served there alone; a
-// proxy in front shows in -base.
+// proxy in front shows in -base and -proxies.
 func (c *config) local() bool {
 	listen, _, err := net.SplitHostPort(c.listen)
 	base, err2 := url.Parse(c.base)
-	return err == nil && err2 == nil && loopback(listen) && loopback(base.Hostname())
+	return err == nil && err2 == nil && len(c.proxies) == 0 && loopback(listen) && loopback(base.Hostname())
 }
 
 func loopback(host string) bool {

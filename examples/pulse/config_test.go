@@ -122,6 +122,7 @@ func TestInboxIsForThisMachine(t *testing.T) {
 		"-listen 0.0.0.0:8080":   false,
 		"-listen 127.0.0.1:8080 -base https://pulse.example.com": false,
 		"-listen 0.0.0.0:8080 -base http://localhost:8080":       false,
+		"-listen 127.0.0.1:8080 -proxies 127.0.0.0/8":            false,
 	} {
 		c, err := parse(strings.Fields(args), func(string) string { return "" }, io.Discard)
 		require.NoError(t, err)

@@ -28,6 +28,7 @@ func TestRolesInSeparateProcesses(t *testing.T) {
 		"SEAL_KEY=k1:" + strings.Repeat("5e", 32),
 		"REDIS_URL=redis://" + testenv.RedisServer(t).Addr,
 		"CLICKHOUSE_URL=" + ch.URL + "/" + ch.Database,
+		"OPS_PASSWORD=for operators",
 	}
 	dir, port := dataDir(t), freePort(t)
 	migrate := command("manage", "migrate")
@@ -63,14 +64,21 @@ func TestRolesInSeparateProcesses(t *testing.T) {
 	})
 	eventually(t, "its event in ClickHouse", func() bool { return api.checks(team.Key, monitor.ID) >= 1 })
 	require.Equal(t, 200, api.call("GET", "/readyz", "", nil, nil))
-	require.Equal(t, 200, api.call("GET", "/ops/jobs/pulse/schedules", "", nil, nil), "the dashboard of a queue that others work on")
-	require.Equal(t, 200, api.call("GET", "/ops/cache/", "", nil, nil), "the page about its own cache")
-	metrics, err := http.Get(api.base + "/ops/metrics")
-	require.NoError(t, err)
-	defer metrics.Body.Close()
-	text, err := io.ReadAll(metrics.Body)
-	require.NoError(t, err)
-	require.Contains(t, string(text), `jobs_store_up{queue="pulse"} 1`)
+	ops := strings.Replace(api.base, "://", "://me:for%20operators@", 1)
+	for path, shows := range map[string]string{
+		"/ops/jobs/pulse/schedules": "", // the dashboard of a queue that others work on
+		"/ops/cache/":               "", // the page about its own cache
+		"/ops/metrics":              `jobs_store_up{queue="pulse"} 1`,
+	} {
+		require.Equal(t, 401, api.call("GET", path, "", nil, nil), path)
+		page, err := http.Get(ops + path)
+		require.NoError(t, err)
+		text, err := io.ReadAll(page.Body)
+		require.NoError(t, err)
+		require.NoError(t, page.Body.Close())
+		require.Equal(t, 200, page.StatusCode, path)
+		require.Contains(t, string(text), shows)
+	}
 	behindProxies(t, api)
 	signalled := time.Now()
 	require.NoError(t, api.cmd.Process.Signal(os.Interrupt))
