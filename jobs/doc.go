@@ -51,9 +51,10 @@
 // before it has a handler free for them, the more the faster handlers return,
 // and these are not overtaken: up to 500, but where tenants take turns
 // (Options.WithTenant) it holds no more than 180 of one tenant, or of those
-// without one, or Options.Concurrency if that is more. So many jobs of a large tenant, and one, may start in a
-// process before the first one of a small tenant that was enqueued meanwhile,
-// and for handlers of a millisecond and more about as many as run at a time.
+// without one, or Options.Concurrency if that is more. So many jobs of a large
+// tenant, and one, may start in a process before the first one of a small tenant
+// that was enqueued meanwhile, and for handlers of a millisecond and more about
+// as many as run at a time.
 //
 // Pause, SetLimit and SetWeight hold a queue, a tenant or a kind back, in all
 // processes at once. What one tenant may not start makes way for the others.

@@ -73,7 +73,7 @@ func (f Features) cases() []testCase {
 		{f.NoSweep, sweepCases()},
 		{f.NoSweep || f.NoControl, sweepParked()},
 		{f.NoNudge, nudgeCases()},
-		{f.NoControl, slices.Concat(pauseCases(), kindCases(), parkingCases(), limitCases(), limitChangeCases(), rateCases(), controlCases(), weightCases())},
+		{f.NoControl, slices.Concat(pauseCases(), kindCases(), parkingCases(), limitCases(), limitChangeCases(), rateCases(), controlCases(), weightCases(), shareWeightCases())},
 		{f.NoHistory, historyCases()},
 		{f.NoFlows, slices.Concat(flowCases(), flowPageBounds())},
 		{f.NoSchedule, scheduleCases()},

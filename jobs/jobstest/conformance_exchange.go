@@ -70,43 +70,75 @@ func exchangeCases() []testCase {
 	}
 }
 
+// shared makes an exchange that may bring each of a tenant's jobs, and checks that
+// it does not bring more.
+func (s *suite) shared(worker string, want, each int, done ...driver.Outcome) []string {
+	s.Helper()
+	s.seq[worker]++
+	batch, err := s.d.Exchange(s.Context(), driver.Exchange{Worker: worker, Seq: s.seq[worker], Want: want, Each: each, Done: done})
+	s.must(err)
+	of := map[string]int{}
+	for _, job := range batch.Jobs {
+		of[job.Tenant]++
+	}
+	for tenant, n := range of {
+		s.equal(fmt.Sprintf("%d jobs of tenant %q, too many", n, tenant), true, each == 0 || n <= each)
+	}
+	return ids(batch.Jobs)
+}
+
 func shareCases() []testCase {
 	return []testCase{
 		{"an exchange hands out no more than Each of a tenant", "what a worker holds of a large tenant is ahead of what comes", func(s *suite) {
-			seq := uint64(100)
-			take := func(want, each int, done ...string) (taken []string, largest int) {
-				s.Helper()
-				seq++
-				x := driver.Exchange{Worker: "w", Seq: seq, Want: want, Each: each}
-				for _, id := range done {
-					x.Done = append(x.Done, driver.Outcome{ID: id, Action: driver.Return})
-				}
-				batch, err := s.d.Exchange(s.Context(), x)
-				s.must(err)
-				of := map[string]int{}
-				for _, job := range batch.Jobs {
-					of[job.Tenant]++
-					largest = max(largest, of[job.Tenant])
-				}
-				return ids(batch.Jobs), largest
-			}
 			s.join("w", time.Minute)
 			s.push(many("alone", "large", 100)...)
-			taken, _ := take(50, 7)
+			taken := s.shared("w", 50, 7)
 			s.equal("one tenant's", ids(s.list(driver.Running, 0, 100)), taken)
 			s.equal("as many as it may have", 7, len(taken))
-			rest, _ := take(100, 0)
+			rest := s.shared("w", 100, 0)
 			s.equal("no bound", 93, len(rest))
 
 			for i := range 10 {
 				s.push(many(fmt.Sprint("t", i, "-"), fmt.Sprint("tenant", i), 10)...)
 			}
 			s.push(many("none", "", 10)...)
-			taken, largest := take(60, 8)
-			s.equal("all that are wanted, in turns", []int{60, 6}, []int{len(taken), largest})
+			taken = s.shared("w", 60, 6)
+			s.equal("all that are wanted, in turns", 60, len(taken))
 
-			back, largest := take(60, 5, append(taken, rest[:20]...)...)
-			s.equal("what came back counts", true, largest <= 5 && len(back) >= 5)
+			var back []driver.Outcome
+			for _, id := range append(taken, rest[:20]...) {
+				back = append(back, driver.Outcome{ID: id, Action: driver.Return})
+			}
+			s.equal("what came back counts", true, len(s.shared("w", 60, 5, back...)) >= 5)
+		}},
+		{"Each bounds what a large worker leaves, wherever that is cut", "many jobs come back at one point of the order", func(s *suite) {
+			s.push(many("a", "large", 500)...)
+			s.push(many("b", "large", 400)...)
+			s.join("leaves", time.Minute)
+			s.equal("taken", 700, len(s.take("leaves", 500))+len(s.take("leaves", 200)))
+			s.leave("leaves")
+			s.join("w", time.Minute)
+			s.take("w", 500)
+			for range 20 {
+				s.equal("one", 1, len(s.shared("w", 10, 1)))
+			}
+		}},
+	}
+}
+
+// shareWeightCases are of drivers with weights.
+func shareWeightCases() []testCase {
+	return []testCase{
+		{"Each bounds jobs that were placed by a weight since lifted", "they stand closer than others", func(s *suite) {
+			s.join("w", time.Minute)
+			s.configure(driver.Change{Target: acme, Weight: new(4)})
+			s.push(some("acme", 60)...)
+			s.push(some("globex", 60)...)
+			s.configure(driver.Change{Target: acme, Weight: new(1)})
+			for range 5 {
+				s.take("w", 1)
+				s.equal("some", true, len(s.shared("w", 20, 6)) >= 6)
+			}
 		}},
 	}
 }

@@ -43,49 +43,60 @@ func BenchmarkPush(b *testing.B) {
 
 func BenchmarkExchange(b *testing.B) {
 	for _, batch := range []int{1, 16, 64, 256} {
-		b.Run(strconv.Itoa(batch), func(b *testing.B) {
-			server := testenv.RedisServer(b, "--appendonly", "no")
-			rdb := server.Client()
-			d, err := redisjobs.New(rdb, nil)
-			require.NoError(b, err)
-			_, err = d.Beat(b.Context(), driver.Beat{Worker: "w", Lease: time.Hour, Join: true})
-			require.NoError(b, err)
-			list, serial := bulk(driver.MaxBatch), 0
-			fill := func() {
-				for range 40 {
-					for i := range list {
-						list[i].ID = fmt.Sprintf("01KB7C%020d", serial)
-						serial++
-					}
-					_, err := d.Push(b.Context(), driver.Push{Jobs: list})
-					require.NoError(b, err)
-				}
-			}
-			var busy time.Duration
-			var done []driver.Outcome
-			n, left, began := 0, 0, time.Duration(0)
-			for seq := uint64(1); b.Loop(); seq++ {
-				if left < batch {
-					b.StopTimer()
-					if began > 0 {
-						busy += mainThread(b, rdb) - began
-					}
-					fill()
-					began = mainThread(b, rdb)
-					b.StartTimer()
-				}
-				got, err := d.Exchange(b.Context(), driver.Exchange{Worker: "w", Seq: seq, Done: done, Want: batch})
-				require.NoError(b, err)
-				left = got.Ready
-				n += len(got.Jobs)
-				done = done[:0]
-				for i := range got.Jobs {
-					done = append(done, driver.Outcome{ID: got.Jobs[i].ID, Action: driver.Finish})
-				}
-			}
-			report(b, n, busy+mainThread(b, rdb)-began)
-		})
+		b.Run(strconv.Itoa(batch), func(b *testing.B) { exchanges(b, batch, 0) })
 	}
+	b.Run("256 of twenty tenants", func(b *testing.B) { exchanges(b, 256, 20) })
+}
+
+// exchanges takes and finishes jobs, of so many tenants.
+func exchanges(b *testing.B, batch, tenants int) {
+	server := testenv.RedisServer(b, "--appendonly", "no")
+	rdb := server.Client()
+	d, err := redisjobs.New(rdb, nil)
+	require.NoError(b, err)
+	_, err = d.Beat(b.Context(), driver.Beat{Worker: "w", Lease: time.Hour, Join: true})
+	require.NoError(b, err)
+	list, serial := bulk(driver.MaxBatch), 0
+	fill := func() {
+		for range 40 {
+			for i := range list {
+				list[i].ID = fmt.Sprintf("01KB7C%020d", serial)
+				if tenants > 0 {
+					list[i].Tenant = fmt.Sprint("tenant", serial%tenants)
+				}
+				serial++
+			}
+			_, err := d.Push(b.Context(), driver.Push{Jobs: list})
+			require.NoError(b, err)
+		}
+	}
+	each := 0
+	if tenants > 0 {
+		each = batch / 2
+	}
+	var busy time.Duration
+	var done []driver.Outcome
+	n, left, began := 0, 0, time.Duration(0)
+	for seq := uint64(1); b.Loop(); seq++ {
+		if left < batch {
+			b.StopTimer()
+			if began > 0 {
+				busy += mainThread(b, rdb) - began
+			}
+			fill()
+			began = mainThread(b, rdb)
+			b.StartTimer()
+		}
+		got, err := d.Exchange(b.Context(), driver.Exchange{Worker: "w", Seq: seq, Done: done, Want: batch, Each: each})
+		require.NoError(b, err)
+		left = got.Ready
+		n += len(got.Jobs)
+		done = done[:0]
+		for i := range got.Jobs {
+			done = append(done, driver.Outcome{ID: got.Jobs[i].ID, Action: driver.Finish})
+		}
+	}
+	report(b, n, busy+mainThread(b, rdb)-began)
 }
 
 func bulk(n int) []driver.Job {

@@ -207,3 +207,39 @@ func TestLargeTenantDelaysSmallOnesBriefly(t *testing.T) {
 		})
 	}
 }
+
+// What a limit holds back counts for nobody, and weights are no reason to bring
+// less: a tenant that has enough ends an answer, and nothing else does.
+func TestSharesBesideLimits(t *testing.T) {
+	t.Parallel()
+	d, err := redisjobs.New(testenv.Redis(t), nil)
+	require.NoError(t, err)
+	require.NoError(t, d.Configure(t.Context(), []driver.Change{
+		{Target: driver.Target{Tenant: "heavy"}, Weight: new(4)},
+		{Target: driver.Target{Tenant: "limited"}, Limit: &driver.Limit{Running: 3}},
+	}))
+	push := func(tenant string, n int) {
+		list := bulk(n)
+		for i := range list {
+			list[i].ID, list[i].Tenant = fmt.Sprint(tenant, "-", i), tenant
+		}
+		_, err := d.Push(t.Context(), driver.Push{Jobs: list})
+		require.NoError(t, err)
+	}
+	push("limited", 40)
+	push("heavy", 40)
+	for i := range 10 {
+		push(fmt.Sprint("tenant", i), 4)
+	}
+	_, err = d.Beat(t.Context(), driver.Beat{Worker: "w", Lease: time.Hour, Join: true})
+	require.NoError(t, err)
+	batch, err := d.Exchange(t.Context(), driver.Exchange{Worker: "w", Seq: 1, Want: 36, Each: 15})
+	require.NoError(t, err)
+	of := map[string]int{}
+	for _, job := range batch.Jobs {
+		of[job.Tenant]++
+	}
+	require.Equal(t, 36, len(batch.Jobs), of)
+	require.Equal(t, 3, of["limited"])
+	require.LessOrEqual(t, of["heavy"], 15)
+}
