@@ -91,8 +91,11 @@ func (d *Driver) workerIDs(ctx context.Context) ([]string, error) {
 	return d.rdb.ZRange(ctx, d.key("lease", ""), 0, -1).Result()
 }
 
-// heldIDs are the jobs that all workers hold, in order.
-func (d *Driver) heldIDs(ctx context.Context) ([]string, error) {
+// hold is a job in the hands of a worker.
+type hold struct{ id, worker string }
+
+// holds are those of all workers, in the order of the ids.
+func (d *Driver) holds(ctx context.Context) ([]hold, error) {
 	workers, err := d.workerIDs(ctx)
 	if err != nil || len(workers) == 0 {
 		return nil, err
@@ -105,47 +108,46 @@ func (d *Driver) heldIDs(ctx context.Context) ([]string, error) {
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, err
 	}
-	var ids []string
-	for _, held := range keys {
-		ids = append(ids, held.Val()...)
+	var all []hold
+	for i, w := range workers {
+		for _, id := range keys[i].Val() {
+			if id != "@" {
+				all = append(all, hold{id, w})
+			}
+		}
 	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return id == "@" })
-	slices.Sort(ids)
-	return slices.Compact(ids), nil // one may have changed hands meanwhile
+	slices.SortStableFunc(all, func(a, b hold) int { return strings.Compare(a.id, b.id) })
+	return slices.CompactFunc(all, func(a, b hold) bool { return a.id == b.id }), nil // one may have changed hands meanwhile
 }
 
-// setHolds notes in jobs that run who holds them and since when their handlers
-// run, "<seq>@<ms> …" in lua/part_route.lua.
-func (d *Driver) setHolds(ctx context.Context, running []*driver.Stored) error {
-	if len(running) == 0 {
+// setHolds asks workers which of some jobs they hold, and notes that in those, with
+// since when their handlers run, "<seq>@<ms> …" in lua/part_route.lua.
+func (d *Driver) setHolds(ctx context.Context, asked map[string][]*driver.Stored) error {
+	if len(asked) == 0 {
 		return nil
 	}
-	workers, err := d.workerIDs(ctx)
-	if err != nil || len(workers) == 0 {
-		return err
-	}
-	ids := make([]string, len(running))
-	for i, s := range running {
-		ids[i] = s.ID
-	}
 	pipe := d.rdb.Pipeline()
-	holds := make([]*redis.SliceCmd, len(workers))
-	for i, w := range workers {
-		holds[i] = pipe.HMGet(ctx, d.key("held", w), ids...)
+	holds := make(map[string]*redis.SliceCmd, len(asked))
+	for w, jobs := range asked {
+		ids := make([]string, len(jobs))
+		for i, s := range jobs {
+			ids[i] = s.ID
+		}
+		holds[w] = pipe.HMGet(ctx, d.key("held", w), ids...)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return err
 	}
-	for i, w := range workers {
-		for n, value := range holds[i].Val() {
+	for w, jobs := range asked {
+		for i, value := range holds[w].Val() {
 			hold, ok := value.(string)
 			if !ok {
 				continue
 			}
-			running[n].Worker = w
+			jobs[i].Worker = w
 			hold, _, _ = strings.Cut(hold, " ")
 			if _, ms, told := strings.Cut(hold, "@"); told {
-				running[n].Started = scoreTime(ms)
+				jobs[i].Started = scoreTime(ms)
 			}
 		}
 	}
@@ -153,21 +155,39 @@ func (d *Driver) setHolds(ctx context.Context, running []*driver.Stored) error {
 }
 
 // running lists by id. It reads the hash of each worker in turn, so a job that
-// changes hands meanwhile may be missing.
+// changes hands meanwhile may be missing, or be without its worker.
 func (d *Driver) running(ctx context.Context, q driver.ListQuery) ([]driver.Stored, error) {
-	ids, err := d.heldIDs(ctx)
+	page, err := d.holds(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("redisjobs: list: %w", err)
 	}
-	ids = ids[min(q.Offset, len(ids)):]
-	found, err := d.Find(ctx, ids[:min(q.Limit, len(ids))])
+	page = page[min(q.Offset, len(page)):]
+	page = page[:min(q.Limit, len(page))]
+	if len(page) == 0 {
+		return nil, nil
+	}
+	ids := make([]string, len(page))
+	for i, h := range page {
+		ids[i] = h.id
+	}
+	found, err := d.find(ctx, ids)
 	if err != nil {
 		return nil, err
+	}
+	asked := map[string][]*driver.Stored{}
+	for i, h := range page {
+		if found[i].State == driver.Running {
+			asked[h.worker] = append(asked[h.worker], &found[i])
+		}
+	}
+	if err := d.setHolds(ctx, asked); err != nil {
+		return nil, fmt.Errorf("redisjobs: list: %w", err)
 	}
 	return slices.DeleteFunc(found, func(s driver.Stored) bool { return s.State != driver.Running }), nil
 }
 
-// Find implements driver.Finder.
+// Find implements driver.Finder. Who holds a job is not stored beside it: all
+// workers are asked for those that run.
 func (d *Driver) Find(ctx context.Context, ids []string) ([]driver.Stored, error) {
 	if err := bounded("find", len(ids)); err != nil {
 		return nil, err
@@ -175,12 +195,40 @@ func (d *Driver) Find(ctx context.Context, ids []string) ([]driver.Stored, error
 	if len(ids) == 0 {
 		return nil, nil
 	}
+	found, err := d.find(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var running []*driver.Stored
+	for i := range found {
+		if found[i].State == driver.Running {
+			running = append(running, &found[i])
+		}
+	}
+	if len(running) == 0 {
+		return found, nil
+	}
+	workers, err := d.workerIDs(ctx)
+	if err == nil {
+		asked := make(map[string][]*driver.Stored, len(workers))
+		for _, w := range workers {
+			asked[w] = running
+		}
+		err = d.setHolds(ctx, asked)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("redisjobs: find: %w", err)
+	}
+	return found, nil
+}
+
+// find leaves open who holds the jobs that run.
+func (d *Driver) find(ctx context.Context, ids []string) ([]driver.Stored, error) {
 	r, err := d.do(ctx, find, "", anys(ids)...)
 	if err != nil {
 		return nil, err
 	}
 	found := make([]driver.Stored, len(ids))
-	var running []*driver.Stored
 	for i, id := range ids {
 		s := driver.Stored{ID: id, State: driver.State(r.text())}
 		at := r.text()
@@ -194,21 +242,12 @@ func (d *Driver) Find(ctx context.Context, ids []string) ([]driver.Stored, error
 		if s.State == "" {
 			s = driver.Stored{ID: id}
 		}
-		found[i] = s
-		if s.State == driver.Running {
-			if note != "" {
-				found[i].Progress = []byte(note)
-			}
-			running = append(running, &found[i])
+		if s.State == driver.Running && note != "" {
+			s.Progress = []byte(note)
 		}
+		found[i] = s
 	}
-	if r.err != nil {
-		return nil, r.err
-	}
-	if err := d.setHolds(ctx, running); err != nil {
-		return nil, fmt.Errorf("redisjobs: find: %w", err)
-	}
-	return found, nil
+	return found, r.err
 }
 
 // Resolve implements driver.Driver.

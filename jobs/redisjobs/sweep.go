@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/ashlar-go/ashlar/jobs/driver"
@@ -83,7 +82,7 @@ func (d *Driver) match(ctx context.Context, f driver.Filter, set string, c match
 
 // matchRunning goes through the ids of what all workers hold.
 func (d *Driver) matchRunning(ctx context.Context, f driver.Filter, c matchCursor) ([]string, string, error) {
-	all, err := d.heldIDs(ctx)
+	all, err := d.holds(ctx)
 	if err != nil {
 		return nil, "", fmt.Errorf("redisjobs: match: %w", err)
 	}
@@ -91,9 +90,14 @@ func (d *Driver) matchRunning(ctx context.Context, f driver.Filter, c matchCurso
 		return nil, "", nil
 	}
 	if c.lastMember == "" {
-		c.lastMember = all[len(all)-1]
+		c.lastMember = all[len(all)-1].id
 	}
-	page := slices.DeleteFunc(all, func(id string) bool { return id <= c.member || id > c.lastMember })
+	var page []string
+	for _, h := range all {
+		if h.id > c.member && h.id <= c.lastMember {
+			page = append(page, h.id)
+		}
+	}
 	more := len(page) > driver.MaxBatch
 	page = page[:min(len(page), driver.MaxBatch)]
 	if len(page) == 0 {
