@@ -76,6 +76,7 @@ type siege struct {
 	proxy   *testenv.TCPProxy
 	rdb     *redis.Client
 	q       *jobs.Queue
+	once    *jobs.Queue // whose client repeats nothing by itself: a second cancellation finds nothing, whoever did it
 	workers []*exec.Cmd
 	dir     string
 	n, turn int // of workers, ever; of attacks
@@ -98,6 +99,10 @@ func newSiege(t *testing.T, mode string) *siege {
 	s.rdb = s.server.Client()
 	var err error
 	s.q, err = queue(s.rdb, flowOptions())
+	require.NoError(t, err)
+	once := redis.NewClient(&redis.Options{Addr: s.server.Addr, DialTimeout: time.Second, DialerRetries: 1, MaxRetries: -1})
+	t.Cleanup(func() { once.Close() })
+	s.once, err = queue(once, flowOptions())
 	require.NoError(t, err)
 	for range 3 {
 		s.workers = append(s.workers, s.worker())
@@ -162,7 +167,7 @@ func (s *siege) live(f *besieged) {
 	if f.cancel {
 		<-time.After(rand.N(150 * time.Millisecond))
 		f.unsure = must(s.t, "cancel "+f.ID, func() (err error) {
-			f.canceled, err = s.q.CancelFlow(ctx, f.ID)
+			f.canceled, err = s.once.CancelFlow(ctx, f.ID)
 			return err
 		})
 	}
@@ -286,21 +291,9 @@ func (s *siege) read() (all map[string]*history, wrong []string) {
 	return all, wrong
 }
 
-func first(list []int64) int64 {
-	at := int64(math.MaxInt64)
-	for _, t := range list {
-		at = min(at, t)
-	}
-	return at
-}
+func first(list []int64) int64 { return slices.Min(append([]int64{math.MaxInt64}, list...)) }
 
-func last(list []int64) int64 {
-	at := int64(0)
-	for _, t := range list {
-		at = max(at, t)
-	}
-	return at
-}
+func last(list []int64) int64 { return slices.Max(append([]int64{0}, list...)) }
 
 // verdict lists what is wrong with a flow.
 func (f *besieged) verdict(jobsOf map[string]*history) (faults []string) {
