@@ -101,6 +101,9 @@ func fireAll(t *testing.T, d *jobstest.Driver, last map[string]time.Time) {
 		var claimed driver.Claimed
 		claimed, failed = d.Claim(t.Context(), driver.Claim{Limit: driver.MaxBatch, Hold: time.Hour})
 		for _, due := range claimed.Due {
+			if _, ok := last[due.Key]; !ok {
+				continue // by the clock of the day
+			}
 			tick := driver.DueTick{Key: due.Key, Tick: due.Tick, Next: due.Tick.Add(time.Hour), Last: last[due.Key], Job: &driver.Job{ID: "tick", Body: []byte("x")}}
 			settled, err := d.FireDue(t.Context(), []driver.DueTick{tick})
 			if failed = errors.Join(failed, err); err == nil && !settled[0].Fired {
