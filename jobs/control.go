@@ -21,7 +21,8 @@ type Limit = driver.Limit
 type Control = driver.Control
 
 // Pause lets no more jobs of a target start, in no process, until Resume. Those
-// that run go on; new ones are stored. Schedules go on firing.
+// that run go on, and those start that a worker took some milliseconds before it
+// has a handler for them; new ones are stored. Schedules go on firing.
 func (q *Queue) Pause(ctx context.Context, t Target) error {
 	return q.configure(ctx, "pause", driver.Change{Target: t, Pause: new(true)})
 }
