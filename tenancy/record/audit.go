@@ -11,13 +11,21 @@ import (
 	"github.com/ashlar-go/ashlar/tenancy/internal/rowop"
 )
 
-// unit runs fn on q or, if its writes are audited and q is a DB, in a unit of work: an entry needs one.
+// unit runs fn on q or, if its writes are audited and q is a DB, in a unit of work: an entry needs one. So does a write for
+// all tenants, in a unit or a savepoint of its own: what met rows of several tenants has to be undone.
 func (p *plan) unit(ctx context.Context, q tenancy.Querier, fn func(context.Context, tenancy.Querier) error) error {
-	db, ok := q.(*tenancy.DB)
-	if !p.audited || !ok {
-		return fn(ctx, q)
+	all := p.table.Tenant != "" && tenantOf(ctx, q) == ""
+	switch on := q.(type) {
+	case *tenancy.DB:
+		if p.audited || all {
+			return on.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error { return fn(ctx, tx) })
+		}
+	case *tenancy.Tx:
+		if all {
+			return pgx.BeginFunc(ctx, on, func(pgx.Tx) error { return fn(ctx, q) })
+		}
 	}
-	return db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error { return fn(ctx, tx) })
+	return fn(ctx, q)
 }
 
 // audit writes an entry about a record, if they are audited. nil stands for a record that does not exist.

@@ -72,7 +72,7 @@ func lookalikes() [][]any {
 func TestBindingsTellFiltersApart(t *testing.T) {
 	t.Parallel()
 	table := Define[row]("app.rows", nil)
-	order, err := table.totalOrder("title")
+	order, err := table.totalOrder("title", false)
 	require.NoError(t, err)
 	bound, printed, mixed := map[string]int{}, map[string]int{}, 0
 	lists, again := lookalikes(), lookalikes()
@@ -110,7 +110,7 @@ func TestBindingsTellQueriesApart(t *testing.T) {
 				for _, where := range []string{"", "e", "s", "true"} {
 					for _, deleted := range []bool{false, true} {
 						for _, args := range [][]any{nil, {""}, {"e"}} {
-							order, err := table.totalOrder(by)
+							order, err := table.totalOrder(by, false)
 							require.NoError(t, err)
 							b, err := table.binding(tenant, Query{Where: where, WithDeleted: deleted, Args: args}, order)
 							require.NoError(t, err)

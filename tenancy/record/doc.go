@@ -55,7 +55,10 @@
 //
 // The tenant is no field. The policy of the table is the floor; each statement also has the tenant as a predicate, from
 // which the planner knows its share of the table. A unit under tenancy.System sees the rows of the tenant that its context
-// names, or of all tenants if it names none; it can write rows of no tenant in neither case. Cursors are sealed for one tenant.
+// names, or of all tenants if it names none; it can write rows of no tenant in neither case. Tenants may have records of the
+// same key: give the tenant's column a field, as in TenantID string `db:"tenant_id,readonly"`, and for all tenants a record is
+// that of its own tenant. Without the field, a write that meets records of several tenants fails and changes nothing.
+// Cursors are sealed for one tenant, or for all.
 //
 // A table that all tenants share has Options.Tenant "-".
 //

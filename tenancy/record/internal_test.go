@@ -27,7 +27,7 @@ type row struct {
 // FuzzCursor: nothing but what was sealed opens, whatever arrives.
 func FuzzCursor(f *testing.F) {
 	table := Define[row]("app.rows", nil)
-	order, err := table.totalOrder("title")
+	order, err := table.totalOrder("title", false)
 	require.NoError(f, err)
 	s, err := table.sealer("acme", Query{}, order)
 	require.NoError(f, err)
@@ -108,7 +108,7 @@ func TestStatements(t *testing.T) {
 		{"due", `((t."due" > $2 or t."due" is null) or t."due" = $2 and t."id" > $3) order by t."due", t."id"`},
 		{"-due nulls last", `((t."due" < $2 or t."due" is null) or t."due" = $2 and t."id" < $3) order by t."due" desc nulls last, t."id" desc`},
 	} {
-		order, err := table.totalOrder(c.order)
+		order, err := table.totalOrder(c.order, false)
 		require.NoError(t, err)
 		one := "1"
 		at := &position{}

@@ -25,8 +25,8 @@ type Page[T any] struct {
 }
 
 // Page returns a page of a query by keyset: it costs the same at any depth, and records that are inserted or deleted
-// meanwhile neither repeat nor hide others. The primary key is added to the order, so that it is a total one. One round
-// trip.
+// meanwhile neither repeat nor hide others. The primary key is added to the order, so that it is a total one; under
+// tenancy.System without a tenant the tenant's column too, for which it must be a field of the record. One round trip.
 //
 // A cursor is sealed with Options.CursorKeys: a client can neither read nor change it. It is good for the tenant, the table,
 // the order, the condition and its arguments with their types, of which none may change from page to page (write now() -
@@ -100,7 +100,7 @@ func (p *plan) keyset(tenant string, q Query) (*keyset, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k.order, err = p.totalOrder(q.Order); err != nil {
+	if k.order, err = p.totalOrder(q.Order, tenant == ""); err != nil {
 		return nil, err
 	}
 	if k.sealer, err = p.sealer(tenant, q, k.order); err != nil {
@@ -116,8 +116,9 @@ func (p *plan) keyset(tenant string, q Query) (*keyset, error) {
 	return k, nil
 }
 
-// totalOrder ends the order with the primary key, in the direction of the column before it, so that one index serves.
-func (p *plan) totalOrder(text string) ([]rowop.Order, error) {
+// totalOrder ends the order with the primary key, in the direction of the column before it, so that one index serves. A key
+// may exist once in each tenant, so an order of all of them ends with the tenant.
+func (p *plan) totalOrder(text string, all bool) ([]rowop.Order, error) {
 	order, err := p.parseOrder(text)
 	if err != nil {
 		return nil, err
@@ -127,7 +128,15 @@ func (p *plan) totalOrder(text string) ([]rowop.Order, error) {
 			return nil, fmt.Errorf("record: a page cannot be ordered by %s, which is %s", o.Column.Name, o.Column.SQL)
 		}
 	}
-	for _, f := range p.key {
+	last := p.key
+	if all && p.table.Tenant != "" && !p.table.Unique[0].AllTenants {
+		home := p.home()
+		if home == nil {
+			return nil, fmt.Errorf("record: a page over all tenants is ordered by the tenant too: read the column %s of %s into a field", p.table.Tenant, p.table)
+		}
+		last = append(slices.Clip(last), home)
+	}
+	for _, f := range last {
 		if !slices.ContainsFunc(order, func(o rowop.Order) bool { return o.Column == f.Column }) {
 			desc := len(order) > 0 && order[len(order)-1].Desc
 			order = append(order, rowop.Order{Column: f.Column, Desc: desc, NullsFirst: desc})

@@ -48,17 +48,18 @@ func (t *Table[T]) FindMany(ctx context.Context, q tenancy.Querier, ids any) ([]
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[any]int, len(list))
+	found := make(map[any][]int, len(list)) // several tenants may have a key
 	for i := range list {
-		found[keyOf(t.key[0].in(reflect.ValueOf(&list[i]).Elem()))] = i
+		id := keyOf(t.key[0].in(reflect.ValueOf(&list[i]).Elem()))
+		found[id] = append(found[id], i)
 	}
 	sorted := make([]T, 0, len(list))
 	for i := range v.Len() {
 		id := keyOf(v.Index(i))
-		if at, ok := found[id]; ok {
+		for _, at := range found[id] {
 			sorted = append(sorted, list[at])
-			delete(found, id)
 		}
+		delete(found, id)
 	}
 	return sorted, nil
 }

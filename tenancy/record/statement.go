@@ -1,6 +1,8 @@
 package record
 
 import (
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -147,6 +149,23 @@ func (p *plan) on(tenant string) (*statements, []any) {
 		return &p.all, nil
 	}
 	return &p.scoped, []any{tenant}
+}
+
+// owner is the tenant of a record that is written for tenant or, if that is none, for all: then the record may know.
+func (p *plan) owner(tenant string, v reflect.Value) string {
+	if f := p.home(); f != nil && tenant == "" && f.in(v).Kind() == reflect.String {
+		return f.in(v).String()
+	}
+	return tenant
+}
+
+// home is the field of the tenant's column, or nil.
+func (p *plan) home() *field {
+	i := slices.Index(p.columns, p.table.Column(p.table.Tenant))
+	if i < 0 {
+		return nil
+	}
+	return p.fields[i]
 }
 
 // touch counts the version up and stamps the row.

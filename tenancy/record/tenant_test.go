@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
@@ -76,6 +77,65 @@ func TestSystemUnits(t *testing.T) {
 		n, err = taggeds.Count(ctx, db, record.Query{})
 		require.NoError(t, err)
 		require.Equal(t, int64(3), n)
+	})
+}
+
+// TestSameKeyInSeveralTenants: for all tenants a key is not enough.
+func TestSameKeyInSeveralTenants(t *testing.T) {
+	both(t, func(t *testing.T, db *tenancy.DB, ctx context.Context) {
+		tenants := []string{"acme", "globex", "initech"}
+		for _, id := range tenants {
+			at := tenancy.WithID(ctx, id)
+			require.NoError(t, taggeds.Save(at, db, &tagged{ID: "same", Name: id}))
+			require.NoError(t, places.Save(at, db, &place{Room: "hall", Shelf: 1}))
+		}
+		all := tenancy.System(context.Background(), "test")
+		require.NoError(t, db.Do(all, func(ctx context.Context, tx *tenancy.Tx) error {
+			for name, q := range map[string]tenancy.Querier{"in a unit": tx, "alone": db} {
+				p := place{Room: "hall", Shelf: 1, Version: 1, Books: 7}
+				require.ErrorIs(t, places.Save(ctx, q, &p), pgx.ErrTooManyRows, name)
+				require.ErrorIs(t, places.Delete(ctx, q, &p), pgx.ErrTooManyRows, name)
+			}
+			return nil
+		}))
+		p := place{Room: "hall", Shelf: 1, Version: 1, Books: 7}
+		require.ErrorIs(t, places.Save(all, db, &p), pgx.ErrTooManyRows)
+		require.ErrorIs(t, places.Erase(all, db, &p), pgx.ErrTooManyRows)
+		require.ErrorIs(t, db.Do(all, func(_ context.Context, tx *tenancy.Tx) error { return places.SaveLater(tx, &p) }), tenancy.ErrStale)
+		for _, id := range tenants {
+			list, err := places.List(tenancy.WithID(ctx, id), db, record.Query{})
+			require.NoError(t, err)
+			require.Equal(t, []place{{Room: "hall", Shelf: 1, Version: 1}}, list, "nobody's record has changed")
+		}
+		_, err := places.Page(all, db, record.Query{})
+		require.ErrorContains(t, err, "tenant_id")
+
+		for _, order := range []string{"", "-id", "tenant_id"} {
+			var seen []string
+			q := record.Query{Limit: 1, Order: order}
+			for more := true; more; more = q.After != "" {
+				page, err := taggeds.Page(all, db, q)
+				require.NoError(t, err)
+				seen = append(seen, page.Items[0].TenantID)
+				q.After = page.Next
+			}
+			require.ElementsMatch(t, tenants, seen, order)
+		}
+		many, err := taggeds.FindMany(all, db, []string{"same"})
+		require.NoError(t, err)
+		require.Len(t, many, 3)
+		list, err := taggeds.List(all, db, record.Query{Order: "tenant_id"})
+		require.NoError(t, err)
+		list[0].Name = "saved"
+		require.NoError(t, taggeds.Save(all, db, &list[0]))
+		require.NoError(t, db.Do(all, func(_ context.Context, tx *tenancy.Tx) error {
+			list[0].Name = "later"
+			return taggeds.SaveLater(tx, &list[0])
+		}))
+		require.NoError(t, taggeds.Delete(all, db, &list[1]))
+		left, err := taggeds.List(all, db, record.Query{Order: "tenant_id"})
+		require.NoError(t, err)
+		require.Equal(t, []tagged{{"same", 3, "acme", "later"}, {"same", 1, "initech", "initech"}}, left)
 	})
 }
 

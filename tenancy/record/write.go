@@ -48,8 +48,9 @@ func (t *Table[T]) insert(ctx context.Context, q tenancy.Querier, r *T, v reflec
 }
 
 func (t *Table[T]) update(ctx context.Context, q tenancy.Querier, r *T) error {
-	s, tail := t.on(tenantOf(ctx, q))
-	args, err := t.updateArgs(reflect.ValueOf(r).Elem(), tail)
+	v := reflect.ValueOf(r).Elem()
+	s, tail := t.on(t.owner(tenantOf(ctx, q), v))
+	args, err := t.updateArgs(v, tail)
 	if err != nil {
 		return err
 	}
@@ -79,8 +80,8 @@ func (t *Table[T]) SaveLater(tx *tenancy.Tx, r *T) error {
 	}
 	v := reflect.ValueOf(r).Elem()
 	before := *r
-	s, tail := t.on(tx.ID())
 	if t.isNew(v) {
+		s, tail := t.on(tx.ID())
 		t.giveID(v)
 		args, err := t.values(v, t.written())
 		if err != nil {
@@ -96,6 +97,7 @@ func (t *Table[T]) SaveLater(tx *tenancy.Tx, r *T) error {
 		if t.audited {
 			return t.noOldValues("SaveLater of a change")
 		}
+		s, tail := t.on(t.owner(tx.ID(), v))
 		args, err := t.updateArgs(v, tail)
 		if err != nil {
 			return err
@@ -114,13 +116,13 @@ func (t *Table[T]) SaveLater(tx *tenancy.Tx, r *T) error {
 // Delete removes a record, or marks it as deleted under Options.SoftDelete, where its version is still the one that was
 // loaded; else the error is tenancy.ErrStale. One round trip.
 func (t *Table[T]) Delete(ctx context.Context, q tenancy.Querier, r *T) error {
-	s, tail := t.on(tenantOf(ctx, q))
+	s, tail := t.on(t.owner(tenantOf(ctx, q), reflect.ValueOf(r).Elem()))
 	return t.byVersion(ctx, q, s.remove, "deleted", r, tail)
 }
 
 // Erase removes a record for good, also one that was deleted softly. It is otherwise like Delete.
 func (t *Table[T]) Erase(ctx context.Context, q tenancy.Querier, r *T) error {
-	s, tail := t.on(tenantOf(ctx, q))
+	s, tail := t.on(t.owner(tenantOf(ctx, q), reflect.ValueOf(r).Elem()))
 	return t.byVersion(ctx, q, s.erase, "erased", r, tail)
 }
 
@@ -129,7 +131,7 @@ func (t *Table[T]) Restore(ctx context.Context, q tenancy.Querier, r *T) error {
 	if !t.soft {
 		panic("record: Restore needs Options.SoftDelete for " + t.table.String())
 	}
-	s, tail := t.on(tenantOf(ctx, q))
+	s, tail := t.on(t.owner(tenantOf(ctx, q), reflect.ValueOf(r).Elem()))
 	return t.byVersion(ctx, q, s.restore, "restored", r, tail)
 }
 
@@ -194,6 +196,9 @@ func (t *Table[T]) write(ctx context.Context, q tenancy.Querier, op rowop.Op, r 
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound):
 		return t.missing()
+	case errors.Is(err, pgx.ErrTooManyRows):
+		return fmt.Errorf("record: several tenants have this key in %s; name one by tenancy.WithID, or read the column %s into a field: %w",
+			t.table, t.table.Tenant, err)
 	case err != nil:
 		return err
 	}
