@@ -52,11 +52,12 @@
 // transaction, never to the session, so poolers in transaction mode are safe. The policy is the floor; add tenant_id = $1
 // where the planner should know the tenant's share of a table. System switches to another role, not to another predicate.
 //
-// What SQL leaves in a session would be found by the next tenant. So a connection on which a unit ran SET without LOCAL,
-// set_config whose third argument is not the word true, DO, LISTEN, a cursor WITH HOLD, a session-level advisory lock, or made
+// What SQL leaves in a session, or takes from it, would be met by the next tenant. So a connection on which a unit ran SET without
+// LOCAL, set_config whose third argument is not the word true or whose first cannot be read, RESET, DISCARD, PREPARE, DEALLOCATE, DO,
+// LISTEN, a cursor WITH HOLD, a session-level advisory lock, setseed or a function that runs a text (ts_stat, query_to_xml), or made
 // something temporary (but for a table with ON COMMIT DROP) is closed instead of reused. That is read from the text: what a
-// function of yours does inside, and what is done on Tx.Conn, stays hidden. Against a text that hides a temporary table on
-// purpose, revoke temporary on database … from public (rule T20 of package guard).
+// function of yours or of an extension does inside, and what is done on Tx.Conn, stays hidden. Against a text that hides a temporary
+// table on purpose, revoke temporary on database … from public (rule T20 of package guard).
 // A pooler keeps its own connection to the server all the same; let it run DISCARD ALL (PgBouncer:
 // server_reset_query_always) or do without such statements.
 //

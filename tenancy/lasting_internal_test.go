@@ -28,6 +28,15 @@ func TestLasting(t *testing.T) {
 		`select query_to_xml('select set_config(''a'', ''b'', false)', true, false, '')`, `select query_to_xml($q$select pg_advisory_lock(1)$q$, true, false, '')`,
 		`select e'\'' || set_config('a', 'b', false)`,
 		`create temp view v as select 1`, `select pg_advisory_lock(1)`, `select pg_try_advisory_lock(1, 2)`, `select pg_advisory_lock_shared(1)`,
+		`reset all`, `RESET role`, `discard plans`, `deallocate all`, `select 1; deallocate x`, `unlisten *`, `select setseed(0.5)`, `set local seed = 0.5`,
+		`select set_config('seed', '0.5', true)`, `select set_config('SEED', '0.5', true)`, `select set_config('se' || 'ed', '0.5', true)`,
+		`select set_config(E'\x73eed', '0.5', true)`, `set local "seed" = 0.5`, `set local U&"\0073eed" = 0.5`,
+		`set local standard_conforming_strings = off`, `select set_config('standard_conforming_strings', 'off', true)`,
+		`set local client_encoding = 'SJIS'`, `set local names 'SJIS'`, `select set_config('client_encoding', 'SJIS', true)`,
+		`select * from ts_stat('select set_con' || 'fig(''a'', ''b'', false)')`, `select "ts_stat"('x')`, `select ts_rewrite('a', 'select …')`,
+		`select query_to_xml('select set_con' || 'fig(''a'', ''b'', false)', true, true, '')`, `select query_to_xmlschema('x', true, true, '')`,
+		`set local search_path = E'pg\x5ftemp'`, `set local search_path = U&'pg\005ftemp'`, `select set_config('search_path', 'pg_' || 'temp', true)`,
+		"select E'a'\n'b\\' , '; set role x; --'", "select E'a' -- c\n -- d\n 'b\\' , '; prepare x as select 1; --'", `select 1a$b$; set role x; --$b$`,
 	} {
 		require.True(t, lasting(sql), sql)
 	}
@@ -40,6 +49,9 @@ func TestLasting(t *testing.T) {
 		`insert into t values (1) on conflict do nothing`, "-- do set\nselect 1", "-- hold on to it\nselect 1", "select 1 -- into temp, with hold, pg_temp",
 		"-- name: SetAll\n/* why */ update t\n-- c\nset a = 1", `select 'do; set x'`, `select u & 1 from t`, `select u.a from users u`, `SET CONSTRAINTS ALL DEFERRED`,
 		`select hold, temp, load, listen, prepare from settings`, `select temporary from t with ordinality`,
+		`set local search_path = app, public`, `select set_config('search_path', $1, true)`, `select set_config('search_path', 'app', true)`,
+		`select set_config($1, $2, true)`, `set local time zone 'UTC'`, `select reset, discard from t`, `select seed from t`, `select e'it\'s; set role x'`,
+		"select e'a' || '\\' || '; set role x'", "select 'a'\n'b\\' , '; set role x; --'", `select 1e5, $a$; set role x; $a$`,
 		`-- name: UpdateOrder :exec` + "\n" + `update orders` + "\n" + `set status = $1`,
 	} {
 		require.False(t, lasting(sql), sql)

@@ -203,7 +203,7 @@ func (s *scanner) next() bool {
 		}
 		s.kind = word
 		if n == 1 && len(rest) > 1 && rest[1] == '\'' && (c == 'e' || c == 'E') {
-			s.kind, n = quoted, until(rest, 2, '\'', true) // backslashes escape in e'…'
+			s.kind, n = quoted, escaped(rest) // backslashes escape in e'…'
 		}
 	case c == '(' || c == '[':
 		s.kind = opening
@@ -213,8 +213,9 @@ func (s *scanner) next() bool {
 		s.kind = semicolon
 	case digit(c):
 		s.kind = other
-		for n < len(rest) && (letter(rest[n]) || digit(rest[n])) {
-			n++
+		// Before PostgreSQL 15 a name may follow without a space, and a $ is part of that, where no string can be.
+		for named := false; n < len(rest) && (letter(rest[n]) || digit(rest[n]) || named && rest[n] == '$'); n++ {
+			named = named || letter(rest[n])
 		}
 	default:
 		s.kind = other
@@ -236,6 +237,23 @@ func until(s string, from int, quote byte, escapes bool) int {
 		}
 	}
 	return len(s)
+}
+
+// escaped returns the length of a string e'…', and with it of those that continue it on further lines: in them backslashes
+// escape, too.
+func escaped(s string) int {
+	n := until(s, 2, '\'', true)
+	for {
+		more := scanner{text: s, start: n, end: n}
+		line := false
+		for more.next() && more.kind == space && !strings.HasPrefix(more.token(), "/*") {
+			line = line || strings.ContainsAny(more.token(), "\r\n")
+		}
+		if !line || more.start >= len(s) || s[more.start] != '\'' {
+			return n
+		}
+		n = more.start + until(s[more.start:], 1, '\'', true)
+	}
 }
 
 // comment returns the length of a comment, which may hold others.

@@ -36,6 +36,11 @@ func TestSplit(t *testing.T) {
 		},
 		"begin; select case when 1=1 then 2 end; end": {"begin", "select case when 1=1 then 2 end", "end"},
 		"select 'open ; still":                        {"select 'open ; still"},
+		"select e'a'\n'\\';' ; 2":                     {"select e'a'\n'\\';'", "2"},
+		"select e'a' -- b\n--c\r'\\';' ; 2":           {"select e'a' -- b\n--c\r'\\';'", "2"},
+		"select e'a' '\\'; 2":                         {"select e'a' '\\'", "2"},
+		"select 'a'\n'\\'; 2":                         {"select 'a'\n'\\'", "2"},
+		"select 1a$b$; 2 -- $b$":                      {"select 1a$b$", "2 -- $b$"},
 		"select) ; 2":                                 {"select)", "2"},
 	} {
 		require.Equal(t, want, texts(sqlsplit.Split(text)), text)
