@@ -55,7 +55,7 @@ type NewImpersonation struct {
 // Impersonate lets the actor of ctx act as a member of the tenant of ctx, and returns a code that Redeem takes within two
 // minutes, once. Codes and sessions are stored as hashes only.
 //
-// Options.Support must allow the actor, the tenant must not have forbidden it by SupportAccess, and the actor must not be
+// Options.Support must allow the actor, now and each time that the code or the session is used, the tenant must not have forbidden it by SupportAccess, and the actor must not be
 // impersonating already; else the error is ErrForbidden. Nobody becomes more than the member, who must exist: the
 // registry's own changes of members, keys and domains refuse an actor on behalf of somebody else anyway.
 func (r *Registry) Impersonate(ctx context.Context, n NewImpersonation) (imp Impersonation, code Secret, err error) {
@@ -68,11 +68,9 @@ func (r *Registry) Impersonate(ctx context.Context, n NewImpersonation) (imp Imp
 		return imp, code, fmt.Errorf("%w impersonation: want a reason, and a TTL of 0 to %s", ErrMalformed, maxSupport)
 	case a.ID == "" || a.OnBehalfOf != "" || a.ID == n.UserID:
 		return imp, code, fmt.Errorf("%w: want an actor of its own who acts for nobody yet", ErrForbidden)
-	case r.opts.Support == nil:
-		return imp, code, fmt.Errorf("%w: Options.Support is not set", ErrForbidden)
 	}
-	if err := r.opts.Support(ctx, a); err != nil {
-		return imp, code, fmt.Errorf("%w: %w", ErrForbidden, err)
+	if err := r.staff(ctx, a); err != nil {
+		return imp, code, err
 	}
 	err = r.db.Do(onBehalf(ctx, a.ID, n.UserID), func(ctx context.Context, tx *tenancy.Tx) error {
 		if _, err := r.supported(ctx, tx, n.UserID); err != nil {
@@ -241,8 +239,24 @@ func (r *Registry) support(ctx context.Context, ref Ref, hash []byte, session bo
 	if err := ref.Check(false); err != nil {
 		return Impersonation{}, err
 	}
+	a, _ := tenancy.ActorFrom(ctx)
+	a.ID = imp.Actor
+	if err := r.staff(ctx, a); err != nil {
+		return Impersonation{}, err
+	}
 	imp.Member, err = r.supported(ctx, r.db, imp.UserID)
 	return imp, err
+}
+
+// staff refuses an actor who is no support staff, or is not any more.
+func (r *Registry) staff(ctx context.Context, a tenancy.Actor) error {
+	if r.opts.Support == nil {
+		return fmt.Errorf("%w: Options.Support is not set", ErrForbidden)
+	}
+	if err := r.opts.Support(ctx, a); err != nil {
+		return fmt.Errorf("%w: %w", ErrForbidden, err)
+	}
+	return nil
 }
 
 // supported returns the member as whom support may act now.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -194,6 +195,40 @@ func TestImpersonationEnds(t *testing.T) {
 		_, session = start()
 		require.NoError(f, f.reg.RemoveMember(f.as(acme, "ann"), "mel"))
 		act(session, registry.ErrForbidden)
+	})
+}
+
+// TestImpersonationEndsWithSupport: who is no support staff any more has no session, nor gets one by an old code.
+func TestImpersonationEndsWithSupport(t *testing.T) {
+	both(t, func(f fixture) {
+		f, acme := desk(f)
+		var staff []tenancy.Actor
+		var err error
+		f.reg, err = registry.New(f.db, &registry.Options{Roles: roles, Support: func(_ context.Context, a tenancy.Actor) error {
+			if !slices.Contains(staff, a) {
+				return errNoStaff
+			}
+			return nil
+		}})
+		require.NoError(f, err)
+		request := tenancy.WithActor(f.Context(), tenancy.Actor{IP: "192.0.2.1"})
+		staff = []tenancy.Actor{{ID: "sam"}, {ID: "sam", IP: "192.0.2.1"}}
+		_, code, err := f.reg.Impersonate(f.as(acme, "sam"), ticket)
+		require.NoError(f, err)
+		_, session, err := f.reg.Redeem(request, code.Reveal())
+		require.NoError(f, err)
+		_, _, err = f.reg.ActAs(request, session.Reveal())
+		require.NoError(f, err)
+		_, code, err = f.reg.Impersonate(f.as(acme, "sam"), ticket)
+		require.NoError(f, err)
+
+		staff = nil
+		_, _, err = f.reg.ActAs(request, session.Reveal())
+		require.ErrorIs(f, err, registry.ErrForbidden)
+		require.ErrorIs(f, err, errNoStaff)
+		_, _, err = f.reg.Redeem(request, code.Reveal())
+		require.ErrorIs(f, err, registry.ErrForbidden)
+		require.ErrorIs(f, err, errNoStaff)
 	})
 }
 

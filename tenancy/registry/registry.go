@@ -34,8 +34,9 @@ type Options struct {
 	// before any I/O. Empty means "live".
 	KeyEnv string
 
-	// Support tells whether an actor is support staff that may act as members of tenants; its error is the refusal. See
-	// Registry.Impersonate. Nil means that nobody is.
+	// Support tells whether an actor is support staff that may act as members of tenants; its error is the refusal. It is
+	// asked by Impersonate and Redeem and by each ActAs, so that a session ends with the rights of who has it; there the
+	// actor has the person's ID and what else the context knows. Nil means that nobody is.
 	Support func(ctx context.Context, actor tenancy.Actor) error
 }
 
