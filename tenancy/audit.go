@@ -150,8 +150,8 @@ func fieldsOf(state any) (map[string]json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	// PostgreSQL's jsonb refuses an escaped NUL; refusing it here names the entry.
-	if bytes.Contains(text, []byte(`\u0000`)) {
+	// PostgreSQL's jsonb refuses an escaped NUL; refusing it here names the entry. An escaped backslash in front makes it a text.
+	if bytes.Contains(bytes.ReplaceAll(text, []byte(`\\`), nil), []byte(`\u0000`)) {
 		return nil, errors.New("before or after contains a NUL character")
 	}
 	var values map[string]any

@@ -6,8 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
@@ -126,10 +131,35 @@ func checkSetting(name string, raw json.RawMessage) error {
 		return fmt.Errorf("%w name: want 1 to 100 of A-Z a-z 0-9 . _ -", ErrMalformed)
 	case len(raw) > maxSetting:
 		return fmt.Errorf("%w value: %d bytes of JSON, at most %d", ErrMalformed, len(raw), maxSetting)
-	case bytes.Contains(raw, []byte(`\u0000`)):
-		return fmt.Errorf("%w value: contains NUL", ErrMalformed)
 	}
-	return nil
+	return checkJSON(raw)
+}
+
+// checkJSON refuses what is JSON, and no jsonb for PostgreSQL.
+func checkJSON(raw json.RawMessage) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	for {
+		token, err := d.Token()
+		switch v := token.(type) {
+		case string: // a name too
+			if strings.ContainsRune(v, 0) {
+				return fmt.Errorf("%w value: contains NUL", ErrMalformed)
+			}
+			if strings.ContainsRune(v, utf8.RuneError) && bytes.Contains(bytes.ToLower(raw), []byte(`\ud`)) {
+				return fmt.Errorf("%w value: contains half a character", ErrMalformed)
+			}
+		case json.Number:
+			_, tooLarge := v.Float64()
+			_, exponent, _ := strings.Cut(strings.ToLower(string(v)), "e")
+			if small, err := strconv.Atoi(exponent); tooLarge != nil || len(v) > 1000 || exponent != "" && (err != nil || small < -1000) {
+				return fmt.Errorf("%w value: contains a number that is too large, or too exact", ErrMalformed)
+			}
+		}
+		if err != nil { // raw is JSON, so this is its end
+			return nil
+		}
+	}
 }
 
 // put writes one row of settings, or deletes it if raw is nil. subject is its name in the event.
@@ -179,10 +209,35 @@ func sameJSON(a, b json.RawMessage) bool {
 		return a == nil && b == nil
 	}
 	var x, y any
-	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
-		return false
+	for text, to := range map[*json.RawMessage]*any{&a: &x, &b: &y} {
+		d := json.NewDecoder(bytes.NewReader(*text))
+		d.UseNumber() // a float64 has not room for all of an int64
+		if d.Decode(to) != nil {
+			return false
+		}
 	}
-	p, _ := json.Marshal(x) // came from JSON
-	q, _ := json.Marshal(y)
-	return bytes.Equal(p, q)
+	return sameValue(x, y)
+}
+
+func sameValue(x, y any) bool {
+	switch x := x.(type) {
+	case map[string]any:
+		y, ok := y.(map[string]any)
+		return ok && maps.EqualFunc(x, y, sameValue)
+	case []any:
+		y, ok := y.([]any)
+		return ok && slices.EqualFunc(x, y, sameValue)
+	case json.Number:
+		y, ok := y.(json.Number)
+		if !ok || x == y {
+			return ok
+		}
+		if !strings.ContainsAny(string(x+y), ".eE") {
+			return false // two integers
+		}
+		p, _ := x.Float64() // 1e21 is stored as all its digits
+		q, _ := y.Float64()
+		return p == q
+	}
+	return x == y
 }

@@ -38,6 +38,43 @@ func (f fixture) config(t registry.Tenant) *registry.Config {
 	return c
 }
 
+// TestSettingsKeepEveryInteger: two numbers that are one float64 are two settings, and one number in two spellings is one.
+func TestSettingsKeepEveryInteger(t *testing.T) {
+	both(t, func(f fixture) {
+		acme := f.tenant("acme", "ann")
+		ann := f.as(acme, "ann")
+		channel := registry.Setting[[]int64]{Name: "channel"}
+		for _, id := range []int64{1 << 53, 1<<53 + 1, 1<<53 + 1} {
+			require.NoError(f, channel.Set(ann, f.reg, []int64{id}))
+			v, err := channel.Get(f.config(acme))
+			require.NoError(f, err)
+			require.Equal(f, []int64{id}, v)
+		}
+		huge := registry.Setting[float64]{Name: "huge"}
+		for range 2 {
+			require.NoError(f, huge.Set(ann, f.reg, 1e21))
+		}
+		log, err := f.reg.AuditLog(ann, registry.AuditQuery{})
+		require.NoError(f, err)
+		require.Len(f, log, 4, "of the tenant, twice of the channel, once of what is huge")
+		require.JSONEq(f, `[9007199254740993]`, string(log[1].Changes["value"].New))
+	})
+}
+
+// TestSettingsThatNoDatabaseStores: what is JSON and cannot be jsonb is malformed, what only looks so is not.
+func TestSettingsThatNoDatabaseStores(t *testing.T) {
+	both(t, func(f fixture) {
+		acme := f.tenant("acme", "ann")
+		any := registry.Setting[json.RawMessage]{Name: "any"}
+		for _, bad := range []string{`"\u0000"`, `{"\u0000":1}`, `"\ud800"`, `["\uDC00x"]`, `1e400000`, `1e-400000`, `1e99999999999999999999`} {
+			require.ErrorIs(f, any.Set(f.as(acme, "ann"), f.reg, json.RawMessage(bad)), registry.ErrMalformed, bad)
+		}
+		for _, good := range []string{`"\\u0000"`, `"\ud83d\ude00"`, `"\ufffd"`, `1e300`, `1e-300`, `{"a":[null,true,12345678901234567890]}`} {
+			require.NoError(f, any.Set(f.as(acme, "ann"), f.reg, json.RawMessage(good)), good)
+		}
+	})
+}
+
 func TestSettings(t *testing.T) {
 	both(t, func(f fixture) {
 		acme, globex := f.tenant("acme", "ann"), f.tenant("globex", "bob")
