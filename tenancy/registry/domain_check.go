@@ -100,7 +100,7 @@ func (d *Domains) Recheck(ctx context.Context, limit int) (checked, lost int, er
 		if ctx.Err() != nil {
 			return checked, lost, errors.Join(append(failed, context.Cause(ctx))...)
 		}
-		after, err := d.check(tenancy.WithID(ctx, claim.Tenant), claim.ID)
+		after, err := d.checkNow(tenancy.WithID(ctx, claim.Tenant), claim)
 		switch {
 		case errors.Is(err, tenancy.ErrNotFound): // removed meanwhile
 			continue
@@ -118,30 +118,49 @@ func (d *Domains) Recheck(ctx context.Context, limit int) (checked, lost int, er
 	return checked, lost, errors.Join(failed...)
 }
 
-// check asks DNS, outside of any transaction, and writes down what that means.
+// check is checkNow of the claim with an id.
 func (d *Domains) check(ctx context.Context, id string) (Domain, error) {
 	claim, err := domainRows.Find(ctx, d.reg.db, id)
 	if err != nil || claim.State == DomainRevoked {
 		return claim, err
 	}
+	return d.checkNow(ctx, claim)
+}
+
+// checkNow asks DNS, outside of any transaction, and writes down what that means. A token that was not seen means nothing if
+// somebody has checked the claim since it was read: several who ask at once are one check.
+func (d *Domains) checkNow(ctx context.Context, claim Domain) (Domain, error) {
+	id := claim.ID
 	saw, problem, err := d.look(ctx, claim)
 	if err != nil {
 		return claim, err
 	}
+	after := claim
 	var taken error
 	err = d.reg.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		taken = nil
+		where, args := "id = $1 and token = $2 and state <> 'revoked'", []any{id, claim.Token}
+		switch {
+		case saw == tokenSeen:
+		case claim.CheckedAt == nil:
+			where += " and checked_at is null"
+		default:
+			where, args = where+" and checked_at = $3", append(args, *claim.CheckedAt)
+		}
 		// The database's clock decides; the update also locks the claim.
-		n, err := domainRows.Update(ctx, tx, "checked_at = now()", "id = $1 and token = $2 and state <> 'revoked'", id, claim.Token)
+		n, err := domainRows.Update(ctx, tx, "checked_at = now()", where, args...)
 		if err != nil {
 			return err
-		}
-		if n == 0 {
-			return tenancy.ErrNotFound
 		}
 		now, err := domainRows.Find(ctx, tx, id)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case n == 0 && (now.Token != claim.Token || now.State == DomainRevoked):
+			return tenancy.ErrNotFound
+		case n == 0:
+			after = now
+			return nil
 		}
 		before := now
 		d.judge(&now, saw, problem)
@@ -163,10 +182,10 @@ func (d *Domains) check(ctx context.Context, id string) (Domain, error) {
 			changed(tx, Event{Type: "domain." + string(now.State), Subject: id, Old: string(before.State), New: string(now.State)},
 				fields{"state": before.State}, fields{"state": now.State, "problem": now.Problem})
 		}
-		claim = now
-		return domainRows.Save(ctx, tx, &claim)
+		after = now
+		return domainRows.Save(ctx, tx, &after)
 	})
-	return claim, errors.Join(err, taken)
+	return after, errors.Join(err, taken)
 }
 
 // look asks DNS. It fails only when ctx has ended, which says nothing about the host.

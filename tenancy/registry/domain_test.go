@@ -88,6 +88,55 @@ func (z zone) leadsTo(host string) string {
 	return ref.ID
 }
 
+// barrierDNS fails, and answers nobody until as many have asked as are missing.
+type barrierDNS struct {
+	mu      sync.Mutex
+	missing int
+	all     chan struct{}
+}
+
+func (b *barrierDNS) LookupTXT(ctx context.Context, _ string) ([]string, error) {
+	b.mu.Lock()
+	if b.missing--; b.missing == 0 {
+		close(b.all)
+	}
+	b.mu.Unlock()
+	select {
+	case <-b.all:
+	case <-ctx.Done():
+	}
+	return nil, errors.New("server misbehaving")
+}
+
+// TestDomainRecheckByMany: several processes that check a claim at once have seen one failure, not one each: a single fault
+// of DNS takes no domain down.
+func TestDomainRecheckByMany(t *testing.T) {
+	both(t, func(f fixture) {
+		z := newZone(f, registry.DomainOptions{})
+		acme := z.tenant("acme", "ann")
+		d := z.publish(acme, "shop.acme.example")
+		_, err := z.domains.Verify(z.as(acme, "ann"), d.ID)
+		require.NoError(f, err)
+		z.ago(acme, d, "check_at", time.Second)
+		const processes = 4
+		dns := &barrierDNS{all: make(chan struct{}), missing: processes}
+		many, err := f.reg.Domains(&registry.DomainOptions{App: "pulse", DNS: dns, Timeout: time.Minute, Grace: -1})
+		require.NoError(f, err)
+		var wg sync.WaitGroup
+		errs := make([]error, processes)
+		for i := range errs {
+			wg.Go(func() { _, _, errs[i] = many.Recheck(f.Context(), 0) })
+		}
+		wg.Wait()
+		require.NoError(f, errors.Join(errs...))
+		d, err = z.domains.Get(z.as(acme, ""), d.ID)
+		require.NoError(f, err)
+		require.Equal(f, registry.DomainVerified, d.State)
+		require.Equal(f, int64(1), d.Failures)
+		require.Equal(f, acme.ID, z.leadsTo("shop.acme.example"))
+	})
+}
+
 func TestDomainLife(t *testing.T) {
 	both(t, func(f fixture) {
 		z := newZone(f, registry.DomainOptions{})
