@@ -5,9 +5,11 @@ import (
 	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
+	"database/sql/driver"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -15,8 +17,10 @@ import (
 	"github.com/ashlar-go/ashlar/tenancy/internal/rowop"
 )
 
-// maxCursor bounds a cursor's text; keys of records are short.
+// maxCursor bounds a cursor's text: it travels in URLs, and what records are ordered by is short.
 const maxCursor = 8 << 10
+
+var errLongCursor = errors.New("record: a value that the page is ordered by is too long for a cursor; order by a column of short values")
 
 // position is a place between two rows of an order: behind the row with these values, or before it.
 type position struct {
@@ -70,14 +74,18 @@ func stream(key, iv, text []byte) {
 	cipher.NewCTR(block, iv).XORKeyStream(text, text)
 }
 
-func (s *sealer) seal(at position) string {
+func (s *sealer) seal(at position) (string, error) {
 	text, err := json.Marshal(at)
 	if err != nil {
 		panic(err) // strings and a bool
 	}
 	iv := sum(s.keys[0][0], text)[:aes.BlockSize]
 	stream(s.keys[0][1], iv, text)
-	return base64.RawURLEncoding.EncodeToString(append(iv, text...))
+	cursor := base64.RawURLEncoding.EncodeToString(append(iv, text...))
+	if len(cursor) > maxCursor {
+		return "", errLongCursor
+	}
+	return cursor, nil
 }
 
 func (s *sealer) open(cursor string, columns int) (position, error) {
@@ -103,6 +111,13 @@ func (s *sealer) open(cursor string, columns int) (position, error) {
 
 // cursorText writes an encoded value.
 func cursorText(v any) (*string, error) {
+	if d, ok := v.(driver.Valuer); ok { // which may be null
+		said, err := d.Value()
+		if err != nil {
+			return nil, err
+		}
+		v = said
+	}
 	var s string
 	switch v := v.(type) {
 	case nil:

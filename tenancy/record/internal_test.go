@@ -32,7 +32,8 @@ func FuzzCursor(f *testing.F) {
 	s, err := table.sealer("acme", Query{}, order)
 	require.NoError(f, err)
 	text := "x"
-	genuine := s.seal(position{Values: []*string{&text, nil}})
+	genuine, err := s.seal(position{Values: []*string{&text, nil}})
+	require.NoError(f, err)
 	f.Add(genuine)
 	f.Add(strings.Repeat("A", maxCursor+1))
 	raw, _ := base64.RawURLEncoding.DecodeString(genuine)

@@ -106,3 +106,65 @@ func TestKinds(t *testing.T) {
 		require.ErrorContains(t, table.InsertAll(ctx, db, []kinds{bad}), "column dict of app.kinds")
 	})
 }
+
+// TestPagesOfKinds: nulls of types that say so themselves, infinities, numbers that are none, and times have a place in a
+// page's order, each of them at its end once.
+func TestPagesOfKinds(t *testing.T) {
+	both(t, func(t *testing.T, db *tenancy.DB, ctx context.Context) {
+		table := record.Define[kinds]("app.kinds", nil)
+		at := func(n int64) kinds {
+			return kinds{ID: n, Amount: "1", IDText: "00000000-0000-0000-0000-000000000001", Moment: time.UnixMicro(1)}
+		}
+		list := []kinds{at(1), at(2), at(3), at(4), at(5), at(6)}
+		list[0].NullText, list[1].NullText = sql.NullString{String: "a", Valid: true}, sql.NullString{Valid: true}
+		list[2].NullInt, list[3].NullInt = sql.Null[int64]{V: math.MaxInt64, Valid: true}, sql.Null[int64]{V: -1, Valid: true}
+		list[0].F64, list[1].F64, list[2].F64, list[3].F64 = ptr(math.NaN()), ptr(math.Inf(1)), ptr(math.Inf(-1)), ptr(math.NaN())
+		list[4].F32, list[5].F32 = 0.1, -0.1
+		list[2].Day, list[3].Day = ptr(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)), ptr(time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC))
+		list[0].Moment, list[5].Moment = time.Time{}, time.UnixMicro(-1)
+		require.NoError(t, table.InsertAll(ctx, db, list))
+		for _, order := range []string{"null_text", "-null_text", "null_int", "-null_int", "f64", "-f64,null_text", "f32", "day", "-day", "moment", "-moment"} {
+			q := record.Query{Order: order + ",id"}
+			if order[0] == '-' {
+				q.Order = order + ",-id"
+			}
+			all, err := table.List(ctx, db, q)
+			require.NoError(t, err)
+			for _, limit := range []int{1, 2} {
+				var forward, backward []int64
+				q.Limit, q.After, q.Before = limit, "", ""
+				for more := true; more; more = q.After != "" {
+					page, err := table.Page(ctx, db, q)
+					require.NoError(t, err, order)
+					for _, k := range page.Items {
+						forward = append(forward, k.ID)
+					}
+					require.LessOrEqual(t, len(forward), len(list), order)
+					q.After = page.Next
+					if q.After == "" {
+						q.Before = page.Prev
+						backward = append([]int64{}, forward[len(forward)-len(page.Items):]...)
+						break
+					}
+				}
+				for q.Before != "" {
+					page, err := table.Page(ctx, db, q)
+					require.NoError(t, err, order)
+					ids := []int64{}
+					for _, k := range page.Items {
+						ids = append(ids, k.ID)
+					}
+					backward = append(ids, backward...)
+					require.LessOrEqual(t, len(backward), len(list), order)
+					q.Before = page.Prev
+				}
+				var want []int64
+				for _, k := range all {
+					want = append(want, k.ID)
+				}
+				require.Equal(t, want, forward, order)
+				require.Equal(t, want, backward, order)
+			}
+		}
+	})
+}

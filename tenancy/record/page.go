@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -31,7 +32,7 @@ type Page[T any] struct {
 // A cursor is sealed with Options.CursorKeys: a client can neither read nor change it. It is good for the tenant, the table,
 // the order, the condition and its arguments with their types, of which none may change from page to page (write now() -
 // interval '1 day' and not an argument that moves); any other is ErrCursor. An argument that holds a function or a channel
-// is ErrArgument.
+// is ErrArgument. A value of the order that is longer than some 5 KB is an error: it has no room in a cursor.
 func (t *Table[T]) Page(ctx context.Context, q tenancy.Querier, query Query) (Page[T], error) {
 	tenant := tenantOf(ctx, q)
 	k, err := t.keyset(tenant, query)
@@ -60,12 +61,13 @@ func (t *Table[T]) Page(ctx context.Context, q tenancy.Querier, query Query) (Pa
 		// There is nothing from here on; the way back includes the row that the cursor names.
 		if k.from != nil {
 			at := position{k.from.Values, !k.from.At}
-			page.Next, page.Prev = "", k.sealer.seal(at)
+			page.Next = ""
+			page.Prev, err = k.sealer.seal(at)
 			if k.back {
 				page.Next, page.Prev = page.Prev, ""
 			}
 		}
-		return page, nil
+		return page, err
 	}
 	if behind {
 		page.Next, err = k.cursor(t.plan, reflect.ValueOf(&list[len(list)-1]).Elem())
@@ -88,8 +90,8 @@ type keyset struct {
 func (p *plan) keyset(tenant string, q Query) (*keyset, error) {
 	k := &keyset{limit: q.Limit, back: q.Before != ""}
 	switch {
-	case q.Limit < 0:
-		return nil, errors.New("record: Query.Limit is negative")
+	case q.Limit < 0 || q.Limit == math.MaxInt: // a page reads one row more
+		return nil, errors.New("record: Query.Limit is negative or too large")
 	case q.Limit == 0:
 		k.limit = 50
 	}
@@ -158,7 +160,7 @@ func (k *keyset) cursor(p *plan, v reflect.Value) (string, error) {
 			return "", fmt.Errorf("record: cursor of column %s: %w", f.Name, err)
 		}
 	}
-	return k.sealer.seal(at), nil
+	return k.sealer.seal(at)
 }
 
 // pageOp reads one row more than the page has, to know whether there is another page.

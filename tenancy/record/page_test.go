@@ -3,8 +3,10 @@ package record_test
 import (
 	"context"
 	"crypto/rand"
+	"math"
 	mathrand "math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +69,23 @@ func walk(t *testing.T, q record.Query, read func(record.Query) record.Page[note
 		q.Before = page.Prev
 	}
 	return forward, backward
+}
+
+// TestCursorOfALongValue: a cursor that no client could give back is an error, not a walk that begins again for ever.
+func TestCursorOfALongValue(t *testing.T) {
+	both(t, func(t *testing.T, db *tenancy.DB, ctx context.Context) {
+		require.NoError(t, notes.InsertAll(ctx, db, []note{{Title: strings.Repeat("a", 9000)}, {Title: "b"}, {Title: strings.Repeat("c", 4000)}, {Title: "d"}}))
+		_, err := notes.Page(ctx, db, record.Query{Order: "title", Limit: 1})
+		require.ErrorContains(t, err, "too long")
+		require.NotContains(t, err.Error(), "aaa")
+		page, err := notes.Page(ctx, db, record.Query{Order: "title", Limit: 3})
+		require.NoError(t, err)
+		page, err = notes.Page(ctx, db, record.Query{Order: "title", Limit: 3, After: page.Next})
+		require.NoError(t, err)
+		require.Equal(t, "d", page.Items[0].Title)
+		_, err = notes.Page(ctx, db, record.Query{Limit: math.MaxInt})
+		require.ErrorContains(t, err, "Limit")
+	})
 }
 
 func TestPages(t *testing.T) {
