@@ -2,6 +2,7 @@ package jobstest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,6 +43,25 @@ func exchangeCases() []testCase {
 			s.equal("taken", []string{"c", "b", "a"}, s.take("w", 3))
 			back := []driver.Outcome{{ID: "c", Action: driver.Return}, {ID: "b", Action: driver.Return}, {ID: "a", Action: driver.Return}}
 			s.equal("again", []string{"c", "b", "a", "z"}, ids(s.exchange("w", 4, back...).Jobs))
+		}},
+		{"more returned jobs than one exchange tells of keep their order", "a worker that shuts down may have so many", func(s *suite) {
+			s.push(many("a", "", 500)...)
+			s.push(many("b", "", 200)...)
+			s.join("w", time.Minute)
+			for _, want := range []int{150, 250} { // jobs are left, or there are none
+				all := slices.Concat(s.take("w", 400), s.take("w", want), s.take("w", max(want-200, 0)), s.take("w", max(want-200, 0)))
+				var back []driver.Outcome
+				for _, id := range all {
+					back = append(back, driver.Outcome{ID: id, Action: driver.Return})
+				}
+				s.exchange("w", 0, back[:500]...)
+				s.exchange("w", 0, back[500:]...)
+				s.equal("order", all[:3], s.take("w", 3))
+				s.exchange("w", 0, back[1:3]...)
+				s.exchange("w", 0, driver.Outcome{ID: all[0], Action: driver.Finish})
+				s.equal("order, again", all[1:500], s.take("w", 499))
+				s.exchange("w", 0, back[1:500]...)
+			}
 		}},
 		{"a buried job waits for a decision", "nothing is thrown away silently", func(s *suite) {
 			s.push(plain("a"), plain("b"))

@@ -24,7 +24,7 @@ func (d *Driver) place(j *job, front bool) {
 	if front {
 		const ahead = 0.001 // of those whose turn has come as well
 		d.order.fronts++
-		j.score = max(clock-ahead, 0) + 1e-9*float64(d.order.fronts%1000)
+		j.score = clock - ahead + 1e-9*float64(d.order.fronts%1_000_000)
 		return
 	}
 	j.score = max(clock, d.order.finish[line]) + 1/float64(d.rules.weight(j.Tenant))

@@ -160,13 +160,13 @@ end
 local function tick(found, count)
   local edges = redis.call('ZMSCORE', ready, found[1], found[count])
   local last = math.floor(edges[2] / BAND)
-  redis.call('HSET', clock, '@' .. last, int(edges[2] % BAND))
+  redis.call('HSET', clock, '@' .. last, int(math.floor(edges[2] % BAND)))
   if tonumber(edges[1]) >= last * BAND then return end
   local scores = redis.call('ZMSCORE', ready, unpack(found))
   for i = count - 1, 1, -1 do
     local priority = math.floor(scores[i] / BAND)
     if priority < last then
-      redis.call('HSET', clock, '@' .. priority, int(scores[i] % BAND))
+      redis.call('HSET', clock, '@' .. priority, int(math.floor(scores[i] % BAND)))
       last = priority
     end
   end

@@ -9,18 +9,30 @@
 -- digit><tenant>" of the clock hash) and every priority a virtual clock (field
 -- "@<digit>"): the finish time of the job taken last. A new job finishes one
 -- unit, divided by its tenant's weight, after the later of the two, so tenants
--- take turns whatever the length of their queues. A job put in front gets the
--- present clock, ahead of all that wait.
+-- take turns whatever the length of their queues. A job put in front stands a
+-- little before the clock, ahead of all that wait, but for those that were put
+-- there since a job was taken.
 local function placer(ready, clock, weights)
   local known, changed, pairs_, count = {}, {}, {}, 0
-  local ahead = 0 -- jobs put in front keep their order
+  local fronts = {} -- by priority: where the next job put in front goes
   local function time_of(field)
     local t = known[field]
     if not t then
-      t = tonumber(redis.call('HGET', clock, field) or '0')
+      t = tonumber(redis.call('HGET', clock, field) or string.byte(field) == 64 and START or 0) -- "@"
       known[field] = t
     end
     return t
+  end
+  local function next_front(priority)
+    local at = fronts[priority]
+    if not at then
+      local clock_at = priority * BAND + time_of('@' .. priority)
+      at = math.max(clock_at - FRONT, priority * BAND)
+      local last = redis.call('ZREVRANGEBYSCORE', ready, '(' .. int(clock_at), int(at), 'WITHSCORES', 'LIMIT', 0, 1)[2]
+      if last then at = tonumber(last) + 1 / 128 end
+    end
+    fronts[priority] = at + 1 / 128
+    return at
   end
   local function add(id, route, front)
     local priority = string.sub(route, 1, 1)
@@ -37,8 +49,7 @@ local function placer(ready, clock, weights)
       end
     end
     if front then
-      pairs_[2 * count + 1] = string.format('%.3f', priority * BAND + math.max(score - 4, 0) + ahead / 128)
-      ahead = ahead + 1
+      pairs_[2 * count + 1] = string.format('%.7f', next_front(priority))
     else
       pairs_[2 * count + 1] = string.format('%d', priority * BAND + score)
     end

@@ -2,12 +2,14 @@
 --
 -- KEYS: none, they are passed in
 -- ARGV: none
--- returns: BAND, UNIT, long_field, weights_of, wake_one
+-- returns: BAND, UNIT, START, FRONT, long_field, weights_of, wake_one
 --
 -- Scores and times are whole numbers below 2^53. Scripts write them out by %d,
 -- in full and at a quarter of what the server's own way of doing it costs.
 local BAND = 17592186044416 -- 2^44: one priority's range of scores
 local UNIT = 1000           -- virtual time of a job of weight 1
+local START = 8000          -- where a clock begins
+local FRONT = 8             -- so far before the clock stand jobs put in front, 128 a step
 
 -- Redis keeps a hash of up to 512 short fields as a list and searches it from
 -- its start. A long field, which is nobody's name, makes it a table. Making it

@@ -18,7 +18,7 @@ local priority, unit = string.sub(place, 1, 1), UNIT
 local weights = #place > 1 and weights_of(control) -- only tenants have one
 if weights then unit = math.ceil(UNIT / weights(string.sub(place, 2))) end
 local times = redis.call('HMGET', clock, '@' .. priority, place)
-local score = math.max(times[1] or 0, times[2] or 0) + unit
+local score = math.max(times[1] or START, times[2] or 0) + unit
 redis.call('ZADD', ready, string.format('%d', priority * BAND + score), id)
 redis.call('HSET', clock, place, string.format('%d', score))
 wake_one(wake)

@@ -52,7 +52,7 @@ while at < #ARGV do
   local priority = string.sub(field, 1, 1)
   local base = priority * BAND
   local times = redis.call('HMGET', clock, '@' .. priority, field)
-  local score, unit = math.max(times[1] or 0, times[2] or 0), UNIT
+  local score, unit = math.max(times[1] or START, times[2] or 0), UNIT
   if weights then unit = math.ceil(UNIT / weights(string.sub(field, 2))) end
   local pairs_, count = {}, 0
   for i = first, at - 2, 2 do
