@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ashlar-go/ashlar/tenancy"
@@ -166,5 +167,44 @@ func TestPagesOfKinds(t *testing.T) {
 				require.Equal(t, want, backward, order)
 			}
 		}
+	})
+}
+
+// TestTextsThatNoDatabaseStores: both refuse them, with the same code.
+func TestTextsThatNoDatabaseStores(t *testing.T) {
+	both(t, func(t *testing.T, db *tenancy.DB, ctx context.Context) {
+		refused := func(err error, want string) {
+			t.Helper()
+			var answer *pgconn.PgError
+			require.ErrorAs(t, err, &answer)
+			require.Equal(t, want, answer.Code)
+		}
+		for _, bad := range []string{"a\x00b", "a\xffb"} {
+			refused(notes.Save(ctx, db, &note{Title: bad}), "22021")
+			refused(notes.Save(ctx, db, &note{Title: "x", Tags: []string{"y", bad}}), "22021")
+			refused(notes.InsertAll(ctx, db, []note{{Title: "x"}, {Title: bad}}), "22021")
+			refused(notes.InsertAll(ctx, db, []note{{Title: "x"}, {Title: "x", Tags: []string{bad}}}), "22021")
+			refused(notes.InsertAll(ctx, db, []note{{Title: "x", Slug: ptr("s")}, {Title: "x", Slug: &bad}}), "22021")
+			_, err := notes.Find(ctx, db, bad)
+			refused(err, "22021")
+			_, err = notes.FindMany(ctx, db, []string{"x", bad})
+			refused(err, "22021")
+			_, err = notes.Update(ctx, db, "title = $1", "id = $2", "x", bad)
+			refused(err, "22021")
+			_, err = notes.Page(ctx, db, record.Query{Where: "slug = $1", Args: []any{sql.NullString{String: bad, Valid: true}}})
+			refused(err, "22021")
+		}
+		refused(notes.Save(ctx, db, &note{Title: "x", Meta: meta{Text: "\x00"}}), "22P05")
+		refused(notes.InsertAll(ctx, db, []note{{Title: "x", Meta: meta{Text: "\x00"}}}), "22P05")
+		require.NoError(t, notes.Save(ctx, db, &note{Title: "x", Meta: meta{Text: `\u0000`}}))
+
+		refused(notes.Save(ctx, db, &note{Title: "x", Author: ptr(author("nobody"))}), "22P02")
+		refused(notes.InsertAll(ctx, db, []note{{Title: "x", Author: ptr(author("nobody"))}}), "22P02")
+		n := note{Title: "x", Author: ptr(author("C56A4180-65AA-42EC-A945-5FD21DEC0538"))}
+		require.NoError(t, notes.Save(ctx, db, &n))
+		require.Equal(t, author("c56a4180-65aa-42ec-a945-5fd21dec0538"), *n.Author)
+		list, err := notes.List(ctx, db, record.Query{})
+		require.NoError(t, err)
+		require.Len(t, list, 2, "nothing of what was refused")
 	})
 }

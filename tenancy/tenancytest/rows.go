@@ -37,6 +37,11 @@ type rowStmt struct {
 
 // rows answers a statement of package record.
 func (s *session) rows(op rowop.Op) (resultSet, error) {
+	for _, arg := range op.Args {
+		if !storable(sqlexpr.Plain(arg)) {
+			return resultSet{}, pgError("22021", "invalid byte sequence for encoding \"UTF8\"")
+		}
+	}
 	st := &rowStmt{Op: op, kit: s.kit, tx: s.tx, table: s.kit.rowTable(op.Table), now: s.tx.time()}
 	var set resultSet
 	var err error

@@ -8,13 +8,35 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ashlar-go/ashlar/tenancy/internal/rowop"
 	"github.com/ashlar-go/ashlar/tenancy/internal/sqlexpr"
 )
+
+// storable tells whether PostgreSQL takes the texts of a plain value as a parameter.
+func storable(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return utf8.ValidString(v) && !strings.ContainsRune(v, 0)
+	case []any:
+		return !slices.ContainsFunc(v, func(item any) bool { return !storable(item) })
+	}
+	return true
+}
+
+// uuidText is a UUID as PostgreSQL writes it.
+func uuidText(text string) (string, error) {
+	digits := strings.ToLower(strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}"), "-", ""))
+	if b, err := hex.DecodeString(digits); err != nil || len(b) != 16 {
+		return "", pgError("22P02", "invalid input syntax for type uuid")
+	}
+	return digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:], nil
+}
 
 // plainValue makes of a plain value one of the column's type, as PostgreSQL does in an assignment.
 func plainValue(c *rowop.Column, v any) (any, error) {
@@ -34,6 +56,9 @@ func plainValue(c *rowop.Column, v any) (any, error) {
 	case rowop.Text:
 		switch v := v.(type) {
 		case string:
+			if c.SQL == "uuid" {
+				return uuidText(v)
+			}
 			return v, nil
 		case int64:
 			return strconv.FormatInt(v, 10), nil
@@ -57,6 +82,9 @@ func plainValue(c *rowop.Column, v any) (any, error) {
 		case string:
 			if !json.Valid([]byte(v)) {
 				return nil, pgError("22P02", "invalid input syntax for type json")
+			}
+			if strings.Contains(strings.ReplaceAll(v, `\\`, ""), `\u0000`) && c.SQL != "json" {
+				return nil, pgError("22P05", "unsupported Unicode escape sequence")
 			}
 			return sqlexpr.JSON(v), nil
 		}
