@@ -136,6 +136,9 @@ func (r *Registry) issue(ctx context.Context, tx *tenancy.Tx, n NewKey, g grante
 // most, and not longer than it would have been anyway. Zero ends it at once. A key that was revoked or rotated before is
 // ErrRevoked, one that has expired ErrExpired. The actor needs what CreateKey asks for.
 func (r *Registry) RotateKey(ctx context.Context, id string, overlap time.Duration) (key APIKey, secret Secret, err error) {
+	if err := checkTexts(id); err != nil {
+		return key, secret, err
+	}
 	if overlap < 0 || overlap > maxOverlap {
 		return key, secret, fmt.Errorf("%w overlap: want 0 to %s", ErrMalformed, maxOverlap)
 	}
@@ -186,6 +189,9 @@ func (r *Registry) RotateKey(ctx context.Context, id string, overlap time.Durati
 // RevokeKey ends a key at once, and the open invitations that it sent; keys that it made stay, see RevokeKeysOf. It is
 // idempotent. The actor needs keys.write, and every scope of the key.
 func (r *Registry) RevokeKey(ctx context.Context, id string) error {
+	if err := checkTexts(id); err != nil {
+		return err
+	}
 	return r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		key, err := r.lockedKey(ctx, tx, id)
 		if err != nil {

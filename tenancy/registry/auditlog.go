@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/ashlar-go/ashlar/tenancy"
 	"github.com/ashlar-go/ashlar/tenancy/internal/sqltext"
@@ -28,6 +30,11 @@ func (r *Registry) AuditLog(ctx context.Context, q AuditQuery) ([]tenancy.AuditE
 	}
 	if q.Limit < 0 || q.Limit > 1000 || q.Before < 0 {
 		return nil, fmt.Errorf("%w audit query: want a limit of 0 to 1000, and Before from an entry", ErrMalformed)
+	}
+	for _, filter := range []string{q.Subject, q.Actor} { // names of anything, so not bounded as those of the registry are
+		if !utf8.ValidString(filter) || strings.ContainsRune(filter, 0) {
+			return nil, fmt.Errorf("%w audit query: want a subject and an actor in UTF-8 without NUL", ErrMalformed)
+		}
 	}
 	return tenancy.All[tenancy.AuditEntry](ctx, r.db, sqltext.ListAudit, id, q.Subject, q.Actor, q.Before, q.Limit)
 }

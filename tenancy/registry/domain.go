@@ -233,6 +233,9 @@ func (d *Domains) room(ctx context.Context, tx *tenancy.Tx) error {
 
 // Get returns a claim of the tenant of ctx, or an error that matches tenancy.ErrNotFound.
 func (d *Domains) Get(ctx context.Context, id string) (Domain, error) {
+	if err := checkTexts(id); err != nil {
+		return Domain{}, err
+	}
 	return domainRows.Find(ctx, d.reg.db, id)
 }
 
@@ -244,6 +247,9 @@ func (d *Domains) List(ctx context.Context) ([]Domain, error) {
 // Remove ends a claim of the tenant of ctx in any state; the host no longer leads to it. It is idempotent.
 // The actor needs the permission domains.write.
 func (d *Domains) Remove(ctx context.Context, id string) error {
+	if err := checkTexts(id); err != nil {
+		return err
+	}
 	return d.reg.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		if _, err := d.reg.granterOf(ctx, tx, domainsWrite); err != nil {
 			return err

@@ -40,6 +40,9 @@ const (
 // checked too then, so a host that has changed hands is free after the grace period. ErrRevoked is a claim that has ended.
 // The actor needs domains.write.
 func (d *Domains) Verify(ctx context.Context, id string) (Domain, error) {
+	if err := checkTexts(id); err != nil {
+		return Domain{}, err
+	}
 	if _, err := d.reg.granterOf(ctx, d.reg.db, domainsWrite); err != nil {
 		return Domain{}, err
 	}

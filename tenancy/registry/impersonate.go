@@ -165,6 +165,9 @@ func (r *Registry) ActAs(ctx context.Context, session string) (context.Context, 
 // EndImpersonation ends a code or session of the tenant of ctx at once. It is idempotent. The support person may, and every
 // actor with the permission members.write.
 func (r *Registry) EndImpersonation(ctx context.Context, id string) error {
+	if err := checkTexts(id); err != nil {
+		return err
+	}
 	imp, err := impersonations.Find(ctx, r.db, id)
 	if err != nil {
 		return fmt.Errorf("registry: impersonation: %w", err)

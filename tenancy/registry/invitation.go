@@ -184,6 +184,9 @@ func (r *Registry) Invitations(ctx context.Context, q record.Query) ([]Invitatio
 // RevokeInvitation makes an invitation useless. It is idempotent; an id that does not exist, or that was accepted, changes
 // nothing. The actor needs members.write.
 func (r *Registry) RevokeInvitation(ctx context.Context, id string) error {
+	if err := checkTexts(id); err != nil {
+		return err
+	}
 	return r.db.Do(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
 		if _, err := r.granterOf(ctx, tx, membersWrite); err != nil {
 			return err
@@ -231,8 +234,13 @@ func invalidToken(err error) error {
 // foldEmail lower-cases an address. ASCII only, and not by strings.ToLower: letters that look or fold like ASCII ones would
 // let somebody else's verified address pass for the invited one.
 func foldEmail(text string) (string, error) {
-	folded := foldASCII(text)
-	if a, err := mail.ParseAddress(folded); err != nil || a.Name != "" || a.Address != folded || len(folded) > 254 || !isASCII(folded) {
+	folded, plain := "", false
+	if len(text) <= 254 && isASCII(text) { // asked first: text is a stranger's, of any length
+		folded = foldASCII(text)
+		a, err := mail.ParseAddress(folded)
+		plain = err == nil && a.Name == "" && a.Address == folded
+	}
+	if !plain {
 		return "", fmt.Errorf("%w e-mail address: want one bare address in ASCII", ErrMalformed)
 	}
 	return folded, nil

@@ -93,6 +93,9 @@ func TestBadInputIsRefusedBeforeAnyIO(t *testing.T) {
 	kit := tenancytest.New(t)
 	reg := open(t, kit.DB())
 	ctx := tenancy.WithID(t.Context(), "acme")
+	domains, err := reg.Domains(nil)
+	require.NoError(t, err)
+	long := strings.Repeat("a", 255) + "@example.com"
 	for name, call := range map[string]func() error{
 		"create without slug": func() error { _, err := reg.Create(ctx, registry.NewTenant{}); return err },
 		"id with a separator": func() error { _, err := reg.Create(ctx, registry.NewTenant{ID: "a/b", Slug: "a1"}); return err },
@@ -137,13 +140,22 @@ func TestBadInputIsRefusedBeforeAnyIO(t *testing.T) {
 		"flag of 101 percent":       func() error { return registry.Flag{Name: "f"}.Set(ctx, reg, 101) },
 		"setting of 65 KiB":         func() error { return registry.Setting[string]{Name: "s"}.Set(ctx, reg, strings.Repeat("x", 65<<10)) },
 		"setting with NUL":          func() error { return registry.Setting[string]{Name: "s"}.Set(ctx, reg, "\x00") },
+		"id of a key":               func() error { return reg.RevokeKey(registry.Trusted(ctx), "\x00") },
+		"id of a key to rotate":     func() error { _, _, err := reg.RotateKey(registry.Trusted(ctx), "\xff", 0); return err },
+		"id of an invitation":       func() error { return reg.RevokeInvitation(registry.Trusted(ctx), "\x00") },
+		"id of an impersonation":    func() error { return reg.EndImpersonation(ctx, strings.Repeat("x", 201)) },
+		"id of a domain":            func() error { _, err := domains.Get(ctx, "\x00"); return err },
+		"id of a domain to verify":  func() error { _, err := domains.Verify(ctx, "\x00"); return err },
+		"id of a domain to remove":  func() error { return domains.Remove(ctx, "\x00") },
+		"long address":              func() error { _, err := reg.Join(ctx, registry.Acceptance{UserID: "ann", Email: long}); return err },
+		"audit query with NUL":      func() error { _, err := reg.AuditLog(ctx, registry.AuditQuery{Subject: "\x00"}); return err },
 		"audit query without limit": func() error { _, err := reg.AuditLog(ctx, registry.AuditQuery{Limit: -1}); return err },
 	} {
 		err := call()
 		require.ErrorIs(t, err, registry.ErrMalformed, name)
 		require.Equal(t, 400, status(err), name)
 	}
-	_, err := reg.Get(t.Context())
+	_, err = reg.Get(t.Context())
 	require.ErrorIs(t, err, tenancy.ErrNoTenant)
 	require.Zero(t, kit.RoundTrips())
 }
