@@ -140,6 +140,27 @@ func TestForeignWritesAreRefused(t *testing.T) {
 	}))
 }
 
+// TestInjectedEventsAreBounded: SQL of the app role writes no event that Emit would refuse, which a relay of all tenants had to
+// carry. What Emit takes at most, it does write.
+func TestInjectedEventsAreBounded(t *testing.T) {
+	t.Parallel()
+	db, _ := open(t)
+	ctx := tenancy.WithID(t.Context(), "acme")
+	const insert = `insert into tenancy.outbox (id, tenant_id, type, key, payload)
+		values (gen_random_uuid(), tenancy.tenant_id(), repeat('t', $1), repeat('k', $2), convert_to(repeat('b', $3), 'UTF8'))`
+	for _, size := range [][3]int{{0, 1, 1}, {256, 1, 1}, {1, 256, 1}, {1, 1, 1<<20 + 1}} {
+		_, err := db.Exec(ctx, insert, size[0], size[1], size[2])
+		var refusal *pgconn.PgError
+		require.ErrorAs(t, err, &refusal, "%v", size)
+		require.Equal(t, "42501", refusal.Code, "%v: %v", size, err)
+	}
+	_, err := db.Exec(ctx, insert, 255, 255, 1<<20)
+	require.NoError(t, err)
+	require.NoError(t, db.Do(ctx, func(ctx context.Context, _ *tenancy.Tx) error {
+		return tenancy.Emit(ctx, strings.Repeat("t", 255), strings.Repeat("k", 255), make([]byte, 1<<20))
+	}))
+}
+
 // TestWithoutTenantSQLFails goes around the package: statements on the bare pool, on fresh and on used connections.
 func TestWithoutTenantSQLFails(t *testing.T) {
 	t.Parallel()

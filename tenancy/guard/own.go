@@ -3,6 +3,7 @@ package guard
 // own are the objects of this library that break a rule on purpose.
 func own() []Exception {
 	return []Exception{
+		{"T04", "tenancy.outbox.tenancy_app_insert", "bounds each event, which is written one row at a time by few statements"},
 		{"T07", "tenancy.outbox", "read by transaction id only, in commit order over all tenants"},
 		{"T12", "tenancy.tenant_id()", "verifies the seal with keys that the app role must not read"},
 		{"T12", "tenancy.admit(tenant text)", "tells whether the tenant of a name is being moved or has been, and makes the caller's transaction read-only"},
