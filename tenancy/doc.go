@@ -66,7 +66,8 @@
 // With Options.Seal, SQL injection is contained: the tenant travels with an HMAC that the database verifies for every
 // statement, so injected SQL that calls set_config can name no tenant whose seal it has not seen; any other value raises 42501.
 // Install a key with InstallSeal, rotate it with RetireSeal, ask DB.Check. Without a seal injected SQL chooses its tenant.
-// No seal protects against whoever holds the key: the process itself, the owner of the database, its backups.
+// No seal protects against whoever holds the key: the process itself, the owner of the database, its backups. And it bounds whose
+// rows such SQL reaches, not what else the login may do, as end its own other sessions; docs/guarantees.md lists that.
 //
 // Options.Place gives a tenant a schema or a database of its own behind the same API: the schema by a search_path that is
 // local to the transaction, in the same round trip; the database by pools that are opened when they are needed, under one

@@ -56,10 +56,10 @@ policies as materialized (                              -- of the app
 -- "TENANT" and any other "OTHER", until none is left. What then still looks like a call is evaluated for each row.
 -- Each is folded a second time, where the comparison with the tenant becomes "SAFE", and so do parentheses around that,
 -- alone or and-ed with more, unless they are those of a call. The whole is safe if that is what is left.
-safe (form) as (
+safe (form, casts) as (
     select '(?<![\w"])\(([^()]*\sAND\s+)?(SAFE|\{*' || regexp_replace(quote_ident($1), '(\W)', '\\\1', 'g') || casts
-        || ' = \{*(TENANT|tenancy\.tenant_id\{\}\}*(::[\w ."]+)?)' || casts || ')(\sAND\s[^()]*)?\)'
-    from (values ('(\}*(::(text|character varying|uuid|bigint|integer|smallint))?)*')) c (casts)  -- which keep values apart
+        || ' = \{*(TENANT|tenancy\.tenant_id\{\})' || casts || ')(\sAND\s[^()]*)?\)', casts
+    from (values ('(\}*(::(text|character varying|bpchar|uuid|bigint|integer|smallint|numeric))?)*')) c (casts)  -- which keep values apart
 ),
 folded (expr, confines, rest, depth) as (
     select distinct p.expr, c.confines, regexp_replace(p.expr, '''(?:[^'']|'''')*''', '''''', 'g'), 0
@@ -70,7 +70,7 @@ folded (expr, confines, rest, depth) as (
     from folded f
     cross join safe
     cross join lateral (select regexp_replace(regexp_replace(f.rest,
-        '\(\s*SELECT\s+\{*tenancy\.tenant_id\{\}\}*(::[\w ."]+)?(\s+AS\s+\w+)?\s*\)', 'TENANT', 'g'),
+        '\(\s*SELECT\s+\{*tenancy\.tenant_id\{\}' || safe.casts || '(\s+AS\s+\w+)?\s*\)', 'TENANT', 'g'),
         '\(\s*SELECT\M[^()]*\)', 'OTHER', 'g')) n (rest)
     where f.rest ~ '[()]' and f.depth < 60
 ),
@@ -121,6 +121,14 @@ select distinct 'T05', p.name, 'lets more through than the rows of tenancy.tenan
        p.fix
 from policies p join shapes s using (expr)
 where s.confines and s.rest <> 'SAFE' and p.polpermissive
+union all
+select 'T05', t.name, format('compares %I by the collation %I.%I, which takes different tenants for the same', $1, s.nspname, l.collname),
+       format('alter table %s alter column %I type text collate "C"; drop … its policies before and select tenancy.protect(%L) after', t.name, $1, t.name)
+from tables t
+join pg_attribute a on a.attrelid = t.oid and a.attnum = t.attnum
+join pg_collation l on l.oid = a.attcollation
+join pg_namespace s on s.oid = l.collnamespace
+where not l.collisdeterministic
 
 union all
 select 'T06', name, format('allows null in %I, a row of nobody', $1),
@@ -167,7 +175,7 @@ where v.relkind = 'v' and coalesce(array_to_string(v.reloptions, ',') !~* 'secur
   and exists (select from pg_rewrite w
       join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass
       join relations r on r.oid = d.refobjid and r.oid <> v.oid
-      where w.ev_class = v.oid and (r.attnum is not null or r.relkind in ('v', 'm')))
+      where w.ev_class = v.oid and (r.attnum is not null or r.relrowsecurity or r.relkind in ('v', 'm')))
 
 union all
 select 'T11', name, 'is a materialized view, which has no row-level security, and may be read by the app role',
@@ -195,6 +203,19 @@ where exists (select from bound where has_table_privilege(oid, t.oid, 'truncate,
    or exists (select from pg_class c, aclexplode(c.relacl) g       -- no has_…_privilege knows it before PostgreSQL 17
       where c.oid = t.oid and g.privilege_type = 'MAINTAIN'
         and (g.grantee = 0 or g.grantee in (select a.oid from above a join bound b on b.oid = a.actor)))
+union all
+select 'T13', format('%I.%I', s.nspname, c.relname), 'is a sequence that the app role may set (UPDATE), which gives all tenants numbers that they have already',
+       format('revoke update on sequence %I.%I from %s', s.nspname, c.relname, (select list from grantees))
+from pg_class c
+join spaces s on s.oid = c.relnamespace
+where c.relkind = 'S' and exists (select from bound where has_sequence_privilege(oid, c.oid, 'update'))
+  and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+union all
+select 'T13', 'tenancy.' || l.log, 'lets the app role write what only the database says of an entry: ' || array_to_string(l.said, ', '),
+       format('revoke insert on tenancy.%I from %s; grant insert (%s) on tenancy.%I to %I', l.log, (select list from grantees), l.written, l.log, $2)
+from (values ('outbox', '{seq,xid,at}'::text[], 'id, tenant_id, type, key, payload'),
+    ('audit', '{at,role,seq}', 'id, tenant_id, actor, on_behalf_of, ip, request_id, reason, action, subject, changes')) l (log, said, written)
+where exists (select from bound b, unnest(l.said) c where has_column_privilege(b.oid, to_regclass('tenancy.' || l.log), c, 'insert'))
 
 union all
 select 'T14', r.rolname, 'acts as the app role and ' || concat_ws(', ', case when r.rolsuper then 'is a superuser' end,
@@ -214,7 +235,7 @@ from above a
 join pg_roles r on r.oid = a.actor
 join pg_roles t on t.oid = a.oid
 where not r.rolsuper and (t.oid = r.oid and r.rolcreaterole or t.oid <> r.oid and (t.rolsuper or t.rolbypassrls or t.rolcreaterole
-    or t.rolname in ($3, 'pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+    or t.rolname in ($3, 'pg_read_all_data', 'pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
     or t.oid not in (select oid from actors) and exists (select from tables where relowner = t.oid)))
 
 union all
@@ -257,7 +278,7 @@ select 'T19', coalesce(nullif(concat_ws(' in ', nullif(d.setrole, 0)::regrole, b
 from pg_db_role_setting d
 left join pg_database b on b.oid = d.setdatabase
 cross join lateral unnest(d.setconfig) c (setting)
-where (d.setdatabase = 0 or b.datname = current_database()) and c.setting ~ '^(tenancy\.|row_security=)'
+where (d.setdatabase = 0 or b.datname = current_database()) and c.setting ~* '^(tenancy\.|row_security=)'
 union all
 select 'T19', 'session', 'has a tenant before any transaction: a setting of the server, or one made by SET or set_config(…, false)',
        'reset tenancy.tenant'

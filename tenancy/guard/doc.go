@@ -17,7 +17,8 @@
 //	T02 breach  row-level security is not forced on the table's owner
 //	T03 weak    the app role may use a table without a policy for it: it looks empty
 //	T04 slow    a policy calls a function outside of a sub-select, which is evaluated for each row
-//	T05 breach  a policy lets more through than the rows of tenancy.tenant_id(): an OR, true, another setting
+//	T05 breach  a policy lets more through than the rows of tenancy.tenant_id(): an OR, true, another setting, a
+//	            cast or collation that takes different tenants for the same
 //	T06 weak    the tenant column may be null
 //	T07 slow    no index begins with the tenant column
 //	T08 weak    a unique index without the tenant column tells of other tenants' values
@@ -25,9 +26,11 @@
 //	T10 breach  a view that the app role may read runs with its owner's rights
 //	T11 breach  a materialized view that the app role may read
 //	T12 breach  a SECURITY DEFINER function that the app role may call
-//	T13 breach  TRUNCATE, REFERENCES, TRIGGER or MAINTAIN granted to the app role
+//	T13 breach  TRUNCATE, REFERENCES, TRIGGER or MAINTAIN granted to the app role, or UPDATE of a sequence,
+//	            or INSERT of what the database says in tenancy.outbox and tenancy.audit
 //	T14 breach  a role that acts as the app is a superuser, has BYPASSRLS or REPLICATION, or owns such tables
-//	T15 breach  it can become such a role, the system role or one that reads the server's files, or has CREATEROLE
+//	T15 breach  it can become such a role, the system role or one that reads all data, with the statistics of all tenants'
+//	            values, or the server's files, or has CREATEROLE
 //	T16 weak    the app role may create objects in a schema, or schemas
 //	T17 slow    an index that row-level security keeps from use, as its operators are not leakproof
 //	T18 weak    the app role may use a table without the tenant column that nobody declared as global
