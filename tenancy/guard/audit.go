@@ -80,7 +80,7 @@ func (o *Options) allowed() ([]Exception, error) {
 	return all, nil
 }
 
-// Audit reads the catalog of the database that q leads to and returns what breaks the rules T01 to T23 and is not allowed,
+// Audit reads the catalog of the database that q leads to and returns what breaks the rules T01 to T24 and is not allowed,
 // by rule and object; an empty list is good news. It is one statement, reads no row of any table of yours and changes
 // nothing.
 func Audit(ctx context.Context, q Querier, opts *Options) ([]Finding, error) {

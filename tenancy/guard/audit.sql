@@ -185,13 +185,14 @@ where relkind = 'm' and exists (select from bound where has_any_column_privilege
 
 union all
 select 'T12', format('%I.%I(%s)', s.nspname, f.proname, pg_get_function_identity_arguments(f.oid)),
-       'runs with the rights of ' || f.proowner::regrole || ' when the app role calls it'
+       'runs with the rights of ' || f.proowner::regrole || case f.prorettype when 'trigger'::regtype then ' when the app role makes it a trigger of a temporary table' else ' when the app role calls it' end
        || case when array_to_string(f.proconfig, ',') ~ '\msearch_path=' then '' else ', and in the caller''s search_path' end,
        format('revoke execute on function %I.%I(%s) from %s', s.nspname, f.proname, pg_get_function_identity_arguments(f.oid), (select list from grantees))
 from pg_proc f
 join spaces s on s.oid = f.pronamespace
-where f.prosecdef and f.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
-  and exists (select from bound where has_function_privilege(oid, f.oid, 'execute'))
+where f.prosecdef and f.prorettype <> 'event_trigger'::regtype
+  and exists (select from bound where has_function_privilege(oid, f.oid, 'execute')
+      and (f.prorettype <> 'trigger'::regtype or has_database_privilege(oid, current_database(), 'temporary')))
   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e')
 
 union all
@@ -311,4 +312,27 @@ where current_setting('lo_compat_privileges')::bool or l.lomowner in (select a.o
    or exists (select from aclexplode(l.lomacl) g
       where g.grantee = 0 or g.grantee in (select a.oid from above a join bound b on b.oid = a.actor))
 having count(*) > 0
+
+union all
+select distinct 'T24', format('%I.%I(%s)', s.nspname, f.proname, pg_get_function_identity_arguments(f.oid)),
+       'runs with the rights of ' || case when f.prosecdef then f.proowner::regrole::text else b.owner || ', as a trigger that a foreign key sets off,' end
+       || ' and finds temporary tables and types of the app role before those that it means',
+       format('alter function %I.%I(%s) set search_path = %s, pg_temp', s.nspname, f.proname, pg_get_function_identity_arguments(f.oid),
+           coalesce(nullif(p.path, '""'), case s.nspname when 'public' then 'pg_catalog, public' else format('pg_catalog, %I, public', s.nspname) end))
+from pg_proc f
+join pg_language l on l.oid = f.prolang and l.lanname not in ('c', 'internal')
+join spaces s on s.oid = f.pronamespace
+join (
+    select f.oid, null as owner from pg_proc f
+    where f.prosecdef and exists (select from bound where has_function_privilege(oid, f.oid, 'execute'))
+    union all
+    select g.tgfoid, r.relowner::regrole::text from pg_trigger g join relations r on r.oid = g.tgrelid join pg_proc f on f.oid = g.tgfoid
+    where not g.tgisinternal and (f.prosecdef and r.oid in (select oid from usable) or exists (select from pg_constraint c
+        where c.contype = 'f' and c.conrelid = r.oid and (c.confdeltype in ('c', 'n', 'd') or c.confupdtype in ('c', 'n', 'd'))))
+) b on b.oid = f.oid
+left join lateral (select substr(c, 13) as path from unnest(f.proconfig) c where c like 'search\_path=%') p on true
+where f.prosqlbody is null                              -- whose names were resolved when it was made
+  and coalesce(p.path !~ ',\s*"?pg_temp"?$', true)
+  and exists (select from bound where has_database_privilege(oid, current_database(), 'temporary'))
+  and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = f.oid and d.deptype = 'e')
 order by 1, 2

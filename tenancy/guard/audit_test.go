@@ -38,7 +38,8 @@ create view app.note_list with (security_invoker = true) as select id, body from
 grant select on app.note_list to tenancy_app;
 select lo_from_bytea(0, 'large objects of others are not the app role''s');
 create table app.secrets (key text primary key, value text); -- the app role has no rights on it
-create function app.touch() returns trigger language plpgsql security definer set search_path = pg_catalog as $$ begin return new; end $$;
+create function app.touch() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$ begin return new; end $$;
+revoke execute on function app.touch() from public;
 create trigger touch before update on app.notes for each row execute function app.touch();
 `)}}
 
@@ -122,6 +123,7 @@ var planted = []struct{ rule, object, sql string }{
 	{"T10", "app.wide", `create table app.others (org text not null, n int); select tenancy.protect('app.others', 'org'); create view app.wide as select n from app.others; grant select on app.wide to tenancy_app`},
 	{"T11", "app.totals", `create materialized view app.totals as select tenant_id, count(*) from app.notes group by 1; grant select on app.totals to public`},
 	{"T12", "app.peek(who text)", `create function app.peek(who text) returns bigint language sql security definer as 'select count(*) from app.notes'`},
+	{"T12", "app.touch()", `do $$ begin execute format('grant temporary on database %I to tenancy_app', current_database()); end $$; grant execute on function app.touch() to public`},
 	{"T13", "app.notes", `grant truncate on app.notes to ashlar_app`},
 	{"T13", "app.notes", `grant trigger on app.notes to public`},
 	{"T13", "app.notes", `grant references (id) on app.notes to tenancy_app`},
@@ -157,6 +159,10 @@ var planted = []struct{ rule, object, sql string }{
 	{"T23", "large objects", `set local role ashlar_app; select lo_from_bytea(0, 'x'); reset role`},
 	{"T23", "large objects", `select lo_create(4711); grant select on large object 4711 to public`},
 	{"T23", "large objects", `select lo_create(4711); grant select on large object 4711 to tenancy_app`},
+	{"T24", "app.touch()", `do $$ begin execute format('grant temporary on database %I to tenancy_app', current_database()); end $$; alter function app.touch() set search_path = pg_catalog`},
+	{"T24", "app.peek(who text)", `do $$ begin execute format('grant temporary on database %I to tenancy_app', current_database()); end $$; create function app.peek(who text) returns bigint language sql security definer set search_path = app as 'select count(*) from notes'`},
+	{"T24", "app.tidy()", `do $$ begin execute format('grant temporary on database %I to tenancy_app', current_database()); end $$; create function app.tidy() returns trigger language plpgsql as 'begin return old; end'; create table app.parts (tenant_id text, project text,
+		primary key (tenant_id, project), foreign key (tenant_id, project) references app.projects on delete cascade); create trigger tidy before delete on app.parts for each row execute function app.tidy()`},
 	{"T23", "large objects", `set local lo_compat_privileges = on`},
 }
 

@@ -25,7 +25,7 @@
 //	T09 weak    a foreign key between tenants' tables without the tenant column; keys are checked past all policies
 //	T10 breach  a view that the app role may read runs with its owner's rights
 //	T11 breach  a materialized view that the app role may read
-//	T12 breach  a SECURITY DEFINER function that the app role may call
+//	T12 breach  a SECURITY DEFINER function that the app role may call, or make a trigger of a temporary table
 //	T13 breach  TRUNCATE, REFERENCES, TRIGGER or MAINTAIN granted to the app role, or UPDATE of a sequence,
 //	            or INSERT of what the database says in tenancy.outbox and tenancy.audit
 //	T14 breach  a role that acts as the app is a superuser, has BYPASSRLS or REPLICATION, or owns such tables
@@ -39,6 +39,7 @@
 //	T21 advice  a partition that the app role has no right on has no row-level security
 //	T22 breach  a rule (CREATE RULE) acts with its owner's rights when the app role writes
 //	T23 breach  the app role may read a large object, which has no tenant
+//	T24 breach  a function that runs with other rights when the app role calls it or writes, in whose search_path pg_temp is not last
 //
 // tenancy.protect covers the partitions that a table has when it is called. Of later ones T01 finds those that default
 // privileges gave the app role rights on, and T21 the others.
@@ -48,6 +49,12 @@
 //
 // T23 speaks up once there is such a large object: that everybody may make one is how PostgreSQL comes, and only a superuser can
 // change it (revoke execute on function lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) from public).
+//
+// T24 is about temporary tables and types, which PostgreSQL looks for first unless pg_temp stands last in a search_path, even behind
+// pg_catalog: a name without a schema, a type as common as text among them, is then what injected SQL made of it, and runs what that
+// likes with the rights of the function. These are the function's owner's (SECURITY DEFINER), or the table's owner's for a trigger that
+// ON DELETE CASCADE or SET NULL sets off, and the owner reads the seal's keys. Constraints and indexes that call functions are not
+// looked at. Where the app role cannot make temporary objects (T20) there is nothing to find.
 //
 // A unit of work closes a connection on which it made a temporary table, as far as its text says so. Where nobody needs
 // them, have T20 mended: revoke temporary on database … from public.

@@ -22,13 +22,13 @@ func severities() map[string]Severity {
 	return map[string]Severity{
 		"T01": Breach, "T02": Breach, "T03": Weak, "T04": Slow, "T05": Breach, "T06": Weak, "T07": Slow, "T08": Weak, "T09": Weak,
 		"T10": Breach, "T11": Breach, "T12": Breach, "T13": Breach, "T14": Breach, "T15": Breach, "T16": Weak, "T17": Slow,
-		"T18": Weak, "T19": Breach, "T20": Advice, "T21": Advice, "T22": Breach, "T23": Breach,
+		"T18": Weak, "T19": Breach, "T20": Advice, "T21": Advice, "T22": Breach, "T23": Breach, "T24": Breach,
 	}
 }
 
 // Finding is a rule that an object of the database breaks.
 type Finding struct {
-	Rule     string // T01 to T23
+	Rule     string // T01 to T24
 	Severity Severity
 	Object   string // quoted where SQL wants that: "public.notes", "public.notes.policy", "public.f(text)", a role, a schema
 	Problem  string // what is wrong with the object
