@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,10 +89,43 @@ func (f *file) applyPieces(ctx context.Context, c *pgx.Conn, log *slog.Logger) e
 		}
 		f.warn(ctx, c, log, []sqlsplit.Statement{p}, results)
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout) // what was done is to be noted
+	defer cancel()
 	if err := forget(ctx, c); err != nil {
 		return f.failed(err, "", 0)
 	}
+	if err := f.valid(ctx, c); err != nil {
+		return err
+	}
 	return f.record(ctx, c)
+}
+
+const invalidSQL = `select coalesce(string_agg(i.indexrelid::regclass::text, ', '), '') from pg_index i join pg_class c on c.oid = i.indexrelid
+	where not i.indisvalid and c.relkind = 'i' and c.relname = any($1)`
+
+// valid refuses a file that names an index which CREATE INDEX CONCURRENTLY has left half made: IF NOT EXISTS passes over it.
+func (f *file) valid(ctx context.Context, c *pgx.Conn) error {
+	var names []string
+	for _, p := range f.pieces {
+		words := sqlsplit.Words(p.Text, 8) // create unique index concurrently if not exists name
+		if len(words) == 0 || words[0] != "create" || !slices.Contains(words, "index") {
+			continue
+		}
+		for _, w := range words {
+			names = append(names, strings.ReplaceAll(strings.Trim(w, `"`), `""`, `"`))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	var invalid string
+	if err := c.QueryRow(ctx, invalidSQL, names).Scan(&invalid); err != nil {
+		return f.failed(err, "", 0)
+	}
+	if invalid != "" {
+		return f.failed(fmt.Errorf("an earlier CREATE INDEX CONCURRENTLY has failed and left %s invalid; DROP INDEX it and migrate again", invalid), "", 0)
+	}
+	return nil
 }
 
 func (f *file) applyTx(ctx context.Context, c *pgx.Conn, lockTimeout time.Duration, log *slog.Logger) error {

@@ -26,10 +26,11 @@
 //
 // A file and the note that it was applied are one transaction. A file whose first line is the comment "-- no-transaction"
 // (for CREATE INDEX CONCURRENTLY and the like) runs statement by statement outside of a transaction, as in psql, and may be
-// run again after a crash, so write it with IF NOT EXISTS. Concurrent calls wait for each other; the lock of a process that
+// run again after a crash, so write it with IF NOT EXISTS; an index that a failed CREATE INDEX CONCURRENTLY has left invalid
+// is an error until it is dropped. Concurrent calls wait for each other; the lock of a process that
 // died ends with its session, which the server notices within a minute even if the network is gone.
 // What was applied must not change afterwards: Up compares checksums first and applies nothing after a *DriftError.
-// Of a goose file, the down part may.
+// Of a goose file, the down part may. A file that joins the source late is applied, whatever has been applied behind it.
 //
 // # Tenancy
 //

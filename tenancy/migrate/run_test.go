@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -48,6 +49,53 @@ func TestCheckAfterwards(t *testing.T) {
 	_, err = migrate.Up(t.Context(), pg.Owner, sources, opts)
 	require.ErrorContains(t, err, "app/3.sql:1")
 	require.Equal(t, 2, calls, "not after a failure")
+}
+
+// TestInvalidIndexIsNotPassedOver: IF NOT EXISTS finds the index that a failed CREATE INDEX CONCURRENTLY has left, which
+// serves no query and no ON CONFLICT.
+func TestInvalidIndexIsNotPassedOver(t *testing.T) {
+	t.Parallel()
+	const index = "create unique index concurrently if not exists \"A n\" on s.a (n)"
+	for name, app := range map[string]fstest.MapFS{
+		"plain":         {"1.sql": text("create schema s; create table s.a as select 1 as n from generate_series(1, 2)"), "2.sql": text("-- no-transaction\nselect 1;\n" + index)},
+		"golangmigrate": {"1_a.up.sql": text("create schema s; create table s.a as select 1 as n from generate_series(1, 2)"), "2_n.up.sql": text(index)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pg := testenv.Postgres(t)
+			sources := []migrate.Source{{Name: "app", FS: app}}
+			_, err := migrate.Up(t.Context(), pg.Owner, sources, nil)
+			var answer *pgconn.PgError
+			require.ErrorAs(t, err, &answer)
+			require.Equal(t, "23505", answer.Code)
+			_, err = pg.Owner.Exec(t.Context(), `delete from s.a where ctid = '(0,1)'`)
+			require.NoError(t, err)
+			for range 2 {
+				applied, err := migrate.Up(t.Context(), pg.Owner, sources, nil)
+				require.ErrorContains(t, err, `has failed and left s."A n" invalid`)
+				require.Empty(t, applied)
+			}
+			_, err = pg.Owner.Exec(t.Context(), `drop index s."A n"`)
+			require.NoError(t, err)
+			applied, err := migrate.Up(t.Context(), pg.Owner, sources, nil)
+			require.NoError(t, err)
+			require.Len(t, applied, 1)
+		})
+	}
+}
+
+// TestLateFile: a file of another branch, numbered before what was applied meanwhile.
+func TestLateFile(t *testing.T) {
+	t.Parallel()
+	pg := testenv.Postgres(t)
+	app := fstest.MapFS{"1.sql": text("create table a (n int)"), "3.sql": text("create table c (n int)")}
+	sources := []migrate.Source{{Name: "app", FS: app}}
+	_, err := migrate.Up(t.Context(), pg.Owner, sources, nil)
+	require.NoError(t, err)
+	app["2.sql"] = text("create table b (n int)")
+	applied, err := migrate.Up(t.Context(), pg.Owner, sources, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"app/2.sql"}, names(applied))
 }
 
 func TestDryRun(t *testing.T) {
