@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -206,5 +207,41 @@ func TestTextsThatNoDatabaseStores(t *testing.T) {
 		list, err := notes.List(ctx, db, record.Query{})
 		require.NoError(t, err)
 		require.Len(t, list, 2, "nothing of what was refused")
+		_, err = notes.List(ctx, db, record.Query{Where: "author = $1", Args: []any{"nobody"}})
+		refused(err, "22P02")
+		_, err = lines.Find(ctx, db, "nobody")
+		refused(err, "22P02")
+	})
+}
+
+// TestTypesBehindTexts: texts of another type are what the database makes of them, and the kit does not compare them as texts.
+func TestTypesBehindTexts(t *testing.T) {
+	both(t, func(t *testing.T, db *tenancy.DB, ctx context.Context) {
+		table := record.Define[kinds]("app.kinds", nil)
+		late := time.Date(2030, 2, 3, 1, 0, 0, 0, time.FixedZone("", 2*3600))
+		upper := "00000000-0000-0000-0000-00000000000A"
+		require.NoError(t, table.InsertAll(ctx, db, []kinds{{ID: 1, Amount: "9", IDText: upper, Moment: late, Day: &late}}))
+		k, err := table.Find(ctx, db, 1)
+		require.NoError(t, err)
+		require.Equal(t, time.Date(2030, 2, 2, 0, 0, 0, 0, time.UTC), *k.Day)
+		require.Equal(t, strings.ToLower(upper), k.IDText)
+		for _, q := range []record.Query{
+			{Where: "id_text = $1", Args: []any{upper}}, {Where: "$1 = id_text", Args: []any{upper}},
+			{Where: "id_text = any($1)", Args: []any{[]string{upper}}}, {Where: "day = $1", Args: []any{*k.Day}},
+		} {
+			n, err := table.Count(ctx, db, q)
+			require.NoError(t, err, q.Where)
+			require.Equal(t, int64(1), n, q.Where)
+		}
+		n, err := table.Count(ctx, db, record.Query{Where: "amount > $1", Args: []any{"10"}})
+		if err == nil {
+			require.Zero(t, n)
+		} else {
+			require.ErrorContains(t, err, "run this test on PostgreSQL")
+		}
+		_, err = table.Update(ctx, db, "b = true, b = false", "")
+		var answer *pgconn.PgError
+		require.ErrorAs(t, err, &answer)
+		require.Equal(t, "42601", answer.Code)
 	})
 }

@@ -223,7 +223,10 @@ func (st *rowStmt) matching() ([]found, error) {
 	if err != nil {
 		return nil, err
 	}
-	candidates, ok := st.byKey(cond)
+	candidates, ok, err := st.byKey(cond)
+	if err != nil {
+		return nil, err
+	}
 	if !ok {
 		candidates = st.visible()
 	}
@@ -241,10 +244,10 @@ func (st *rowStmt) matching() ([]found, error) {
 }
 
 // byKey finds the row of a condition that says what the primary key is.
-func (st *rowStmt) byKey(cond sqlexpr.Node) ([]found, bool) {
+func (st *rowStmt) byKey(cond sqlexpr.Node) ([]found, bool, error) {
 	keys := st.Table.Keys()
 	if len(keys) != 1 || st.tx.system && st.tx.tenant == "" && st.Table.Tenant != "" {
-		return nil, false
+		return nil, false, nil
 	}
 	for _, n := range sqlexpr.Conjuncts(cond) {
 		b, ok := n.(*sqlexpr.Binary)
@@ -256,14 +259,18 @@ func (st *rowStmt) byKey(cond sqlexpr.Node) ([]found, bool) {
 		if !ok || !isParam || column.Name != keys[0].Name || param.N > len(st.Args) {
 			continue
 		}
-		c := cell{table: st.table, tenant: st.home(), key: keyText([]any{sqlexpr.Plain(st.Args[param.N-1])})}
+		key, err := keyValue(keys[0], sqlexpr.Plain(st.Args[param.N-1]))
+		if err != nil {
+			return nil, false, err
+		}
+		c := cell{table: st.table, tenant: st.home(), key: keyText([]any{key})}
 		v, ok := st.tx.read(c)
 		if !ok {
-			return nil, true
+			return nil, true, nil
 		}
-		return []found{{c, v.(*memRow)}}, true
+		return []found{{c, v.(*memRow)}}, true, nil
 	}
-	return nil, false
+	return nil, false, nil
 }
 
 // home is the tenant of the rows that the transaction makes.
@@ -290,7 +297,7 @@ func (st *rowStmt) env(row, excluded *memRow) *sqlexpr.Env {
 			if from == nil || st.Table.Column(name) == nil && (name != st.Table.Tenant || name == "") {
 				return nil, false
 			}
-			return st.value(from, name), true
+			return typed(st.Table.Column(name), st.value(from, name)), true
 		},
 		Param: func(n int) (any, bool) {
 			if n > len(st.Args) {
@@ -328,7 +335,7 @@ func (st *rowStmt) sort(list []found) error {
 	var failed error
 	slices.SortStableFunc(list, func(a, b found) int {
 		for _, o := range st.Order {
-			x, y := st.value(a.row, o.Column.Name), st.value(b.row, o.Column.Name)
+			x, y := typed(o.Column, st.value(a.row, o.Column.Name)), typed(o.Column, st.value(b.row, o.Column.Name))
 			c, err := compareNulls(x, y, o)
 			if err != nil {
 				failed = err

@@ -31,17 +31,46 @@ func storable(v any) bool {
 
 // uuidText is a UUID as PostgreSQL writes it.
 func uuidText(text string) (string, error) {
-	digits := strings.ToLower(strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}"), "-", ""))
-	if b, err := hex.DecodeString(digits); err != nil || len(b) != 16 {
-		return "", pgError("22P02", "invalid input syntax for type uuid")
+	if uuid, ok := sqlexpr.UUID(text); ok {
+		return uuid, nil
 	}
-	return digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:], nil
+	return "", pgError("22P02", "invalid input syntax for type uuid")
+}
+
+// keyValue reads the text of a key as PostgreSQL does.
+func keyValue(c *rowop.Column, v any) (any, error) {
+	text, ok := v.(string)
+	switch {
+	case ok && c.SQL == "uuid":
+		return uuidText(text)
+	case ok && c.Class == rowop.Int:
+		if _, err := strconv.ParseInt(text, 10, 64); err != nil {
+			return nil, pgError("22P02", "invalid input syntax for type "+c.SQL)
+		}
+	}
+	return v, nil
+}
+
+// typed marks texts that PostgreSQL does not compare as text.
+func typed(c *rowop.Column, v any) any {
+	text, ok := v.(string)
+	if !ok || c == nil || c.Class != rowop.Text {
+		return v
+	}
+	switch kind, _, _ := strings.Cut(c.SQL, "("); kind {
+	case "uuid", "numeric", "decimal", "money", "date", "time", "timetz", "timestamp", "timestamptz", "interval", "inet", "cidr":
+		return sqlexpr.Typed{SQL: kind, Text: text}
+	}
+	return v
 }
 
 // plainValue makes of a plain value one of the column's type, as PostgreSQL does in an assignment.
 func plainValue(c *rowop.Column, v any) (any, error) {
 	if v == nil {
 		return nil, nil
+	}
+	if other, ok := v.(sqlexpr.Typed); ok {
+		v = other.Text
 	}
 	switch c.Class {
 	case rowop.Int:
@@ -69,6 +98,9 @@ func plainValue(c *rowop.Column, v any) (any, error) {
 		}
 	case rowop.Time:
 		if t, ok := v.(time.Time); ok {
+			if c.SQL == "date" {
+				t = t.Truncate(24 * time.Hour)
+			}
 			return t, nil
 		}
 	case rowop.Bytes:

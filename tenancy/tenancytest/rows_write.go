@@ -195,7 +195,10 @@ func (st *rowStmt) assign(set string, row, excluded *memRow) (*memRow, error) {
 		return nil, err
 	}
 	changed := &memRow{tenant: row.tenant, values: maps.Clone(row.values)}
-	for _, a := range list {
+	for i, a := range list {
+		if slices.ContainsFunc(list[:i], func(other sqlexpr.Assign) bool { return other.Column == a.Column }) {
+			return nil, pgError("42601", fmt.Sprintf("multiple assignments to same column %q", a.Column))
+		}
 		c := st.Table.Column(a.Column)
 		if c == nil || c.Expr != "" {
 			return nil, pgError("42703", fmt.Sprintf("column %q of relation %q cannot be set", a.Column, st.Table.Name))

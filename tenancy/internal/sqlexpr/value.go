@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"database/sql/driver"
+	"encoding/hex"
 	"math"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -71,9 +73,45 @@ func plainSlice(r reflect.Value) any {
 	return list
 }
 
+// Typed is the text of a value that PostgreSQL does not compare as text. UUIDs are compared with texts; the order of numbers,
+// dates and addresses that a program keeps as text is not known here.
+type Typed struct{ SQL, Text string }
+
+// UUID is a UUID as PostgreSQL writes it, or false.
+func UUID(text string) (string, bool) {
+	digits := strings.ToLower(strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}"), "-", ""))
+	if b, err := hex.DecodeString(digits); err != nil || len(b) != 16 {
+		return "", false
+	}
+	return digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:], true
+}
+
+func compareTyped(x Typed, b any) (int, error) {
+	text, ok := b.(string)
+	if y, same := b.(Typed); same && y.SQL == x.SQL {
+		text, ok = y.Text, true
+	}
+	if !ok || x.SQL != "uuid" {
+		return 0, notUnderstood("the comparison of %s kept as text and %s", x.SQL, kindOf(b))
+	}
+	y, ok := UUID(text)
+	if !ok {
+		return 0, fault("22P02", "invalid input syntax for type uuid")
+	}
+	return cmp.Compare(x.Text, y), nil
+}
+
 // Compare orders two values that are not null.
 func Compare(a, b any) (int, error) {
+	if y, ok := b.(Typed); ok {
+		if _, both := a.(Typed); !both {
+			c, err := compareTyped(y, a)
+			return -c, err
+		}
+	}
 	switch x := a.(type) {
+	case Typed:
+		return compareTyped(x, b)
 	case bool:
 		if y, ok := b.(bool); ok {
 			switch {
@@ -154,9 +192,11 @@ func compareLists(x, y []any) (int, error) {
 }
 
 func kindOf(v any) string {
-	switch v.(type) {
+	switch v := v.(type) {
 	case nil:
 		return "null"
+	case Typed:
+		return v.SQL
 	case bool:
 		return "boolean"
 	case int64:
