@@ -15,7 +15,8 @@ const autoJoinRow = "auto_join:"
 
 // SetAutoJoin lets everybody with a verified e-mail address of one of the tenant's verified domains (see Domains) become a
 // member with a role by Join, without being invited. An empty role ends it; it is off by default. The role Owner is
-// ErrForbidden. The actor needs members.write and every permission of the role.
+// ErrForbidden. The actor needs members.write and every permission of the role. While it is on, who was removed and still has
+// such an address may come back by Join.
 func (r *Registry) SetAutoJoin(ctx context.Context, role string) error {
 	if role != "" {
 		if err := r.checkRole(role); err != nil {

@@ -204,7 +204,7 @@ func (d *Domains) look(ctx context.Context, claim Domain) (saw seen, problem str
 	case errors.As(err, &dnsErr) && dnsErr.IsNotFound:
 		return tokenMissing, "there is no TXT record", nil
 	case err != nil:
-		return dnsSilent, "DNS did not answer", nil
+		return dnsSilent, noAnswer, nil
 	}
 	values = values[:min(len(values), maxAnswers)]
 	if slices.ContainsFunc(values, func(v string) bool { return strings.TrimSpace(v) == claim.Token }) {
@@ -213,9 +213,12 @@ func (d *Domains) look(ctx context.Context, claim Domain) (saw seen, problem str
 	return tokenMissing, fmt.Sprintf("there are %d TXT records, none of them the token", len(values)), nil
 }
 
+// noAnswer is the problem of a claim when DNS was silent.
+const noAnswer = "DNS did not answer"
+
 // judge moves a claim on by what was seen. CheckedAt is now.
 func (d *Domains) judge(c *Domain, saw seen, problem string) {
-	now := *c.CheckedAt
+	now, before := *c.CheckedAt, c.Problem
 	c.Problem = problem
 	if saw == tokenSeen {
 		c.State, c.Failures, c.FailingSince = DomainVerified, 0, nil
@@ -234,7 +237,7 @@ func (d *Domains) judge(c *Domain, saw seen, problem string) {
 		d.wait(c)
 		return
 	}
-	if c.FailingSince == nil {
+	if c.FailingSince == nil || saw == tokenMissing && before == noAnswer { // the record has gone now, not when DNS fell silent
 		c.FailingSince = &now
 	}
 	grace := max(d.opts.Grace, 0)

@@ -137,6 +137,33 @@ func TestDomainRecheckByMany(t *testing.T) {
 	})
 }
 
+// TestDomainGraceAfterSilence: the grace period of a record that has gone begins when DNS says so, however long it had said
+// nothing: else the end of an outage of the resolver would take all domains down.
+func TestDomainGraceAfterSilence(t *testing.T) {
+	both(t, func(f fixture) {
+		z := newZone(f, registry.DomainOptions{})
+		acme := z.tenant("acme", "ann")
+		d := z.publish(acme, "shop.acme.example")
+		_, err := z.domains.Verify(z.as(acme, "ann"), d.ID)
+		require.NoError(f, err)
+		z.dns.Fail("", tenancytest.Timeout)
+		for range 3 {
+			z.recheck(acme)
+		}
+		z.ago(acme, d, "failing_since", 80*time.Hour)
+		z.recheck(acme)
+		require.Equal(f, registry.DomainFailing, z.state(acme, d))
+		z.dns.Fail("", tenancytest.NotFound)
+		z.recheck(acme)
+		z.recheck(acme)
+		require.Equal(f, registry.DomainFailing, z.state(acme, d))
+		require.Equal(f, acme.ID, z.leadsTo("shop.acme.example"))
+		z.ago(acme, d, "failing_since", 73*time.Hour)
+		z.recheck(acme)
+		require.Equal(f, registry.DomainRevoked, z.state(acme, d))
+	})
+}
+
 func TestDomainLife(t *testing.T) {
 	both(t, func(f fixture) {
 		z := newZone(f, registry.DomainOptions{})
