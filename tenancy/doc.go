@@ -59,7 +59,10 @@
 // function of yours or of an extension does inside, and what is done on Tx.Conn, stays hidden. Against a text that hides a temporary
 // table on purpose, revoke temporary on database … from public (rule T20 of package guard).
 // A pooler keeps its own connection to the server all the same; let it run DISCARD ALL (PgBouncer:
-// server_reset_query_always) or do without such statements.
+// server_reset_query_always), without which injected SQL reaches the next tenant, or do without such statements.
+//
+// A prepared statement stays too, and with it what its literals meant in the unit that used it first: '2020-01-02'::timestamptz is
+// midnight in the time zone that SET LOCAL had made that tenant's. Pass times as arguments where units change TimeZone or DateStyle.
 //
 // The pool's role must be subject to row-level security: a member of tenancy_app, not a superuser, not the tables' owner.
 //
