@@ -27,7 +27,8 @@ type Page[T any] struct {
 
 // Page returns a page of a query by keyset: it costs the same at any depth, and records that are inserted or deleted
 // meanwhile neither repeat nor hide others. The primary key is added to the order, so that it is a total one; under
-// tenancy.System without a tenant the tenant's column too, for which it must be a field of the record. One round trip.
+// tenancy.System without a tenant the tenant's column too, for which it must be a field of the record. A numeric column in a
+// float field is ordered by the float, which no index on the column serves; keep it in a string. One round trip.
 //
 // A cursor is sealed with Options.CursorKeys: a client can neither read nor change it. It is good for the tenant, the table,
 // the order, the condition and its arguments with their types, of which none may change from page to page (write now() -
@@ -125,9 +126,12 @@ func (p *plan) totalOrder(text string, all bool) ([]rowop.Order, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, o := range order {
-		if o.Column.Class == rowop.JSON || o.Column.Class == rowop.Array {
+	for i, o := range order {
+		switch kind, _, _ := strings.Cut(o.Column.SQL, "("); {
+		case o.Column.Class == rowop.JSON, o.Column.Class == rowop.Array:
 			return nil, fmt.Errorf("record: a page cannot be ordered by %s, which is %s", o.Column.Name, o.Column.SQL)
+		case o.Column.Class == rowop.Float && (kind == "numeric" || kind == "decimal"):
+			order[i].Cast = "float8" // the field, and so the cursor, has less digits than the column
 		}
 	}
 	last := p.key
@@ -201,7 +205,7 @@ func after(order []rowop.Order, at *position, args []any) (string, []any, error)
 		if err != nil {
 			return "", nil, err
 		}
-		names[i] = "t." + rowop.Quote(o.Column.Name)
+		names[i] = o.Expr()
 		if v != nil {
 			args = append(args, v)
 			params[i] = "$" + strconv.Itoa(len(args))

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"math"
 	mathrand "math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -85,6 +86,27 @@ func TestCursorOfALongValue(t *testing.T) {
 		require.Equal(t, "d", page.Items[0].Title)
 		_, err = notes.Page(ctx, db, record.Query{Limit: math.MaxInt})
 		require.ErrorContains(t, err, "Limit")
+	})
+}
+
+// TestPagesOfExactNumbers: numbers that differ by less than a float64 can tell do not hold a page up, nor get lost.
+func TestPagesOfExactNumbers(t *testing.T) {
+	both(t, func(t *testing.T, db *tenancy.DB, ctx context.Context) {
+		require.NoError(t, notes.InsertAll(ctx, db, []note{{Title: "1", Stars: 1}, {Title: "2", Stars: 2}, {Title: "3", Stars: 3}, {Title: "0"}}))
+		_, err := notes.Update(ctx, db, "price = 0.1 + stars * 0.00000000000000000001", "")
+		require.NoError(t, err)
+		for _, order := range []string{"price", "-price", "open,-price"} {
+			for _, limit := range []int{1, 3} {
+				forward, backward := walk(t, record.Query{Order: order, Limit: limit}, func(q record.Query) record.Page[note] {
+					page, err := notes.Page(ctx, db, q)
+					require.NoError(t, err)
+					return page
+				})
+				require.Len(t, forward, 4, order)
+				require.ElementsMatch(t, slices.Compact(slices.Sorted(slices.Values(forward))), forward, order)
+				require.Equal(t, forward, backward, order)
+			}
+		}
 	})
 }
 

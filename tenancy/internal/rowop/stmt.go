@@ -58,6 +58,15 @@ type Order struct {
 	Column     *Column
 	Desc       bool
 	NullsFirst bool
+	Cast       string // to the type of the order; empty means the column's
+}
+
+// Expr is what is ordered.
+func (o Order) Expr() string {
+	if o.Cast == "" {
+		return "t." + Quote(o.Column.Name)
+	}
+	return "t." + Quote(o.Column.Name) + "::" + o.Cast
 }
 
 // Reads tells whether s writes and locks nothing.
@@ -144,7 +153,7 @@ func (s *Stmt) renderOld(b *strings.Builder) {
 
 func (s *Stmt) renderOrder(b *strings.Builder) {
 	for i, o := range s.Order {
-		b.WriteString([]string{" order by ", ", "}[min(i, 1)] + "t." + Quote(o.Column.Name))
+		b.WriteString([]string{" order by ", ", "}[min(i, 1)] + o.Expr())
 		if o.Desc {
 			b.WriteString(" desc")
 		}
