@@ -91,23 +91,25 @@ func (f *file) applyPieces(ctx context.Context, c *pgx.Conn, log *slog.Logger) e
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout) // what was done is to be noted
 	defer cancel()
+	if err := f.valid(ctx, c); err != nil { // by the file's own search_path
+		return err
+	}
 	if err := forget(ctx, c); err != nil {
 		return f.failed(err, "", 0)
-	}
-	if err := f.valid(ctx, c); err != nil {
-		return err
 	}
 	return f.record(ctx, c)
 }
 
-const invalidSQL = `select coalesce(string_agg(i.indexrelid::regclass::text, ', '), '') from pg_index i join pg_class c on c.oid = i.indexrelid
-	where not i.indisvalid and c.relkind = 'i' and c.relname = any($1)`
+const invalidSQL = `select coalesce(string_agg(format('%I.%I', s.nspname, c.relname), ', '), '') from pg_index i
+	join pg_class c on c.oid = i.indexrelid join pg_namespace s on s.oid = c.relnamespace
+	where not i.indisvalid and c.relkind = 'i' and c.relname = any($1) and (pg_table_is_visible(c.oid) or s.nspname = any($1))`
 
 // valid refuses a file that names an index which CREATE INDEX CONCURRENTLY has left half made: IF NOT EXISTS passes over it.
+// One of the same name in a schema that the statement does not mean is somebody else's.
 func (f *file) valid(ctx context.Context, c *pgx.Conn) error {
 	var names []string
 	for _, p := range f.pieces {
-		words := sqlsplit.Words(p.Text, 8) // create unique index concurrently if not exists name
+		words := sqlsplit.Words(p.Text, 11) // create unique index concurrently if not exists name on only schema.table
 		if len(words) == 0 || words[0] != "create" || !slices.Contains(words, "index") {
 			continue
 		}

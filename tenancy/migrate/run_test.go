@@ -58,6 +58,7 @@ func TestInvalidIndexIsNotPassedOver(t *testing.T) {
 	const index = "create unique index concurrently if not exists \"A n\" on s.a (n)"
 	for name, app := range map[string]fstest.MapFS{
 		"plain":         {"1.sql": text("create schema s; create table s.a as select 1 as n from generate_series(1, 2)"), "2.sql": text("-- no-transaction\nselect 1;\n" + index)},
+		"search_path":   {"1.sql": text("create schema s; create table s.a as select 1 as n from generate_series(1, 2)"), "2.sql": text("-- no-transaction\nset search_path = s;\n" + strings.Replace(index, "s.a", "a", 1))},
 		"golangmigrate": {"1_a.up.sql": text("create schema s; create table s.a as select 1 as n from generate_series(1, 2)"), "2_n.up.sql": text(index)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,6 +76,10 @@ func TestInvalidIndexIsNotPassedOver(t *testing.T) {
 				require.ErrorContains(t, err, `has failed and left s."A n" invalid`)
 				require.Empty(t, applied)
 			}
+			_, err = pg.Owner.Exec(t.Context(), `create schema other; create table other.a as select 1 as n from generate_series(1, 2)`)
+			require.NoError(t, err)
+			_, err = pg.Owner.Exec(t.Context(), `create unique index concurrently "A n" on other.a (n)`) // another one's, who has to mend it
+			require.Error(t, err)
 			_, err = pg.Owner.Exec(t.Context(), `drop index s."A n"`)
 			require.NoError(t, err)
 			applied, err := migrate.Up(t.Context(), pg.Owner, sources, nil)

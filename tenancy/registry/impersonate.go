@@ -55,9 +55,10 @@ type NewImpersonation struct {
 // Impersonate lets the actor of ctx act as a member of the tenant of ctx, and returns a code that Redeem takes within two
 // minutes, once. Codes and sessions are stored as hashes only.
 //
-// Options.Support must allow the actor, now and each time that the code or the session is used, the tenant must not have forbidden it by SupportAccess, and the actor must not be
-// impersonating already; else the error is ErrForbidden. Nobody becomes more than the member, who must exist: the
-// registry's own changes of members, keys and domains refuse an actor on behalf of somebody else anyway.
+// Options.Support must allow the actor, now and each time that the code or the session is used, the tenant must not have
+// forbidden it by SupportAccess, and the actor must not be impersonating already; else the error is ErrForbidden. Nobody
+// becomes more than the member, who must exist: the registry's own changes of members, keys and domains refuse an actor on
+// behalf of somebody else anyway.
 func (r *Registry) Impersonate(ctx context.Context, n NewImpersonation) (imp Impersonation, code Secret, err error) {
 	a, _ := tenancy.ActorFrom(ctx)
 	if n.TTL == 0 {
